@@ -1,0 +1,66 @@
+# Two commands: `make sweep` and `make test`. Each sets up what it needs in .venv; nothing but Python and make is assumed.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+CONFIG ?= experiments/configs/tutorial.yaml
+
+PEERS := .venv-peers
+TORCH ?= https://download.pytorch.org/whl/cpu
+SIZE ?= 24
+
+.PHONY: sweep test contract weights real exhaustive peers bench lint docs clean
+
+sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/
+	$(RUN) -m experiments.sweep $(CONFIG)
+
+test: $(VENV)/.dev lint          ## everything CI checks
+	$(RUN) -m pytest -n auto --cov --cov-report=term:skip-covered
+
+contract: $(VENV)/.dev           ## every law on every preset, those that share a compiled program too (make test takes one of each)
+	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto tests/contract
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+weights: $(VENV)/.sweep          ## fetches the weights of a small sentence-embedding transformer into weights/
+	$(RUN) -m experiments.weights
+
+real: weights                    ## the sweep of real weights
+	$(RUN) -m experiments.sweep experiments/configs/real_weights.yaml
+
+docs: $(VENV)/.dev               ## the pages of the documentation that are made from the tables of the library
+	$(RUN) -m qresearch > docs/tables.md
+	$(RUN) -m experiments.catalogue docs/formats.md
+
+exhaustive: $(VENV)/.dev         ## all 2^32 float32 values through every element grid of at most 8 bits
+	$(RUN) -m qresearch.testing.exhaustive --out results/exhaustive
+
+peers: $(PEERS)/.ready           ## codes, scales and values beside those of other libraries, in an environment of its own
+	$(PEERS)/bin/python -m experiments.peers
+
+bench: $(VENV)/.sweep            ## how fast elements and presets encode and decode, beside a plain cast; SIZE=22 is quicker
+	$(RUN) -m experiments.bench --size $(SIZE)
+
+$(PEERS)/.ready: pyproject.toml experiments/peers/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --extra-index-url $(TORCH) \
+		$$(grep '^torch==' experiments/peers/requirements.txt)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement experiments/peers/requirements.txt --editable ".[sweep]"
+	touch $@
+
+$(VENV)/.sweep: pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[sweep]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/.sweep
+
+clean:                           ## removes the environments and caches; results and weights stay
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

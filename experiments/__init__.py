@@ -1,0 +1,12 @@
+"""The runner: a YAML file of sources, schemes and metrics becomes a folder of rows, tables and figures.
+
+Floors, each importing only those below it:
+
+    config   a YAML file, read with its places and validated
+    sources  arrays drawn by key or read from files
+    plan     the rows of a sweep and how they share compilations
+    measure  one compiled, stacked function for every group of rows
+    store    the results folder: log, manifest, lock
+    summary, tables, figures   what is rebuilt from the rows alone
+    report, sweep   what the reader is told; the story
+"""

@@ -1,0 +1,89 @@
+"""What is timed: every element of at most 8 bits that a preset has, representative ones by every rounding, and the presets."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import qresearch as qr
+from qresearch.coder import Coder
+from qresearch.spec import Spec, scheme
+
+BITS = 8
+"""The widest code that is timed."""
+
+REPRESENTATIVE = ("int8", "e4m3", "e2m1", "nf4", "dynamic8")
+"""A grid of each kind, the small and the large tables: timed by every rounding that there is."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scheme whose element, or which as a whole, is timed.
+
+    Attributes:
+        kind: `"element"`: numbers on the grid to codes and back; `"preset"`: an array to codes and scales and back.
+        name: of the element with its rounding, or of the preset.
+        scheme: as text.
+        coder: the scheme, built.
+    """
+
+    kind: str
+    name: str
+    scheme: str
+    coder: Coder
+
+    @property
+    def grid(self) -> str:
+        """The class of its grid."""
+        return type(self.coder.element.grid).__name__
+
+    @property
+    def rounding(self) -> str:
+        """The name of its rounding."""
+        return self.coder.element.rounding.name
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return int(self.coder.element.bits)
+
+
+def cases(only: str = "*") -> list[Case]:
+    """All of them, or those whose name matches a pattern (`e4m3*`, `mx*`)."""
+    found = {(case.kind, case.name): case for case in (*_elements(), *_presets())}
+    return [case for case in found.values() if fnmatch.fnmatch(case.name, only)]
+
+
+def _elements() -> Iterator[Case]:
+    specs = [*_presets_and_storages(), *(scheme(f"{e}~{r}") for e in REPRESENTATIVE for r in qr.roundings)]
+    for spec in specs:
+        coder = qr.build(spec.replace(wrappers=()))
+        if int(coder.element.bits) <= BITS:
+            yield Case("element", element_name(spec), element_name(spec), coder)
+
+
+def _presets() -> Iterator[Case]:
+    for row in qr.presets.rows:
+        coder = qr.build(row.value)
+        if int(coder.element.bits) <= BITS:
+            yield Case("preset", row.name, row.value, coder)
+
+
+def element_name(spec: Spec) -> str:
+    """An element as far as its codes depend on it: name, range, rounding; the range of integers that are not symmetric is full.
+
+    >>> element_name(scheme("int4@32")), element_name(scheme("int4-asym@32~half_up"))
+    ('int4', 'int4-full~half_up')
+    """
+    text = Spec(spec.element, form="sym", range=spec.range, rounding=spec.rounding)
+    return str(text)
+
+
+def _presets_and_storages() -> Iterator[Spec]:
+    """The schemes of all presets, and of what stores their scales and offsets."""
+    waiting = [scheme(row.value) for row in qr.presets.rows]
+    while waiting:
+        spec = waiting.pop(0)
+        yield spec
+        waiting += [each for each in (spec.scale, spec.offset) if each is not None]

@@ -1,0 +1,42 @@
+"""Why a rate lies under what is asked for: a small table of causes, each stated only where it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from experiments.bench.cases import Case
+from qresearch.statistic import Quantile
+
+WANTED, NEEDED = 200.0, 100.0
+"""Million elements a second, on two cores: what is asked for, and what nothing falls under without a reason."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A cause of slowness: which cases and steps it holds for, and its words."""
+
+    holds: Callable[[Case, str, float], bool]
+    words: str
+
+
+REASONS: list[Reason] = [
+    Reason(lambda case, step, of_limit: of_limit >= 0.5, "the plain cast takes at least half as long: memory is the limit"),
+    Reason(
+        lambda case, step, _: step == "quantize" and isinstance(getattr(case.coder, "statistic", None), Quantile),
+        "an order statistic of every block: 32 counts of it",
+    ),
+    Reason(
+        lambda case, step, _: step == "quantize" and case.coder.stochastic,
+        "a random number for every element: 20 rounds of Threefry",
+    ),
+]
+"""The first that holds is given."""
+
+
+def reason(case: Case, step: str, rate: float, of_limit: float) -> str:
+    """Words for a rate under `WANTED`; none where it is reached; says so where no cause is known."""
+    if rate >= WANTED:
+        return ""
+    found = (each.words for each in REASONS if each.holds(case, step, of_limit))
+    return next(found, "not explained")

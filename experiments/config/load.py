@@ -1,0 +1,144 @@
+"""Loading: from a file to a `Config`, or to all of its problems, each at its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from experiments.config.model import Config
+from experiments.config.outputs import FIGURES, TABLES
+from experiments.config.overrides import override
+from experiments.config.problems import ConfigError, Path, Place, Problem
+from experiments.config.reader import Document, Dumper, read
+from experiments.config.schemes import LIMIT
+from experiments.config.section import Context, Section
+from experiments.config.sources import KINDS
+from qresearch.table import suggestion
+
+
+def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True) -> Config:
+    """Reads and validates a configuration.
+
+    Args:
+        file: a YAML file.
+        overrides: words such as `seeds=5` and `sources.normal.shape=[4096]`, from the command line.
+        files: whether the files of sources are looked into; not where only figures are redrawn.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    document = read(file)
+    if not isinstance(document.data, dict):
+        raise ConfigError(
+            [Problem(Place(document.file, 1, 1), (), f"a mapping is needed; its keys: {', '.join(Config.keys())}")]
+        )
+    problems = override(document, overrides, Config.keys())
+    if (count := count_rows(document.data)) > LIMIT:
+        words = f"{count:,} rows or more; at most {LIMIT:,} are allowed"
+        raise ConfigError([Problem(document.place(("schemes",)), ("schemes",), words)])
+    return _validated(document, Context(document.data, files, (FilePath(), FilePath(file).parent)), problems)
+
+
+def dump(config: Config) -> str:
+    """The configuration as YAML, with all defaults in it; `load` gives the same configuration back."""
+    return yaml.dump(config.plain(), Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None)
+
+
+def count_rows(data: dict[str, Any]) -> int:
+    """A lower bound of the number of rows, from the values as written, before anything is expanded or checked."""
+    seeds = data.get("seeds", 1)
+    number = seeds if isinstance(seeds, int) else _length(seeds)
+    every = _length(data.get("sources"))
+    return number * sum(_combinations(entry, every) for entry in _items(data.get("schemes")))
+
+
+def _combinations(entry: Any, every: int) -> int:
+    """The sources of an entry, all where it names none, times what its axes make; its text and its family count once."""
+    given = entry if isinstance(entry, dict) else {}
+    return math.prod(max(_length(values), 1) for values in given.values()) * (1 if "sources" in given else every)
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, (list, dict)) else 1
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _validated(document: Document, context: Context, problems: list[Problem]) -> Config:
+    """The configuration. Raises `ConfigError` with the problems that there were already and those that are found now."""
+    try:
+        config = Config.model_validate(document.data, context=context)
+    except ValidationError as error:
+        raise ConfigError([*problems, *(_problem(document, each) for each in error.errors())]) from None
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _problem(document: Document, error: Any) -> Problem:
+    path = _in_file(document.data, error["loc"])
+    words = MESSAGES.get(error["type"], _expected)(document.data, error)
+    place = document.place(path)
+    return Problem(place, path, words)
+
+
+def _in_file(data: Any, location: Iterable[str | int]) -> Path:
+    """The path in the file for pydantic's location, which also goes through what validators have put between."""
+    path: Path = ()
+    for step in location:
+        inside = (
+            step in data if isinstance(data, dict) else isinstance(step, int) and isinstance(data, list) and step < len(data)
+        )
+        if inside:
+            path, data = (*path, step), data[step]
+    return path
+
+
+def _expected(data: Any, error: Any) -> str:
+    """What was got, and what pydantic would have liked."""
+    words = (
+        error["msg"].replace("Input should", "it should").replace("valid tuple", "list").replace("valid dictionary", "mapping")
+    )
+    words = words.replace("Tuple", "the list").replace("Dictionary", "the mapping")
+    return f"got {_short(error['input'])}; {words}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _unknown_key(data: Any, error: Any) -> str:
+    *path, key = error["loc"]
+    allowed = _section(data, path).keys()
+    return f"unknown key {key!r}{suggestion(str(key), allowed) or ';'} allowed: {', '.join(allowed)}"
+
+
+def _missing_key(data: Any, error: Any) -> str:
+    return f"the key {error['loc'][-1]!r} is missing"
+
+
+def _section(data: Any, path: Sequence[Any]) -> type[Section]:
+    """The section that a path leads to, told by what stands there."""
+    if not path:
+        return Config
+    given = data
+    for step in path:
+        given = given[step]
+    kinds = (TABLES | FIGURES).get(given.get("kind", "pivot"))
+    return kinds or next(section for key, section in KINDS.items() if key in given)
+
+
+MESSAGES = {
+    "extra_forbidden": _unknown_key,
+    "missing": _missing_key,
+    "refused": lambda data, error: error["msg"],
+}
+"""How errors are worded, by pydantic's name for them; all others say what was got and what it should be."""

@@ -1,0 +1,176 @@
+"""The base of all sections of a configuration, and the small kinds of value they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Annotated, Any, NoReturn
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from experiments.config.problems import Path
+from qresearch.table import shown
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Context:
+    """What validation needs to know besides the values.
+
+    Attributes:
+        data: the whole configuration as it is written, for what one section asks of another.
+        files: whether files of arrays are looked into; false where figures are redrawn and the arrays may be gone.
+        folders: where files with a relative path are looked for, in this order.
+    """
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    files: bool = True
+    folders: tuple[FilePath, ...] = (FilePath(),)
+
+    def items(self, section: str) -> list[Any]:
+        """The items of a section that is a list, however wrong they are."""
+        given = self.data.get(section)
+        return given if isinstance(given, list) else []
+
+
+class Section(BaseModel):
+    """A frozen mapping of a configuration: strict types, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The keys that the section takes."""
+        return list(cls.model_fields)
+
+    def plain(self) -> Any:
+        """The section as it is written in YAML, defaults included; empty values are left out where they are the default."""
+        fields = type(self).model_fields.items()
+        given = {key: (getattr(self, key), field.get_default(call_default_factory=True)) for key, field in fields}
+        return {key: plain(value) for key, (value, default) in given.items() if not (empty(value) and value == default)}
+
+
+def empty(value: object) -> bool:
+    """Whether a value says nothing: None, and a list, mapping or text without content."""
+    return value is None or (isinstance(value, (tuple, list, dict, str)) and not value)
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML has it: sections to mappings, tuples to lists."""
+    if isinstance(value, Section):
+        return value.plain()
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (tuple, list)) else value
+
+
+def refuse(errors: Iterable[tuple[Path, str]]) -> None:
+    """Inside a validator: reports errors at paths relative to the value that is being validated; none, nothing."""
+    lines = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{text}", {"text": text}), loc=path, input=None)
+        for path, text in errors
+    ]
+    if lines:
+        raise ValidationError.from_exception_data("configuration", lines)
+
+
+def wrong(message: object) -> NoReturn:
+    """Inside a validator: reports an error at the value that is being validated."""
+    refuse([((), str(message))])
+    raise AssertionError("refuse always raises where there is an error")
+
+
+def together(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
+    """Inside a validator: takes every step and reports the errors of all, so that none hides another; the first one's result.
+
+    Where a step has reported an error, later ones are not heard on the same place.
+    """
+    result: Any = None
+    errors: list[InitErrorDetails] = []
+    for step in (first, *others):
+        try:
+            found = step()
+            result = found if step is first else result
+        except ValidationError as error:
+            told = {each["loc"] for each in errors}
+            errors += [each for each in _details(error) if each["loc"] not in told]
+    if errors:
+        raise ValidationError.from_exception_data("configuration", errors)
+    return result
+
+
+def _details(error: ValidationError) -> list[InitErrorDetails]:
+    """The errors of an exception in the form in which they can be raised again."""
+
+    def kind(each: Any) -> Any:
+        return PydanticCustomError("refused", "{text}", each["ctx"]) if each["type"] == "refused" else each["type"]
+
+    found = error.errors(include_url=False)
+    return [InitErrorDetails(type=kind(e), loc=e["loc"], input=e["input"], ctx=e.get("ctx", {})) for e in found]
+
+
+def _as_tuple(value: Any) -> Any:
+    """A list from YAML becomes a tuple, which is frozen; anything else stays, to be refused by its own type."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    """A value that stands alone becomes a list of one."""
+    return tuple(value) if isinstance(value, list) else value if value is None or isinstance(value, tuple) else (value,)
+
+
+def _distinct(values: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Refuses values that came before; 1 and 1.0 are one value."""
+    given = values if isinstance(values, list) else []
+    twice = [((index,), f"{value!r} is there twice") for index, value in enumerate(given) if value in given[:index]]
+    return together(lambda: handler(values), lambda: refuse(twice))
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        wrong(f"got {value!r}; allowed: a number or a text")
+    return value
+
+
+ToTuple = BeforeValidator(_as_tuple)
+ToTupleOfOne = BeforeValidator(_one_or_more)
+Distinct = WrapValidator(_distinct)
+
+
+def spelled(pattern: str, words: str) -> AfterValidator:
+    """A text that matches a pattern, which is given in words too."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            wrong(f"got {shown(text)}; allowed: {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[
+    str, spelled(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}", "at most 100 letters, digits, '_', '.' and '-', no sign in front")
+]
+"""A name that is also the name of a file or a column: letters, digits, `_`, `.`, `-`, not beginning with a sign."""
+
+Columns = Annotated[tuple[str, ...], ToTupleOfOne, Distinct]
+"""One column of the tidy table, or a list of them."""
+
+Scalar = Annotated[Any, AfterValidator(_scalar)]
+"""A number or a text: int, float or str."""
+
+Values = Annotated[tuple[Scalar, ...], ToTupleOfOne, Distinct, Field(min_length=1)]
+"""One number or text, or a list of them, each once."""

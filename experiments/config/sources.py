@@ -1,0 +1,201 @@
+"""The section `sources`: where the numbers come from."""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
+
+from experiments.arrays import FLOATS, READERS, Header, corner, headers
+from experiments.config.section import Context, Section, ToTuple, refuse, wrong
+from qresearch.distribution import DISTRIBUTIONS
+from qresearch.table import suggestion
+
+MOST = 2**34
+"""The most elements of a source: 64 GiB in float32."""
+
+
+def _fits(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if (count := math.prod(shape)) > MOST:
+        wrong(f"{count:,} elements; at most {MOST:,} are allowed")
+    return shape
+
+
+Shape = Annotated[tuple[Annotated[int, Field(ge=1)], ...], ToTuple, Field(min_length=1), AfterValidator(_fits)]
+
+
+def _known_distribution(name: str) -> str:
+    try:
+        DISTRIBUTIONS.find(name)
+    except ValueError as error:
+        wrong(error)
+    return name
+
+
+def _array(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Lists in lists of one shape, of finite numbers."""
+    try:
+        numbers = np.asarray(values, dtype=None)
+    except ValueError:
+        wrong("lists in one list must be of one length")
+    if numbers.dtype.kind not in "if" or not numbers.size or not np.isfinite(numbers).all():
+        wrong("allowed: finite numbers, in lists of one shape")
+    return values
+
+
+class DistributionSource(Section):
+    """Random numbers: `{distribution: student_t, df: 5, shape: [4096]}`; all other keys are the distribution's parameters."""
+
+    distribution: Annotated[str, AfterValidator(_known_distribution)]
+    shape: Shape
+    parameters: dict[str, float] = Field(default_factory=dict, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        known = {"distribution", "shape"}
+        given = {key: each for key, each in value.items() if key in known}
+        return given | {"parameters": {key: each for key, each in value.items() if key not in known}}
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _check(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if (name := info.data.get("distribution")) is None:
+            return {}  # which parameters there are is not known
+        family = DISTRIBUTIONS[name]
+        allowed = ["shape", *family.parameters, "scale"]
+        unknown = {key: suggestion(key, allowed) or ";" for key in given if key not in allowed}
+        refuse(
+            [
+                *(
+                    ((key,), f"unknown parameter of {name}{near} allowed: {', '.join(allowed)}")
+                    for key, near in unknown.items()
+                ),
+                *(((), f"{name} needs the parameter {key!r}") for key in family.parameters if key not in given),
+            ]
+        )
+        try:
+            family(**given)
+        except (ValueError, TypeError) as error:
+            wrong(error)
+        return given
+
+    def plain(self) -> dict[str, Any]:
+        """As written: the parameters beside the other keys."""
+        return {"distribution": self.distribution, **self.parameters, "shape": list(self.shape)}
+
+    def small(self, elements: int) -> DistributionSource:
+        """The same distribution with a shape of at most so many elements."""
+        return self.model_copy(update={"shape": corner(self.shape, elements)})
+
+
+class FileSource(Section):
+    """Arrays of a file: `{file: weights.safetensors, tensors: "encoder.*"}`; each tensor that matches is a source.
+
+    Attributes:
+        file: relative to the working folder, or to the folder of the configuration.
+        tensors: a name or a pattern (`*`, `?`, `[...]`), or a list of them.
+        limit: the largest number of elements; of larger tensors only a leading corner is taken.
+    """
+
+    file: str
+    tensors: Annotated[tuple[str, ...], ToTuple] = Field(default=("*",), validate_default=True)
+    limit: Annotated[int | None, Field(ge=1)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_pattern(cls, value: Any) -> Any:
+        alone = isinstance(value.get("tensors"), str)
+        return value | {"tensors": [value["tensors"]]} if alone else value
+
+    @field_validator("file")
+    @classmethod
+    def _readable(cls, file: str, info: ValidationInfo) -> str:
+        context = info.context or Context()
+        if FilePath(file).suffix not in READERS:
+            wrong(f"got {file!r}; allowed: a file that ends in {', '.join(READERS)}")
+        if not context.files:
+            return file
+        if (path := find(file, context.folders)) is None:
+            looked = dict.fromkeys(str(folder.resolve()) for folder in context.folders)
+            wrong(f"no such file: {file!r} (looked in {', '.join(looked)})")
+        try:
+            headers(path)
+        except (OSError, ValueError) as error:
+            wrong(f"{file!r} cannot be read: {error}")
+        return str(path)
+
+    @field_validator("tensors")
+    @classmethod
+    def _matching(cls, patterns: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "file" in info.data and (info.context or Context()).files:
+            refuse(_matching_nothing(patterns, headers(FilePath(info.data["file"]))))
+        return patterns
+
+    def small(self, elements: int) -> FileSource:
+        """The same tensors, of which at most so many elements are taken."""
+        return self.model_copy(update={"limit": min(elements, self.limit or elements)})
+
+    def matches(self) -> dict[str, Header]:
+        """The tensors that are sources, by name, in the order of names."""
+        return {name: header for name, header in headers(FilePath(self.file)).items() if _matches(name, header, self.tensors)}
+
+
+class ValuesSource(Section):
+    """Numbers written out: `{values: [[191.6, -13.5], [92.14, 295.5]]}`."""
+
+    values: Annotated[tuple[Any, ...], ToTuple, AfterValidator(_array)]
+
+    def small(self, elements: int) -> ValuesSource:
+        """Itself: what is written out is small."""
+        return self
+
+
+def find(file: str, folders: tuple[FilePath, ...]) -> FilePath | None:
+    """The first of the folders' files of that name; None where there is none. Absolute names stay what they are."""
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def _matches(name: str, header: Header, patterns: tuple[str, ...]) -> bool:
+    return header.usable and any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _matching_nothing(patterns: tuple[str, ...], found: dict[str, Header]) -> list[tuple[tuple[str | int, ...], str]]:
+    """The patterns that match no usable tensor, each with what there is."""
+    usable = [name for name, header in found.items() if header.usable]
+    listed = usable or [f"{name} ({header})" for name, header in found.items()]
+    some = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+    some += "" if usable else f"; allowed: {', '.join(map(str, FLOATS.values()))}, with at least one number"
+    return [
+        (
+            (index,),
+            f"{pattern!r} matches no floating-point tensor{suggestion(pattern, usable) or ';'} there are: {some}",
+        )
+        for index, pattern in enumerate(patterns)
+        if not any(_matches(name, found[name], (pattern,)) for name in usable)
+    ]
+
+
+KINDS: dict[str, type[DistributionSource] | type[FileSource] | type[ValuesSource]] = {
+    "distribution": DistributionSource,
+    "file": FileSource,
+    "values": ValuesSource,
+}
+"""The key that only one kind of source has -> the section."""
+
+
+def _kind(value: Any, info: ValidationInfo) -> DistributionSource | FileSource | ValuesSource:
+    """Validates a mapping as the kind of source that one of its keys tells."""
+    given = value if isinstance(value, dict) else {}
+    kind = next((key for key in KINDS if key in given), None)
+    if kind is None:
+        near = next(filter(None, (suggestion(str(key), KINDS) for key in given)), "")
+        wrong(f"got {value!r}; a source is a mapping with one of the keys {', '.join(KINDS)}{near}")
+    return KINDS[kind].model_validate(value, context=info.context)
+
+
+Source = Annotated[DistributionSource | FileSource | ValuesSource, PlainValidator(_kind)]

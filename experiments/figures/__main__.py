@@ -1,0 +1,8 @@
+"""`python -m experiments.figures results/NAME`."""
+
+import sys
+
+from experiments.figures import make_figures
+from experiments.tables import redraw
+
+sys.exit(redraw(make_figures, "figures", None))

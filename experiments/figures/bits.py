@@ -1,0 +1,53 @@
+"""Error against true bits per element: what a family of schemes buys with its bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.config.outputs import ErrorOverBits
+from experiments.figures.style import legend_below, looks, name_axes, panels, parts, scale_values
+from experiments.summary import label, means
+from qresearch import metrics
+
+
+def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
+    """A panel for each value of `panel`, a line for each of `lines`, error bars of one standard error."""
+    found = parts(frame, options.panel)
+    styles = {name: look for (name, _), look in zip(parts(frame, options.lines), looks())}
+    figure, axes = panels(len(found))
+    for each, (title, part) in zip(axes, found, strict=True):
+        for name, line in parts(part, options.lines):
+            _line(each, means(line, ["scheme"], options.y), options.y, name, styles[name])
+        scale_values(each, options.y, part[options.y].to_numpy())
+        each.set_title(title)
+    name_axes(axes, label("true_bits"), label(options.y))
+    legend_below(figure, axes)
+    return figure
+
+
+def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict) -> None:
+    """All schemes as faint points, and the best of them joined."""
+    table = table[np.isfinite(table["mean"])].sort_values("true_bits", kind="stable")
+    best = table[_best(table["mean"].to_numpy(), y)]
+    others = table.drop(best.index)
+    axes.errorbar(best["true_bits"], best["mean"], yerror(best), label=name, elinewidth=0.7, **look)
+    faint = {key: value for key, value in look.items() if key in ("color", "marker")}
+    axes.plot(others["true_bits"], others["mean"], linestyle="none", alpha=0.35, **faint)
+
+
+def _best(values: np.ndarray, y: str) -> np.ndarray:
+    """bool: which values, in the order of bits, are better than all before them; all of them where no way is the better."""
+    sign = {"lower": 1.0, "higher": -1.0}.get(metrics[y].better if y in metrics else "")
+    if sign is None or not len(values):
+        return np.ones(len(values), bool)
+    running = np.minimum.accumulate(sign * values)
+    return np.concatenate([[True], running[1:] < running[:-1]])
+
+
+def yerror(table: pd.DataFrame) -> np.ndarray | None:
+    """Standard errors for error bars; nothing where a mean of one number has none."""
+    errors = table["error"].to_numpy(np.float64)
+    return np.nan_to_num(errors) if np.isfinite(errors).any() else None

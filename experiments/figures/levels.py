@@ -1,0 +1,45 @@
+"""Codebooks: the numbers that a scheme can represent, as levels on a line."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import qresearch as qr
+from experiments.config.outputs import Codebooks
+from experiments.figures.style import PAGE, looks
+
+CROWDED = 64
+"""From this number of levels on, lines are thin."""
+
+
+def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
+    """A line for each scheme, a tick for each level, over the largest magnitude; the number of levels at the right."""
+    names = options.schemes
+    figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.3 * len(names)))
+    for row, (name, look) in enumerate(zip(names, looks())):
+        values = levels(name)
+        width = 1.1 if len(values) < CROWDED else 0.35
+        axes.axhline(row, color="0.8", linewidth=0.6, zorder=1)
+        axes.vlines(values / np.abs(values).max(), row - 0.32, row + 0.32, color=look["color"], linewidth=width, zorder=2)
+        axes.text(
+            1.03, row, str(len(values)), va="center", ha="left", fontsize=8, color="0.35", transform=axes.get_yaxis_transform()
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(-1.05, 1.05)
+    axes.set_xlabel("level / largest magnitude (at the right: how many)")
+    axes.grid(False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def levels(text: str) -> np.ndarray:
+    """float64: all finite numbers that a scheme's element can represent, ascending, each once."""
+    element = qr.build(text).element
+    values = np.asarray(element.decode(jnp.asarray(element.codes())), np.float64)
+    return np.unique(values[np.isfinite(values)])

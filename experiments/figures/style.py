@@ -1,0 +1,132 @@
+"""Style: one sheet for all figures, panels that fit a page, files that are the same bytes each time."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.store.files import replacing
+from qresearch import metrics
+
+SHEET = Path(__file__).parent.parent / "paper.mplstyle"
+COLUMN, PAGE = 3.3, 7.0
+"""Widths in inches of a column and of a page of a paper."""
+
+FORMATS: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
+"""File format -> metadata: no time and no version, so that redrawing changes nothing."""
+
+
+class Nothing(Exception):
+    """There is no row to draw."""
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draws in the project's style, on no screen, and closes its figures."""
+    with mpl.rc_context(), plt.style.context(SHEET):
+        plt.switch_backend("agg")
+        try:
+            yield
+        finally:
+            plt.close("all")
+
+
+def save(figure: Figure, path: Path) -> Iterator[Path]:
+    """Writes a figure in all formats; yields the files."""
+    for suffix, metadata in FORMATS.items():
+        target = path.with_name(f"{path.name}.{suffix}")
+        with replacing(target) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata)
+        yield target
+
+
+def panels(count: int, height: float = 2.3, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels: one is a column wide, more share the page, at most three to a line."""
+    across = columns_of(count)
+    down = math.ceil(count / across)
+    width = COLUMN if count == 1 else PAGE
+    figure, grid = plt.subplots(down, across, figsize=(width, height * down + 0.35), squeeze=False, **options)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, axes[:count]
+
+
+def columns_of(count: int) -> int:
+    """How many panels stand beside each other: at most three, and four as two by two."""
+    return 2 if count == 4 else min(count, 3)
+
+
+def parts(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
+    """The rows that agree in some columns, in the order of the sweep, with a title. Raises `Nothing` where there are none."""
+    if not len(frame):
+        raise Nothing
+    if not columns:
+        return [("", frame)]
+    grouped = frame.groupby(list(columns), sort=False, dropna=False)
+    return [(worded(columns, values), part) for values, part in grouped]
+
+
+def worded(columns: Sequence[str], values: Sequence[Any]) -> str:
+    """Values as they stand in a legend or a title; what a scheme has no axis for is left out.
+
+    >>> worded(["family", "bits", "block"], ["int", 4, ""])
+    'int, 4 bits'
+    """
+    pairs = zip(columns, values, strict=True)
+    return ", ".join(WORDS.get(column, column + " {}").format(value) for column, value in pairs if value != "")
+
+
+WORDS = {"source": "{}", "group": "{}", "scheme": "{}", "family": "{}", "bits": "{} bits", "seed": "seed {}"}
+"""How the values of a column are put; those of others follow its name."""
+
+
+def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
+    """Labels at the foot of each column of panels and at the left of each line of them."""
+    across = columns_of(len(axes))
+    for index, each in enumerate(axes):
+        each.set_xlabel(x if index + across >= len(axes) else "")
+        each.set_ylabel(y if index % across == 0 else "")
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Colour, marker and dash of one line after the other; where colours come again, markers are hollow."""
+    cycle = list(mpl.rcParams["axes.prop_cycle"])
+    for turn in itertools.count():
+        for each in cycle:
+            yield {**each, **({"markerfacecolor": "white"} if turn % 2 else {})}
+
+
+def scale_values(axes: Axes, column: str, values: Sequence[float] | np.ndarray) -> None:
+    """A logarithmic axis for what is positive and spans decades; decibels and signed numbers stay linear."""
+    numbers = np.asarray(values, np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    decibels = column in metrics and "dB" in metrics[column].label
+    if len(finite) and not decibels and (finite > 0).all() and finite.max() / finite.min() > 5:
+        axes.set_yscale("log")
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes], columns: int | None = None) -> None:
+    """One legend for all panels, under them, each name once; none where there is but one line."""
+    found: dict[str, Any] = {}
+    for each in axes:
+        for handle, name in zip(*each.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    if len(found) > 1:
+        longest = max(map(len, found))
+        room = 0.45 + 0.062 * longest  # inches an entry takes at this size of type
+        fitting = max(int(figure.get_figwidth() / room), 1)
+        lines = math.ceil(len(found) / (columns or min(fitting, len(found))))
+        figure.set_figheight(figure.get_figheight() + 0.17 * lines)
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns or min(fitting, len(found)))

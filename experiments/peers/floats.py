@@ -1,0 +1,163 @@
+"""Float formats beside gfloat and ml_dtypes: the number of every code, and what numbers become under every rounding.
+
+gfloat rounds in float64, with the rounding and the saturation named; ml_dtypes casts float32 to nearest even and never
+saturates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import qresearch as qr
+from experiments.peers.inputs import every
+from experiments.peers.row import counted
+from qresearch.floats import FloatFormat, find_format
+
+NAMES: tuple[str, ...] = ("f16", "bf16", "tf32", "e5m2", "e4m3", "e3m2", "e2m3", "e2m1", "e8m0")
+NAMES += ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3ieee", "e3m4ieee", "ue4m3", "ue5m3", "e3m0")
+P3109 = tuple(
+    f"binary{k}p{p}{tail}" for k in (4, 6, 8) for p in range(1, k) for tail in ("se", "sf", "ue", "uf") if (k, p) != (8, 1)
+)
+
+ROUNDINGS = {
+    "even": "TiesToEven",
+    "half_away": "TiesToAway",
+    "toward_zero": "TowardZero",
+    "up": "TowardPositive",
+    "down": "TowardNegative",
+}
+"""Our roundings -> gfloat's."""
+
+ML_DTYPES = {
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "e5m2": "float8_e5m2",
+    "e4m3": "float8_e4m3fn",
+    "e4m3fnuz": "float8_e4m3fnuz",
+    "e5m2fnuz": "float8_e5m2fnuz",
+    "e4m3b11fnuz": "float8_e4m3b11fnuz",
+    "e4m3ieee": "float8_e4m3",
+    "e3m4ieee": "float8_e3m4",
+    "e3m2": "float6_e3m2fn",
+    "e2m3": "float6_e2m3fn",
+    "e2m1": "float4_e2m1fn",
+    "e8m0": "float8_e8m0fnu",
+}
+"""Our names -> those of NumPy and ml_dtypes."""
+
+
+def compare() -> list[dict[str, Any]]:
+    """A row for each format, rounding and kind of input."""
+    return [*_with_gfloat(), *_with_ml_dtypes()]
+
+
+def _with_gfloat() -> Iterator[dict[str, Any]]:
+    import gfloat
+    import gfloat.formats
+
+    for name in (*NAMES, *P3109):
+        form = find_format(name)[1]
+        theirs = _info(gfloat, name, form)
+        codes = np.arange(2**form.bits)
+        yield _row(name, "gfloat", "the number of every code", _decoded(name, codes), gfloat.decode_ndarray(theirs, codes))
+        found = [_rounded(gfloat, name, form, theirs, *each) for each in ROUNDINGS.items()]
+        ours, wanted, x = _joined(found)
+        yield _row(name, "gfloat", f"values, saturating, {', '.join(ROUNDINGS)}", ours, wanted, x, "all")
+
+
+def _rounded(gfloat: Any, name: str, form: FloatFormat, theirs: Any, rounding: str, mode: str) -> Any:
+    """Ours, theirs, and the inputs, of all kinds in one vector."""
+    x = _inputs(form)
+    wanted = gfloat.round_ndarray(theirs, x.astype(np.float64), gfloat.RoundMode[mode], sat=True)
+    return np.asarray(qr.quantize(x, f"{name}-unit~{rounding}").dequantize()), wanted, x
+
+
+def _joined(found: list[Any]) -> list[Any]:
+    return [np.concatenate(each) for each in zip(*found)]
+
+
+def _with_ml_dtypes() -> Iterator[dict[str, Any]]:
+    import ml_dtypes
+
+    for name, kind in ML_DTYPES.items():
+        form = find_format(name)[1]
+        theirs = np.dtype(getattr(np, kind, None) or getattr(ml_dtypes, kind))
+        codes = np.arange(2**form.bits).astype(f"uint{8 * theirs.itemsize}")
+        yield _row(name, "ml_dtypes", "the number of every code", _decoded(name, codes), codes.view(theirs).astype(np.float32))
+        overflows = form.infinity or form.nan_code is not None
+        scheme = f"{name}-{'overflow-' if overflows else ''}unit~even"
+        x = _inputs(form)
+        with np.errstate(over="ignore", invalid="ignore"):
+            wanted = x.astype(theirs).astype(np.float32)
+        got = np.asarray(qr.quantize(x, scheme).dequantize())
+        yield _row(name, "ml_dtypes", "values, even", got, wanted, x, "all")
+
+
+def _inputs(form: FloatFormat) -> np.ndarray:
+    """float32: finite numbers that the format may be given: all shared ones, and the format's own thresholds.
+
+    None is negative where the format is unsigned: what such a number becomes is a matter of taste (ours is the least one).
+    """
+    levels = form.values if form.bits <= 16 else np.array([form.value(c) for c in range(0, 2**form.bits, 37)])
+    finite = levels[np.isfinite(levels)]
+    x = np.concatenate(list(every(finite[np.abs(finite) < 3e38]).values()))
+    return x[np.isfinite(x) & (form.signed | ~np.signbit(x))]
+
+
+def _decoded(name: str, codes: np.ndarray) -> np.ndarray:
+    element = qr.build(f"{name}-unit").element
+    return np.asarray(element.decode(codes.astype(element.code_dtype)))
+
+
+def _row(form: str, peer: str, what: str, ours: Any, theirs: Any, x: Any = None, inputs: str = "") -> dict[str, Any]:
+    """Counts; and the reason of what differs, where it is the only one."""
+    a, b = np.asarray(ours, np.float32), np.asarray(theirs).astype(np.float32)
+    different = ~((a.view(np.uint32) == b.view(np.uint32)) | (np.isnan(a) & np.isnan(b)))
+    why = _why(form, x[different]) if x is not None and different.any() else ""
+    return {"format": form, "peer": peer, "what": what, **counted(a, b), "why": why, "inputs": inputs}
+
+
+def _why(form: str, x: np.ndarray) -> str:
+    """The reason of all differences, or nothing where there is none for one of them."""
+    tiny = np.abs(x) < 2.0**-126
+    if tiny.all():
+        return "float32 subnormals, which XLA flushes (docs/arithmetic.md)"
+    if form == "e8m0" and (tiny | (np.frexp(x)[0] == 0.75)).all():
+        return "ties: ours go to the even code, those of ml_dtypes up; and numbers below 2^-126, where ours become 2^-127"
+    return ""
+
+
+def _info(gfloat: Any, name: str, form: FloatFormat) -> Any:
+    """The format in gfloat's words. P3109 and OCP formats are gfloat's own; others are spelled out."""
+    own: dict[str, Callable[[], Any] | Any] = {
+        "f16": "binary16",
+        "bf16": "bfloat16",
+        "e5m2": "ocp_e5m2",
+        "e4m3": "ocp_e4m3",
+        "e3m2": "ocp_e3m2",
+        "e2m3": "ocp_e2m3",
+        "e2m1": "ocp_e2m1",
+        "e8m0": "ocp_e8m0",
+    }
+    if name in own:
+        return getattr(gfloat.formats, f"format_info_{own[name]}")
+    if name.startswith("binary"):
+        width, rest = name.removeprefix("binary").split("p")
+        signedness = gfloat.Signedness.Signed if rest[-2] == "s" else gfloat.Signedness.Unsigned
+        domain = gfloat.Domain.Extended if rest[-1] == "e" else gfloat.Domain.Finite
+        return gfloat.formats.format_info_p3109(int(width), int(rest[:-2]), signedness, domain)
+    return gfloat.FormatInfo(
+        name,
+        form.bits,
+        form.mantissa + 1,
+        bias=form.bias,
+        is_signed=form.signed,
+        domain=gfloat.Domain.Extended if form.infinity else gfloat.Domain.Finite,
+        has_nz=form.signed and form.negative_zero,
+        num_high_nans=form.nans,
+        has_subnormals=form.zero,
+        is_twos_complement=False,
+    )

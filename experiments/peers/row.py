@@ -1,0 +1,81 @@
+"""A row of the comparison: one format, one peer, one thing compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+
+def version(peer: str) -> str:
+    """The installed version of a package, or nothing.
+
+    >>> version("no-such-package")
+    ''
+    """
+    try:
+        return metadata.version(peer)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was compared and how it came out.
+
+    Attributes:
+        format: the element or scheme.
+        peer: the package.
+        what: codes, scales or values, of which function.
+        compared: how many.
+        equal: how many agree to the bit.
+        differing: how many do not.
+        why: where some differ, who is right and why; where nothing was compared, why not.
+        inputs: which.
+        version: of the peer; that which is installed, where it is not given.
+        failed: whether the comparison itself raised.
+    """
+
+    format: str
+    peer: str
+    what: str
+    compared: int = 0
+    equal: int = 0
+    differing: int = 0
+    why: str = ""
+    inputs: str = ""
+    version: str = ""
+    failed: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("compared", "equal", "differing"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+        if self.compared != self.equal + self.differing:
+            raise ValueError(
+                f"{self.format}, {self.peer}: {self.equal} equal and {self.differing} differing of {self.compared}"
+            )
+        object.__setattr__(self, "version", self.version or version(self.peer))
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether something differs, or went wrong, without a reason."""
+        return self.failed or (self.differing > 0 and not self.why)
+
+
+def counted(ours: Any, theirs: Any) -> dict[str, int]:
+    """How many of two arrays of one shape are the same: bit patterns of floats (all NaNs are one), numbers of integers."""
+    a, b = np.asarray(ours), np.asarray(theirs)
+    if a.shape != b.shape:
+        raise ValueError(f"ours has the shape {a.shape}, theirs {b.shape}")
+    same = agreeing(a, b)
+    return {"compared": same.size, "equal": int(same.sum()), "differing": int((~same).sum())}
+
+
+def agreeing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """bool: where they are the same, a zero's sign included."""
+    if not np.issubdtype(a.dtype, np.floating):
+        return a.astype(np.int64) == b.astype(np.int64)
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    return (a.view(np.uint32) == b.view(np.uint32)) | (np.isnan(a) & np.isnan(b))

@@ -1,0 +1,118 @@
+"""Sources: named arrays, drawn by key or read from a file, each known by a definition before it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from experiments.arrays import array, corner, fingerprint
+from experiments.config.model import Config
+from experiments.config.sources import DistributionSource, FileSource, ValuesSource
+from qresearch.distribution import DISTRIBUTIONS, Distribution
+
+
+@dataclass(frozen=True)
+class Source:
+    """An array that schemes are measured on.
+
+    Attributes:
+        name: unique in the sweep: the name in the configuration, and the tensor's where there are several.
+        group: the name in the configuration.
+        shape: of the array.
+        random: whether each seed gives another array.
+        definition: all that the numbers depend on besides the seed; plain values, part of every row's identity.
+        make: seed -> float32 array of that shape.
+    """
+
+    name: str
+    group: str
+    shape: tuple[int, ...]
+    random: bool
+    definition: dict[str, Any]
+    make: Callable[[int], Array]
+
+
+def sources(config: Config) -> list[Source]:
+    """All sources of a sweep, in the order of the configuration. Reads files for their fingerprints, makes no array."""
+    return [source for name, section in config.sources.items() for source in KINDS[type(section)](name, section)]
+
+
+def data_key(name: str, seed: int) -> Array:
+    """The key of a source's numbers: it hangs on the source's name and the seed, on nothing else in the sweep."""
+    return jax.random.fold_in(jax.random.key(seed), _stable_hash(name))
+
+
+def rounding_key(name: str, seed: int) -> Array:
+    """The key of stochastic rounding, independent of the data."""
+    return jax.random.fold_in(data_key(name, seed), _stable_hash("rounding"))
+
+
+def draw(distribution: Distribution, key: Array, shape: tuple[int, ...], piece: int = 2**22) -> Array:
+    """float32 [shape]: a sample. A large one is drawn piece by piece, each with a key of its own, into one buffer.
+
+    Drawing takes several times the memory of what is drawn; so that is several times a piece.
+    """
+    count = math.prod(shape)
+    if count <= piece:
+        return distribution.sample(key, shape)
+    x = jnp.empty(count, jnp.float32)
+    for index, start in enumerate(range(0, count, piece)):
+        numbers = distribution.sample(jax.random.fold_in(key, index), (min(piece, count - start),))
+        x = _written_into(x, numbers, start)
+    return x.reshape(shape)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _written_into(x: Array, numbers: Array, start: Array) -> Array:
+    return jax.lax.dynamic_update_slice(x, numbers, (start,))
+
+
+def _stable_hash(text: str) -> int:
+    """32 bits of a text's hash, the same in every process."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+def _drawn(name: str, section: DistributionSource) -> Iterator[Source]:
+    distribution = DISTRIBUTIONS[section.distribution](**section.parameters)
+
+    def make(seed: int) -> Array:
+        return draw(distribution, data_key(name, seed), section.shape)
+
+    yield Source(name, name, section.shape, True, {"name": name, **section.plain()}, make)
+
+
+def _read(name: str, section: FileSource) -> Iterator[Source]:
+    path = Path(section.file)
+    tensors = section.matches()
+    for tensor, header in tensors.items():
+        alone = len(tensors) == 1
+        definition = {"name": name, "tensor": tensor, "limit": section.limit, "sha256": fingerprint(path)}
+
+        def make(seed: int, tensor: str = tensor) -> Array:
+            return jnp.asarray(array(path, tensor, section.limit))
+
+        shape = corner(header.shape, section.limit)
+        yield Source(name if alone else f"{name}/{tensor}", name, shape, False, definition, make)
+
+
+def _written(name: str, section: ValuesSource) -> Iterator[Source]:
+    x = np.asarray(section.values, np.float32)
+    yield Source(name, name, x.shape, False, {"name": name, "values": x.tolist()}, lambda seed: jnp.asarray(x))
+
+
+KINDS: dict[type, Callable[[str, Any], Iterator[Source]]] = {
+    DistributionSource: _drawn,
+    FileSource: _read,
+    ValuesSource: _written,
+}
+"""A section of the configuration -> how its sources are made."""

@@ -1,0 +1,117 @@
+"""The log of rows: strict JSON, one line each with a checksum, only ever appended to.
+
+A kill can tear only the last line: a tail without a newline is dropped. A line whose checksum does not fit was spoiled by
+something else: it is put aside and its row is measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.store.files import replacing
+
+Record = dict[str, Any]
+_WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+@dataclass
+class Lines:
+    """What a log holds.
+
+    Attributes:
+        records: the good ones, in order.
+        good: their bytes.
+        corrupt: lines that are spoiled.
+        torn: the tail after the last newline.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    good: list[bytes] = field(default_factory=list)
+    corrupt: list[bytes] = field(default_factory=list)
+    torn: bytes = b""
+
+
+def read(path: Path) -> Lines:
+    """Reads a log without changing it; an absent one is empty."""
+    found = Lines()
+    if not path.exists():
+        return found
+    *lines, found.torn = path.read_bytes().split(b"\n")
+    for line in lines:
+        record = _decoded(line)
+        if record is None:
+            found.corrupt.append(line)
+        else:
+            found.records.append(record)
+            found.good.append(line)
+    return found
+
+
+def mend(path: Path) -> Lines:
+    """Reads a log before it is appended to: drops a torn tail, moves spoiled lines to `NAME.corrupt`."""
+    found = read(path)
+    if found.corrupt:
+        with path.with_suffix(".corrupt").open("ab") as aside:
+            aside.writelines(line + b"\n" for line in found.corrupt)
+            aside.flush()
+            os.fsync(aside.fileno())
+    if found.corrupt or found.torn:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"".join(line + b"\n" for line in found.good))
+    return found
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Adds records; when it returns they are on the disk. Raises `OSError` naming the path."""
+    data = b"".join(_encoded(record) + b"\n" for record in records)
+    try:
+        with path.open("ab") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _encoded(record: Record) -> bytes:
+    plain = _to_words(record)
+    return _json(plain | {"check": _check(plain)})
+
+
+def _decoded(line: bytes) -> Record | None:
+    """The record of a line, or None where the line is spoiled."""
+    try:
+        plain = json.loads(line)
+        given = plain.pop("check")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return _from_words(plain) if given == _check(plain) else None
+
+
+def _check(plain: Record) -> str:
+    return hashlib.sha256(_json(plain)).hexdigest()[:16]
+
+
+def _json(plain: Record) -> bytes:
+    return json.dumps(plain, allow_nan=False, ensure_ascii=True, sort_keys=True).encode()
+
+
+def _to_words(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they are written as words."""
+    if isinstance(value, dict):
+        return {key: _to_words(each) for key, each in value.items()}
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _from_words(record: Record) -> Record:
+    """The words back to numbers, only where numbers stand."""
+    metrics = {name: _WORDS.get(value, value) for name, value in record.get("metrics", {}).items()}
+    bits = record.get("true_bits")
+    return record | {"metrics": metrics, "true_bits": _WORDS.get(bits, bits) if isinstance(bits, str) else bits}

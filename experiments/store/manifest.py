@@ -1,0 +1,65 @@
+"""The manifest: with what the rows were made."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "pandas", "matplotlib", "pydantic", "safetensors", "ml_dtypes", "qresearch")
+"""The packages whose versions are noted, where they are installed."""
+
+
+def surroundings() -> dict[str, Any]:
+    """Commit, versions and device of this process."""
+    return {
+        "git": git(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
+    }
+
+
+def git(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
+    """The commit of the project's checkout and whether files in it differ; None outside of a checkout."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """What differs between two plain values, as lines `path: old -> new`.
+
+    >>> differences({"seeds": [0], "name": "a"}, {"seeds": [0, 1], "name": "a"})
+    ['seeds: [0] -> [0, 1]']
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)]
+    return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

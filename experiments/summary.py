@@ -1,0 +1,120 @@
+"""Summaries of the tidy table: means and standard errors, paired differences, and how such numbers are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qresearch import metrics
+
+TRUE_BITS = "true bits per element"
+
+
+def mean(values: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float]:
+    """The mean, its standard error (NaN where there is one number), and the count; infinity among them makes the mean infinite.
+
+    >>> mean([1.0, 3.0])
+    {'mean': 2.0, 'error': 1.0, 'count': 2}
+    """
+    numbers = np.asarray(values, np.float64)
+    count = len(numbers)
+    with np.errstate(invalid="ignore"):
+        center = float(numbers.mean()) if count else math.nan
+    spread = float(numbers.std(ddof=1)) / math.sqrt(count) if count > 1 and math.isfinite(center) else math.nan
+    return {"mean": center, "error": spread, "count": count}
+
+
+def means(frame: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
+    """Mean and standard error of a column over all rows that agree in `keys`, in the order in which they come.
+
+    Returns columns: the keys, `mean`, `error`, `count`, and `true_bits` (its mean).
+    """
+    keys = list(keys)
+    grouped = frame.groupby(keys, sort=False, dropna=False)
+    rows = [
+        {**dict(zip(keys, name)), **mean(part[value]), "true_bits": float(part["true_bits"].mean())} for name, part in grouped
+    ]
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*keys, "mean", "error", "count", "true_bits"])))
+
+
+def paired(frame: pd.DataFrame, baseline: str, value: str, by: Sequence[str], fixed: Collection[str] = ()) -> pd.DataFrame:
+    """Mean differences of a metric to a baseline scheme, and the standard error of the differences.
+
+    Each number is compared with the baseline's on the same source and seed, so what the draw of the source does to both
+    cancels. On a source without chance a scheme without chance has one row, which stands for every seed.
+
+    Args:
+        frame: the tidy table.
+        baseline: the canonical text of a scheme.
+        value: a metric. Where it is infinite on either side, so is the difference.
+        by: columns besides the scheme.
+        fixed: the groups of sources without chance.
+
+    Returns:
+        Columns: scheme, `by`, `mean`, `error`, `count`.
+    """
+    base = frame.loc[frame["scheme"] == baseline, ["source", "seed", value]]
+    pairs = frame.merge(base, on="source", suffixes=("", " of base"))
+    alone = frame.groupby(["source", "scheme"])["seed"].count().eq(1)
+    single = [alone[source, scheme] or alone[source, baseline] for source, scheme in zip(pairs["source"], pairs["scheme"])]
+    same = pairs["seed"] == pairs["seed of base"]
+    pairs = pairs[same | (pairs["group"].isin(list(fixed)) & np.asarray(single, bool))]
+    ours, theirs = pairs[value].to_numpy(np.float64), pairs[f"{value} of base"].to_numpy(np.float64)
+    infinite = np.isinf(ours) | np.isinf(theirs)
+    difference = np.subtract(ours, theirs, where=~infinite, out=np.full(len(pairs), np.inf))
+    return means(pairs.assign(**{value: difference}), list(dict.fromkeys(["scheme", *by])), value)
+
+
+def cells(table: pd.DataFrame, column: str) -> list[str]:
+    """The means and errors of a table from `means` or `paired`, written for a reader."""
+    return [written(float(a), float(b), column) for a, b in zip(table["mean"], table["error"])]
+
+
+def only(frame: pd.DataFrame, where: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """The rows whose columns have one of the allowed values."""
+    for column, allowed in where.items():
+        frame = frame[frame[column].isin(list(allowed))]
+    return frame
+
+
+def label(column: str) -> str:
+    """A column as it is written on an axis, with its unit."""
+    if column in metrics:
+        return metrics[column].label
+    return TRUE_BITS if column == "true_bits" else LABELS.get(column, column)
+
+
+LABELS = {"block": "block size (elements)", "bits": "bits of a code"}
+"""How well-known axes are called; others go by their own name."""
+
+
+def number(value: float, column: str = "") -> str:
+    """A number for a reader, four figures; infinity as what it says of its metric: `diverges`, or `exact`.
+
+    >>> number(0.0123456), number(float("inf"), "relative"), number(float("nan"))
+    ('0.01235', 'diverges', 'nan')
+    """
+    if math.isinf(value):
+        return metrics[column].infinite if column in metrics and value > 0 else ("diverges" if value > 0 else "-inf")
+    return "nan" if math.isnan(value) else f"{value:.4g}"
+
+
+def written(center: float, error: float, column: str = "") -> str:
+    """A mean with its standard error, the error to two figures and the mean to the same place.
+
+    >>> written(0.0123456, 0.000123), written(20.5, float("nan")), written(1.23e-7, 2e-9)
+    ('0.01235 ± 0.00012', '20.5', '(1.230 ± 0.020)e-07')
+    """
+    if not math.isfinite(center) or not math.isfinite(error):
+        return number(center, column)
+    if error == 0:
+        return f"{number(center)} ± 0"
+    largest = max(abs(center), error)
+    power = math.floor(math.log10(largest)) if not 1e-3 <= largest < 1e6 else 0
+    places = max(1 + power - math.floor(math.log10(error)), 0)
+    text = f"{center / 10.0**power:.{places}f} ± {error / 10.0**power:.{places}f}"
+    return f"({text})e{power:+03d}" if power else text

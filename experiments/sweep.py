@@ -1,0 +1,120 @@
+"""The sweep: `python -m experiments.sweep config.yaml [key=value ...] [--dry-run] [--tiny] [--only-failed] [--fail-fast]`.
+
+Running again is resuming. Exit codes: 0 all rows are done, 1 some are not, 2 the configuration is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from experiments.config import Config, ConfigError, load
+from experiments.figures import make_figures
+from experiments.measure import Meter, Outcome, failed, ready
+from experiments.plan import Plan, Row, TooManyRows, make_plan
+from experiments.progress import Reporter
+from experiments.report import conclusion, describe, ending, introduction
+from experiments.sources import rounding_key
+from experiments.store import Busy, Results
+from experiments.store.manifest import surroundings
+from experiments.tables import make_tables
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a sweep from the command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _options(words)
+    try:
+        config = load(options.config, options.overrides)
+        config = config.tiny() if options.tiny else config
+        plan = make_plan(config)
+        if options.dry_run:
+            print(describe(config, plan))
+            return 0
+        return run(config, plan, options.only_failed, options.fail_fast)
+    except (ConfigError, TooManyRows) as error:
+        return _stopped(2, str(error))
+    except Busy as error:
+        return _stopped(1, str(error))
+    except OSError as error:
+        return _stopped(1, f"stopped: {error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return _stopped(130, f"\ninterrupted; resume with: python -m experiments.sweep {shlex.join(words)}")
+
+
+def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool = False) -> int:
+    """Measures what is missing, then makes all tables and figures.
+
+    Args:
+        config: the configuration.
+        plan: its rows.
+        only_failed: runs only rows that failed before.
+        fail_fast: stops at the first row that fails.
+
+    Returns:
+        0 where all rows are done, else 1.
+
+    Raises:
+        Busy: where another runner is at work in the folder.
+        OSError: naming the file that cannot be written.
+    """
+    started = time.monotonic()
+    with Results.open(config.folder) as results:
+        manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
+        wanted = results.failed if only_failed else lambda row: not results.done(row)
+        pending = [row for row in plan.rows if wanted(row)]
+        news = bool(pending) or not results.tells(plan)  # where nothing runs, the manifest says what the rows were made with
+        results.begin(config, plan, manifest if news else None)
+        meter = Meter(config.metrics)
+        with Reporter(len(pending)) as reporter:
+            reporter.say(*introduction(plan, results, pending))
+            for outcomes in measured(plan, pending, meter):
+                results.add(plan, outcomes)
+                reporter.advance(len(outcomes))
+                bad = [f"failed: {outcome.row}: {outcome.error}" for outcome in outcomes if outcome.error]
+                reporter.say(*bad)
+                if bad and fail_fast:
+                    break
+            files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
+            manifest |= ending(plan, results, pending, meter, time.monotonic() - started)
+            if news:
+                results.note(manifest)
+            reporter.say(*conclusion(results, plan, pending, manifest, len(files)))
+        return 0 if all(map(results.done, plan.rows)) else 1
+
+
+def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:
+    """Outcomes, batch by batch: each array is made once, serves all its rows, and is let go."""
+    for source, seed, batches in plan.draws(rows):
+        try:
+            x = ready(source.make(seed))
+        except Exception as error:  # a source that cannot be made fails its rows and no others
+            yield [failed(row, error) for batch in batches for row in batch.rows]
+            continue
+        key = rounding_key(source.name, seed)
+        for batch in batches:
+            yield list(meter.measure(batch, x, key))
+        del x
+
+
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experiments.sweep", description="Runs a sweep; running again resumes.")
+    parser.add_argument("config", help="a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seeds=5 or sources.normal.shape=[4096]")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would run, write nothing")
+    parser.add_argument("--tiny", action="store_true", help="small sources, into a folder of its own: a smoke test")
+    parser.add_argument("--only-failed", action="store_true", help="run only rows that failed before")
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first row that fails")
+    return parser.parse_intermixed_args(words)
+
+
+def _stopped(code: int, message: str) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

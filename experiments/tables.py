@@ -1,0 +1,140 @@
+"""Tables: the tidy one, its summary, and those of the configuration, as CSV, Markdown and LaTeX.
+
+`python -m experiments.tables results/NAME` makes them again from the rows alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.config import Config, ConfigError
+from experiments.config.outputs import Output, Paired, Pivot
+from experiments.config.sources import DistributionSource
+from experiments.store import saved_config, tidy
+from experiments.store.files import write
+from experiments.summary import cells, label, means, number, only, paired
+from qresearch import scheme
+
+MISSING = "-"
+"""What stands where a table has no row, for a reader."""
+
+
+def make_tables(folder: Path, config: Config) -> Iterator[Path]:
+    """Writes all tables of a folder; yields what was written. Raises `OSError`."""
+    frame = tidy(folder, config)
+    yield _write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    yield from for_readers(folder / "table", summarised(frame, config), config.description)
+    for output in config.tables:
+        shown = only(frame, output.where)
+        name, table = KINDS[type(output)](output, shown, config)
+        path = folder / "tables" / (output.name or name)
+        yield _write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
+        yield from for_readers(path, table.reset_index(), title(output))
+
+
+def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """The tidy table over all seeds, numbers written for a reader: mean ± standard error."""
+    keys = ["source", "scheme", "family", *config.axes]
+    found = frame.groupby(keys, sort=False, dropna=False)["true_bits"].mean().map(number).reset_index()
+    for metric in config.metrics:
+        table = means(frame, keys, metric)
+        found[metric] = cells(table, metric)
+    return found.rename(columns={name: label(name) for name in ("true_bits", *config.metrics)})
+
+
+def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> tuple[str, pd.DataFrame]:
+    """Rows by columns, in the order in which they come in the sweep."""
+    keys = list(dict.fromkeys([*output.rows, *output.columns]))
+    table = means(frame, keys, output.value)
+    name = f"{output.value}_by_{'_'.join(output.rows)}"
+    return name, _spread(table, output.rows, output.columns, output.value)
+
+
+def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> tuple[str, pd.DataFrame]:
+    baseline = str(scheme(output.baseline))
+    fixed = [name for name, source in config.sources.items() if not isinstance(source, DistributionSource)]
+    table = paired(frame, baseline, output.value, output.columns, fixed)
+    return f"{output.value}_against_baseline", _spread(table, ("scheme",), output.columns, output.value)
+
+
+def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], value: str) -> pd.DataFrame:
+    """Cells `mean ± error` in a grid; columns come out as their values joined by commas."""
+    shown = table.assign(cell=cells(table, value))
+    if columns:
+        shown["column"] = [", ".join(map(str, line)) for line in shown[list(columns)].itertuples(index=False)]
+    else:
+        shown["column"] = label(value)
+    order = list(dict.fromkeys(shown["column"]))
+    wide = shown.pivot_table(index=list(rows), columns="column", values="cell", aggfunc="first", sort=False)
+    return wide.reindex(columns=order).fillna(MISSING).rename_axis(columns=None)
+
+
+KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], tuple[str, pd.DataFrame]]] = {Pivot: _pivot, Paired: _paired}
+"""A kind of table -> its default name and its content."""
+
+
+def title(output: Output) -> str:
+    """What a table shows, in a few words."""
+    words = f"{label(output.value)}, mean ± standard error" if isinstance(output, (Pivot, Paired)) else ""
+    less = f"; difference to {output.baseline}, paired on source and seed" if isinstance(output, Paired) else ""
+    where = "".join(f"; {column} = {', '.join(map(str, values))}" for column, values in output.where.items())
+    return words + less + where
+
+
+def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]:
+    """Writes a table of words as Markdown and LaTeX beside each other; yields the files."""
+    text = table.astype(object).where(table.notna(), MISSING).replace("", MISSING).astype(str)
+    markdown = text.to_markdown(index=False, disable_numparse=True)
+    yield _write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
+    latex = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    yield _write(
+        path.with_name(path.name + ".tex"),
+        latex.to_latex(hrules=True, caption=_escaped(caption) or None, position="t", environment=_environment(text)),
+    )
+
+
+def _environment(text: pd.DataFrame) -> str | None:
+    """A table of more lines than a page has goes over several."""
+    return "longtable" if len(text) > 40 else None
+
+
+def _escaped(text: str) -> str:
+    return "".join("\\" + letter if letter in "&%$#_{}" else letter for letter in text)
+
+
+def _write(path: Path, text: str) -> Path:
+    write(path, text)
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes the tables of a results folder again. 0, or 2 where the folder cannot be read."""
+    return redraw(make_tables, "tables", arguments)
+
+
+def redraw(make: Callable[[Path, Config], Iterator[Path]], what: str, arguments: Sequence[str] | None) -> int:
+    """The command line of what is made again from a folder: its one argument is the folder."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if len(words) != 1 or words[0].startswith("-"):
+        print(f"usage: python -m experiments.{what} results/NAME", file=sys.stderr)
+        return 2
+    try:
+        folder = Path(words[0])
+        for path in make(folder, saved_config(folder)):
+            print(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""`python -m qresearch`: every table of the library as Markdown. The page `docs/tables.md` is what it printed.
+
+python -m qresearch [presets | elements | statistics | roundings | rules | wrappers | metrics | distributions]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import qresearch as qr
+from qresearch.table import Row, Table, suggestion
+
+
+def _markdown(heading: str, columns: str, rows: Iterable[Iterable[object]]) -> str:
+    names = columns.split(" | ")
+    lines = [f"| {columns} |", "|" + " --- |" * len(names)]
+    # A bar would end the cell.
+    lines += ["| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in rows]
+    return f"## {heading}\n\n" + "\n".join(lines) + "\n"
+
+
+def _preset(row: Row[str]) -> list[object]:
+    coder = qr.build(row.value)
+    bits = f"{coder.storage_bits((4096, 4096)) / 4096**2:.4g}" if coder.by_shape else "by the codes"
+    return [row.name, f"`{row.value}`", bits, f"NaN {coder.nan}", row.doc]
+
+
+def _element(row: Row) -> list[object]:
+    return [f"`{row.name}`", ", ".join(f"`{each}`" for each in row.examples[:4]), row.doc]
+
+
+def _plain(row: Row) -> list[object]:
+    return [f"`{row.name}`", row.doc]
+
+
+TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]]] = {
+    "presets": ("Presets", "name | scheme | true bits, 4096 x 4096 | a NaN | what it is", qr.presets, _preset),
+    "elements": ("Elements", "name | for example | what it is", qr.elements, _element),
+    "statistics": ("Statistics", "name | what it is", qr.statistics, _plain),
+    "roundings": ("Roundings", "name | what it is", qr.roundings, _plain),
+    "rules": ("Scale rules", "name | what it is", qr.rules, _plain),
+    "wrappers": ("Wrappers", "name | for example | what it is", qr.wrappers, _element),
+    "metrics": ("Metrics", "name | what it is", qr.metrics, _plain),
+    "distributions": ("Distributions", "name | what it is", qr.distributions, _plain),
+}
+
+
+def main(names: list[str]) -> int:
+    """Prints the tables that are named, or all of them. Returns the exit status."""
+    if {"-h", "--help"} & set(names):
+        print(__doc__)
+        return 0
+    for name in names:
+        if name not in TABLES:
+            print(f"no table {name!r}{suggestion(name, TABLES) or '.'} Tables: {', '.join(TABLES)}", file=sys.stderr)
+            return 2
+    pages = []
+    for heading, columns, table, cells in (TABLES[name] for name in names or TABLES):
+        pages.append(_markdown(heading, columns, [cells(row) for row in table.rows]))
+    print("# The tables of qresearch\n\nMade by `make docs`, from the tables themselves.\n")
+    print("\n".join(pages))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""Dynamic-exponent maps: a run of zeros spells the exponent, so each number chooses how its bits are split.
+
+After the sign come zeros, a one that ends them, and a linear fraction in the bits that are left. Dettmers, "8-Bit
+Approximations for Parallelism in Deep Learning" (arXiv 1511.04561); the form here, with exact 0 and 1, is that of "8-bit
+Optimizers via Block-wise Quantization" (arXiv 2110.02861).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def dynamic_map(bits: int, exponent: int | None = None, signed: bool = True) -> np.ndarray:
+    """float64 [2^bits], ascending: the levels of a dynamic map.
+
+    Exponent i, from 0 to n - 1, covers [0.1, 1] * 10^(i - n + 1) by the middles of equal steps: 2^(i + r) of them for each
+    sign, where r = bits - 1 - n bits are always fraction; twice as many where there is no sign. Zero and one take two codes
+    more. Where r > 0 some codes are left: they are the middles of equal steps that divide [0.1, 1] once more.
+
+    Args:
+        bits: total width, 2 to 16.
+        exponent: n, the longest exponent, 1 to `bits - 1` (the default).
+        signed: whether a bit is spent on the sign.
+
+    Raises:
+        ValueError: for other widths or exponents.
+
+    >>> levels = dynamic_map(8)
+    >>> len(levels), float(levels[-1]), round(float(levels[0]), 8), f"{min(levels[levels > 0]):.1e}"
+    (256, 1.0, -0.99296875, '5.5e-07')
+    """
+    name = f"{'' if signed else 'u'}dynamic{bits}"
+    if not 2 <= bits <= 16:
+        raise ValueError(f"{name}: the total width must be 2 to 16 bits, not {bits}")
+    n = bits - 1 if exponent is None else exponent
+    if not 1 <= n <= bits - 1:
+        raise ValueError(f"{name}e{exponent}: the longest exponent must be 1 to {bits - 1} bits, not {exponent}")
+    signs = 2 if signed else 1
+    steps = [2 ** (i + bits - 1 - n) * 2 // signs for i in range(n)]
+    magnitudes = [_middles(count) * 10.0 ** (i - n + 1) for i, count in enumerate(steps)]
+    spare = (2**bits - 2) // signs - sum(steps)
+    positive = np.concatenate([*magnitudes, _middles(spare)])
+    return np.sort(np.concatenate([-positive if signed else positive[:0], positive, [0.0, 1.0]]))
+
+
+def _middles(count: int) -> np.ndarray:
+    """The middles of `count` equal steps that divide [0.1, 1]."""
+    edges = np.linspace(0.1, 1, count + 1)
+    return (edges[:-1] + edges[1:]) / 2

@@ -1,0 +1,279 @@
+"""Float formats as data: ExMy with its bias, signs and special codes. Host only; every grid and table is made from here.
+
+Specifications: IEEE 754-2019 (binary16, binary32, binary64); OCP 8-bit Floating Point (OFP8) 1.0 (E4M3, E5M2); OCP
+Microscaling Formats (MX) 1.0 (E2M3, E3M2, E2M1, E8M0); IEEE P3109 interim report 3 (binaryKpP); for the "fnuz" formats Noune
+et al., "8-bit Numerical Formats for Deep Neural Networks" (arXiv 2206.02915), and Sun et al. 2019 (NeurIPS) for bias 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from qresearch.table import Table
+
+WIDEST = 19
+"""The widest format that can be an element, in bits: TF32."""
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """A binary float: [sign], exponent and fraction fields, with the choices in which real formats differ.
+
+    Attributes:
+        exponent: bits of the exponent field.
+        mantissa: bits of the fraction field.
+        nans: how many of the topmost codes of each sign are NaNs: all but one of the last exponent in IEEE formats, one in OCP
+            E4M3, none where all codes are numbers.
+        infinity: whether the code below them is an infinity.
+        signed: whether there is a sign bit.
+        zero: whether exponent field 0 holds zero and subnormals; False makes all codes powers times significands (E8M0).
+        negative_zero: whether the code of -0 is that; else it is a NaN, and there is one zero ("fnuz", P3109).
+        given_bias: what is subtracted from the exponent field; None for 2^(e-1) - 1 as in IEEE 754.
+    """
+
+    exponent: int
+    mantissa: int
+    nans: int = 0
+    infinity: bool = False
+    signed: bool = True
+    zero: bool = True
+    negative_zero: bool = True
+    given_bias: int | None = None
+
+    @property
+    def bias(self) -> int:
+        """What is subtracted from the exponent field (by default 1 for a single exponent bit)."""
+        return max(2 ** (self.exponent - 1) - 1, 1) if self.given_bias is None else self.given_bias
+
+    @property
+    def bits(self) -> int:
+        """Total width."""
+        return self.exponent + self.mantissa + self.signed
+
+    @property
+    def least_exponent(self) -> int:
+        """The exponent of the least normal number, shared by the subnormals."""
+        return 1 - self.bias if self.zero else -self.bias
+
+    @property
+    def inf_code(self) -> int:
+        """The magnitude code of infinity, where there is one."""
+        return self._ones - self.nans
+
+    @property
+    def nan_code(self) -> int | None:
+        """The code of the canonical NaN: -0's where that is one, else the quiet one (payload zero), else all ones, or None."""
+        if self.signed and not self.negative_zero:
+            return self._ones + 1
+        if not self.nans:
+            return None
+        return self.inf_code + 2 ** (self.mantissa - 1) if self.infinity and self.nans > 1 else self._ones
+
+    @property
+    def max_code(self) -> int:
+        """The magnitude code of the largest finite number."""
+        return self._ones - self.nans - self.infinity
+
+    @property
+    def _ones(self) -> int:
+        return 2 ** (self.exponent + self.mantissa) - 1
+
+    def value(self, code: int) -> float:
+        """The number a code stands for, exactly, as a float64 (signed zero kept)."""
+        negative, magnitude = divmod(code, self._ones + 1)
+        sign = -1.0 if negative else 1.0
+        if magnitude > self.max_code:
+            return sign * np.inf if self.infinity and magnitude == self.inf_code else np.nan
+        if negative and magnitude == 0 and not self.negative_zero:
+            return np.nan
+        field, fraction = magnitude >> self.mantissa, magnitude & (2**self.mantissa - 1)
+        hidden = 2**self.mantissa if field or not self.zero else 0
+        exponent = max(field, 1) - self.bias if self.zero else field - self.bias
+        return sign * float(np.ldexp(float(hidden + fraction), exponent - self.mantissa))
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """float64 [2^bits]: the number of every code, for formats that can be elements."""
+        if self.bits > WIDEST:
+            raise ValueError(f"a table of all values needs a format of at most {WIDEST} bits, not {self.bits}")
+        return np.array([self.value(code) for code in range(2**self.bits)])
+
+    @property
+    def max(self) -> float:
+        """The largest finite number."""
+        return self.value(self.max_code)
+
+
+def ieee(exponent: int, mantissa: int) -> FloatFormat:
+    """The last exponent holds the infinities and NaNs, as in IEEE 754.
+
+    >>> ieee(4, 3).max
+    240.0
+    """
+    _check(f"e{exponent}m{mantissa}ieee", exponent, mantissa, least=1)
+    return FloatFormat(exponent, mantissa, nans=2**mantissa - 1, infinity=True)
+
+
+def fn(exponent: int, mantissa: int) -> FloatFormat:
+    """Finite: no infinities, and one NaN of each sign, the code of all ones, as in OCP E4M3.
+
+    >>> fn(4, 3).max
+    448.0
+    """
+    _check(f"e{exponent}m{mantissa}fn", exponent, mantissa)
+    return FloatFormat(exponent, mantissa, nans=1)
+
+
+def fnuz(exponent: int, mantissa: int, bias: int | None = None) -> FloatFormat:
+    """Finite, one NaN (the code of -0), one unsigned zero; the bias is 2^(e-1) unless given.
+
+    >>> fnuz(4, 3).max, fnuz(4, 3, 11).max
+    (240.0, 30.0)
+    """
+    given = 2 ** (exponent - 1) if bias is None else bias
+    _check(f"e{exponent}m{mantissa}{'' if bias is None else f'b{bias}'}fnuz", exponent, mantissa, bias=given)
+    return FloatFormat(exponent, mantissa, negative_zero=False, given_bias=given)
+
+
+def unsigned(exponent: int, mantissa: int) -> FloatFormat:
+    """No sign, and one NaN, the code of all ones: what NVFP4 keeps of E4M3 for its scales, or E5M3."""
+    _check(f"ue{exponent}m{mantissa}", exponent, mantissa)
+    return FloatFormat(exponent, mantissa, nans=1, signed=False)
+
+
+@lru_cache
+def exmy(exponent: int, mantissa: int) -> FloatFormat:
+    """The format called `e{exponent}m{mantissa}`: the published one where there is one, else all codes are numbers.
+
+    Raises `ValueError` for widths that no element can have (2 to 16 bits, exponent 1 to 8, mantissa 0 to 10).
+
+    >>> exmy(4, 3).max, exmy(2, 1).max
+    (448.0, 6.0)
+    """
+    _check(f"e{exponent}m{mantissa}", exponent, mantissa)
+    return PUBLISHED.get((exponent, mantissa), FloatFormat(exponent, mantissa))
+
+
+def p3109(width: int, precision: int, signed: bool = True, extended: bool = True) -> FloatFormat:
+    """IEEE P3109: `binary{K}p{P}`, signed or unsigned, extended (with infinities) or finite.
+
+    The bias is half of all exponents; there is one zero and one NaN (the code of -0, or all ones where there is no sign).
+
+    Args:
+        width: K, the bits of a code, 2 to 16.
+        precision: P, the bits of a significand, hidden one included.
+        signed: whether there is a sign.
+        extended: whether the largest code of each sign is an infinity.
+
+    Raises:
+        ValueError: for formats without an exponent, and for numbers that float32 does not hold as normal ones.
+
+    >>> p3109(8, 3).max, p3109(8, 4, extended=False).max
+    (49152.0, 240.0)
+    """
+    name = f"binary{width}p{precision}{'s' if signed else 'u'}{'e' if extended else 'f'}"
+    exponent = width - precision + (not signed)
+    if not 2 <= width <= 16 or precision < 1 or exponent < 1:
+        raise ValueError(f"{name}: K must be 2 to 16, and P at least 1 and below K, not K = {width} and P = {precision}")
+    bias = 2 ** (exponent - 1)
+    _check(name, exponent, precision - 1, bias=bias)
+    return FloatFormat(
+        exponent, precision - 1, int(not signed), extended, signed=signed, negative_zero=not signed, given_bias=bias
+    )
+
+
+def _check(name: str, exponent: int, mantissa: int, least: int = 0, bias: int | None = None) -> None:
+    """Refuses what cannot be an element: codes of more than 16 bits, or numbers that are not normal in float32."""
+    if not 1 <= exponent <= 8:
+        raise ValueError(f"the exponent of {name} must have 1 to 8 bits, not {exponent}")
+    if not least <= mantissa <= 10 or exponent + mantissa > 15:
+        raise ValueError(f"the mantissa of {name} must have {least} to 10 bits, 16 with sign and exponent, not {mantissa}")
+    if bias is not None and not (1 - bias >= -126 and 2**exponent - 1 - bias <= 127):
+        raise ValueError(
+            f"{name}: with {exponent} exponent bits and the bias {bias} it has numbers that float32 does not hold as normal "
+            "ones; take a narrower exponent"
+        )
+
+
+PUBLISHED = {
+    (5, 10): ieee(5, 10),
+    (8, 7): ieee(8, 7),
+    (5, 2): ieee(5, 2),
+    (4, 3): fn(4, 3),
+}
+
+FORMATS: Table[FloatFormat] = Table("float format", of=FloatFormat)
+FORMATS.add("f64", FloatFormat(11, 52, 2**52 - 1, True), aliases=["float64", "fp64"], doc="IEEE 754 binary64")
+FORMATS.add("f32", FloatFormat(8, 23, 2**23 - 1, True), aliases=["float32", "fp32"], doc="IEEE 754 binary32")
+FORMATS.add("tf32", FloatFormat(8, 10, 2**10 - 1, True), doc="TensorFloat-32: the upper 19 bits of a float32 (NVIDIA Ampere)")
+FORMATS.add("f16", exmy(5, 10), aliases=["float16", "fp16", "e5m10"], doc="IEEE 754 binary16")
+FORMATS.add("bf16", exmy(8, 7), aliases=["bfloat16", "e8m7"], doc="bfloat16: the upper half of binary32")
+FORMATS.add("e5m2", exmy(5, 2), doc="OCP FP8 E5M2")
+FORMATS.add("e4m3", exmy(4, 3), doc="OCP FP8 E4M3: no infinities, one NaN")
+FORMATS.add("e3m2", exmy(3, 2), doc="OCP FP6 E3M2")
+FORMATS.add("e2m3", exmy(2, 3), doc="OCP FP6 E2M3")
+FORMATS.add("e2m1", exmy(2, 1), doc="OCP FP4 E2M1")
+FORMATS.add("e8m0", FloatFormat(8, 0, nans=1, signed=False, zero=False), doc="OCP MX scale: powers of two, one NaN")
+
+FAMILIES: Table[Callable[..., FloatFormat]] = Table("family of float formats")
+"""Pattern of a name -> the format, from the numbers in the name."""
+
+
+def _p3109(signed: bool, extended: bool) -> Callable[..., FloatFormat]:
+    return lambda width, precision: p3109(width, precision, signed, extended)
+
+
+FAMILIES.add(
+    "e{exponent}m{mantissa}",
+    exmy,
+    doc="sign, exponent, fraction; OCP where OCP has it, else all codes are numbers",
+    examples=["e5m2", "e4m3", "e3m2", "e2m3", "e2m1", "e3m0", "e3m4"],
+)
+FAMILIES.add(
+    "e{exponent}m{mantissa}ieee",
+    ieee,
+    doc="the last exponent holds infinities and NaNs, as in IEEE 754 (ml_dtypes float8_e4m3, float8_e3m4)",
+    examples=["e4m3ieee", "e3m4ieee"],
+)
+FAMILIES.add("e{exponent}m{mantissa}fn", fn, doc="no infinities, NaN where all bits are ones", examples=["e3m4fn"])
+FAMILIES.add(
+    "e{exponent}m{mantissa}fnuz",
+    fnuz,
+    doc="no infinities, one NaN in the place of -0, bias one higher (arXiv 2206.02915; AMD MI300, Graphcore)",
+    examples=["e4m3fnuz", "e5m2fnuz"],
+)
+FAMILIES.add(
+    "e{exponent}m{mantissa}b{bias}fnuz",
+    fnuz,
+    doc="fnuz with a bias of its own (Sun et al. 2019, hybrid FP8, has e4m3b11)",
+    examples=["e4m3b11fnuz"],
+)
+FAMILIES.add("ue{exponent}m{mantissa}", unsigned, doc="unsigned, NaN where all bits are ones", examples=["ue4m3", "ue5m3"])
+for _signed, _extended, _tail, _words in (
+    (True, True, "se", "signed, with infinities"),
+    (True, False, "sf", "signed, finite"),
+    (False, True, "ue", "unsigned, with infinities"),
+    (False, False, "uf", "unsigned, finite"),
+):
+    FAMILIES.add(
+        f"binary{{width}}p{{precision}}{_tail}",
+        _p3109(_signed, _extended),
+        doc=f"IEEE P3109, {_words}",
+        examples=[f"binary8p{p}{_tail}" for p in ((3, 4) if _signed else (4,))],
+    )
+
+
+def find_format(name: str) -> tuple[str, FloatFormat]:
+    """The canonical name and the format of a name, alias or pattern. Raises `UnknownName` with a suggestion.
+
+    >>> find_format("bfloat16")[0], find_format("e4m3fnuz")[1].max
+    ('bf16', 240.0)
+    """
+    if name not in FORMATS and name in FAMILIES:
+        found = FAMILIES.find(name)
+        return name, found.row.value(**found.numbers)
+    return FORMATS.canonical(name), FORMATS[name]

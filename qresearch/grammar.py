@@ -1,0 +1,87 @@
+"""The letters of the grammar: brackets, lists of arguments, names. Text in, text out; no table is asked."""
+
+from __future__ import annotations
+
+import re
+
+HEAD = re.compile(r"[A-Za-z_][\w.]*")
+"""A name at the beginning of a text."""
+
+
+def split(text: str, sign: str) -> list[str]:
+    """A text cut at a sign, but not inside brackets; spaces around the pieces are dropped."""
+    pieces, depth, start = [], 0, 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            raise ValueError(f"a bracket is closed that was never opened in {text!r}")
+        if letter == sign and depth == 0:
+            pieces.append(text[start:place].strip())
+            start = place + 1
+    return [*pieces, text[start:].strip()]
+
+
+def outside_brackets(text: str) -> str:
+    """`(scheme)` is the scheme."""
+    return text[1:-1].strip() if text.startswith("(") and closing(text) == len(text) else text
+
+
+def split_call(text: str) -> tuple[str, str]:
+    """`name(arguments)` -> `name`, `(arguments)`; spaces inside the brackets are dropped.
+
+    >>> split_call("quantile(0.99)")
+    ('quantile', '(0.99)')
+    """
+    found = HEAD.match(text)
+    if not found:
+        raise ValueError(f"{text!r} should begin with a name, such as int4")
+    rest = text[found.end() :]
+    if rest and not (rest.startswith("(") and closing(rest) == len(rest)):
+        raise ValueError(f"{text!r}: {rest!r} is no list of arguments in brackets")
+    return found[0], re.sub(r"\s+", "", rest)
+
+
+def shortest(given: str) -> str:
+    """A list of arguments with every number in its shortest form, so that schemes that mean the same are the same.
+
+    >>> shortest("(-1,0.50,1.)"), shortest("()")
+    ('(-1,0.5,1)', '')
+    """
+    each = [_shortest_number(argument) for argument in split(given[1:-1], ",")]
+    return f"({','.join(each)})" if any(each) else ""
+
+
+def _shortest_number(text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    short = f"{number:.15g}"
+    return short if float(short) == number else repr(number)
+
+
+def number_or_word(text: str) -> float | str:
+    """A number where the text is one, else the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def closing(text: str) -> int:
+    """The length of the bracketed beginning of a text."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return place + 1
+    raise ValueError(f"a bracket is never closed in {text!r}")
+
+
+def take(text: str, allowed: str) -> tuple[str, str]:
+    """A leading `name(arguments)` made of `allowed` characters, and the rest."""
+    found = re.match(allowed, text)
+    end = found.end() if found else 0
+    if end and text[end : end + 1] == "(":
+        end += closing(text[end:])
+    return text[:end], text[end:]

@@ -1,0 +1,94 @@
+"""Quantized arrays in safetensors files: every part in its own dtype, the schemes and shapes as text in the metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qresearch.api import from_packed
+from qresearch.builder import build
+from qresearch.interop.parts import flatten, stored_parts, unflatten
+from qresearch.qtensor import QTensor
+
+KEY = "qresearch"
+"""The metadata under this key is JSON: name -> scheme, shape, and the dtypes of parts that are not bytes."""
+
+
+def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: str | Mapping[str, str]) -> None:
+    """Writes quantized arrays; each part is a tensor `name.part`, in a dtype of safetensors where it has one (F4 ...).
+
+    Args:
+        path: of the file.
+        tensors: by name.
+        schemes: the text of the scheme of all, or of each by name.
+
+    Raises:
+        ValueError: where a scheme is not the one that made the tensor.
+    """
+    from safetensors import TensorSpec, serialize_file
+
+    specs, about, kept = {}, {}, []
+    for name, q in tensors.items():
+        text = schemes if isinstance(schemes, str) else schemes[name]
+        if not _same(build(text), q.quantizer):
+            raise ValueError(f"{name!r} was not quantized with {text!r}; give the scheme that made it")
+        parts = stored_parts(q)
+        about[name] = {"scheme": text, "shape": list(q.shape), "parts": {part: each.dtype for part, each in parts.items()}}
+        for part, each in parts.items():
+            data = np.ascontiguousarray(each.data)
+            kept.append(data)  # the specs hold addresses
+            specs[f"{name}.{part}"] = TensorSpec(
+                dtype=each.dtype, shape=each.shape, data_ptr=data.ctypes.data, data_len=data.nbytes
+            )
+    serialize_file(specs, str(path), metadata={KEY: json.dumps(about)})
+
+
+def load_safetensors(path: str | Path) -> dict[str, QTensor]:
+    """Reads what `save_safetensors` wrote, exactly.
+
+    Raises:
+        ValueError: where the file does not say which schemes it holds.
+    """
+    from safetensors import deserialize, safe_open
+
+    with safe_open(str(path), "np") as file:
+        about = json.loads((file.metadata() or {}).get(KEY, "null"))
+    if about is None:
+        raise ValueError(f"{path} has no metadata {KEY!r}: it was not written by save_safetensors")
+    found = {name: each["data"] for name, each in deserialize(Path(path).read_bytes())}
+    return {name: _read(name, each, found) for name, each in about.items()}
+
+
+def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
+    coder, shape = build(about["scheme"]), tuple(about["shape"])
+    leaves = {}
+    for part, wanted in flat_shapes(coder, shape, about["parts"]).items():
+        data = np.frombuffer(bytes(found[f"{name}.{part}"]), wanted.dtype)
+        leaves[part] = jnp.asarray(data.reshape(wanted.shape))
+    return from_packed(unflatten(leaves), coder, shape)
+
+
+def flat_shapes(coder: Any, shape: tuple[int, ...], parts: Mapping[str, str]) -> dict[str, Any]:
+    """What `pack` would give for an array of this shape, without computing it."""
+
+    def packed(x: Any, key: Any) -> Any:
+        encoded = coder.quantize(x, key)
+        return coder.pack(encoded.codes, encoded.params)
+
+    spec = jax.eval_shape(packed, jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0)))
+    shapes = flatten(spec)
+    return {part: shapes[part] for part in parts}
+
+
+def _same(one: Any, two: Any) -> bool:
+    """Whether two coders have the same structure and the same numbers."""
+    structures: list[Any] = [jax.tree.structure(one), jax.tree.structure(two)]
+    if structures[0] != structures[1]:
+        return False
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two)))

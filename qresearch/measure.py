@@ -1,0 +1,102 @@
+"""Measuring: one traceable function from a quantizer and an array to the sums that metrics are made of.
+
+Large arrays are quantized and compared a chunk of whole blocks at a time, so that memory holds the array and one chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from qresearch.coder import Coder
+from qresearch.metric import Observed, evaluate, needed, power, reduce
+
+LARGE = 2**22
+"""Arrays of more elements are taken in chunks."""
+
+CHUNK = 2**20
+"""About the number of elements of a chunk."""
+
+Sums = dict[str, Array]
+
+
+def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None = None, key: Array | None = None) -> Sums:
+    """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
+
+    Args:
+        quantizer: the scheme; its leaves may be traced.
+        x: float32, any shape.
+        names: of metrics.
+        weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
+        key: for stochastic rounding.
+
+    Returns:
+        name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
+    """
+    params = quantizer.fit(x, key=key)
+    weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
+    u = quantizer.draw(key, x.shape)
+    terms, scale = needed(names), power(x)
+
+    def observe(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None) -> Sums:
+        codes = quantizer.encode_drawn(x, params, u)
+        value, clipped = quantizer.decode(codes, params), quantizer.clipped(x, params)
+        return reduce(Observed(x, value, codes, clipped, weights, scale), terms)
+
+    if x.size <= LARGE or not quantizer.sliceable:
+        return observe(quantizer, params, x, weights, u)
+    return _in_chunks(observe, quantizer, params, x, (weights, u))
+
+
+def _in_chunks(observe: Callable[..., Sums], quantizer: Any, params: Any, x: Array, others: tuple[Array | None, ...]) -> Sums:
+    """`observe` over slices along the first axis that is cut, joined along a new axis."""
+    quantizer, params = quantizer.dense(params)
+    shape = quantizer.block.viewed(x.shape)
+    length = quantizer.block.lengths(shape)[0]
+    whole = length == shape[0]  # one block along the axis: every chunk has its scale
+    rows = max(CHUNK * shape[0] // x.size, 1)
+    rows = rows if whole else max(rows // length, 1) * length
+    views = jax.tree.map(lambda a: a.reshape(shape), (x, *others))
+
+    def chunk(start: Array | int, count: int) -> Sums:
+        parts = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, count), views)
+        blocks = params
+        if not whole:
+            blocks = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start // length, -(-count // length)), params)
+        return observe(quantizer, blocks, *parts)
+
+    full, rest = divmod(shape[0], rows)
+    results = [lax.map(lambda i: chunk(i * rows, rows), jnp.arange(full))] if full else []
+    if rest:
+        results.append(jax.tree.map(lambda a: a[None], chunk(full * rows, rest)))
+    return jax.tree.map(lambda *each: _joined(each), *results)
+
+
+def _joined(each: tuple[Array, ...]) -> Array:
+    """Results of chunks as one array; histograms keep their last axis, partial sums need no shape."""
+    if len({a.shape[1:] for a in each}) == 1:
+        return jnp.concatenate(each)
+    return jnp.concatenate([a.reshape(-1) for a in each])
+
+
+jitted_sums = jax.jit(sums, static_argnames="names")
+"""`sums` under jit; `names` a tuple."""
+
+
+def true_bits(coder: Coder, x: Array, key: Array | None = None) -> float:
+    """Bits per element that x takes once stored; NaN where there is no element. Computes only where the shape does not tell."""
+    if not x.size:
+        return float("nan")
+    if coder.by_shape:
+        return coder.storage_bits(x.shape) / x.size
+    encoded = _quantize(coder, x, key)
+    return 8 * coder.stored_bytes(encoded.codes, encoded.params) / x.size
+
+
+_quantize = jax.jit(lambda coder, x, key: coder.quantize(x, key))
+
+__all__ = ["evaluate", "jitted_sums", "sums", "true_bits"]

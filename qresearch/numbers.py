@@ -1,0 +1,191 @@
+"""Exact number helpers: what floating point and compilers would otherwise spoil.
+
+Compilers turn divisions by a scalar into products with its reciprocal, contract a product and a sum into one fused
+operation, and flush subnormals. Every helper here gives the same bits in NumPy, eager JAX, jit and vmap; the page
+`docs/arithmetic.md` defines them.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+TINY = np.float32(2.0**-126)
+"""The least normal float32; magnitudes below it count as zero."""
+
+FLT_MAX = np.finfo(np.float32).max
+"""The largest finite float32."""
+
+_HUGE = np.float32(2.0**100)
+_SHRINK = np.float32(2.0**-30)
+_GROW = np.float32(2.0**30)
+_WINDOW = 32
+"""Longer rows XLA reduces window by window on CPU, for which it first stores what is reduced, the whole array of it."""
+
+
+class Reciprocal(NamedTuple):
+    """`x / s` as `(x * shrink) * inverse`; `grow` undoes `shrink`. All float32, in the shape of the scale."""
+
+    shrink: Array
+    inverse: Array
+    grow: Array
+
+
+def flush(x: Array) -> Array:
+    """Zero where the magnitude is below the least normal float32: what XLA does on CPU, on every platform."""
+    return jnp.where(jnp.abs(x) < TINY, jnp.float32(0), x)
+
+
+def saturate(x: Array) -> Array:
+    """Limits magnitudes to the largest finite float32; NaN stays."""
+    return jnp.clip(x, -FLT_MAX, FLT_MAX)
+
+
+def reciprocal(scale: Array) -> Reciprocal:
+    """The one reciprocal of the house: finite for every finite scale, zero for a zero (or subnormal) one.
+
+    The reciprocal of a scale above 2^126 would itself be subnormal, so such scales are first shrunk by a power of two,
+    and so is what they divide.
+    """
+    huge = jnp.abs(scale) >= _HUGE
+    shrink = jnp.where(huge, _SHRINK, jnp.float32(1))
+    shrunk = scale * shrink
+    # A barrier, and a numerator of full shape: a true quotient, not what the compiler makes of one.
+    one, divisor = lax.optimization_barrier((jnp.ones_like(shrunk), jnp.where(shrunk == 0, jnp.float32(1), shrunk)))
+    inverse = jnp.where(jnp.abs(shrunk) < TINY, jnp.float32(0), one / divisor)
+    # Another barrier: without it the division is fused into what follows and done again for every element of a block.
+    return Reciprocal(*lax.optimization_barrier((shrink, inverse, jnp.where(huge, _GROW, jnp.float32(1)))))
+
+
+def quotient(numerator: Array, denominator: Array) -> Array:
+    """A correctly rounded division of two float32 arrays of one shape (broadcast where they are not)."""
+    # Under vmap a denominator that is not mapped would be broadcast after the barrier, and divided by as a reciprocal: so it is
+    # made to hang on the numerator.
+    denominator = jnp.where(jnp.isnan(numerator), jnp.float32(np.nan), denominator)
+    numerator, denominator = lax.optimization_barrier(jnp.broadcast_arrays(numerator, denominator))
+    return numerator / denominator
+
+
+def rounded(product: Array) -> Array:
+    """A product that is rounded before it is added to anything.
+
+    Compilers contract `a * b + c` into one fused operation through barriers and bitcasts, but not through a `where`.
+    """
+    return jnp.where(jnp.isnan(product), jnp.float32(np.nan), product)
+
+
+def largest_magnitude(x: Array, axes: tuple[int, ...] | None = None) -> Array:
+    """max(abs(x)) over some axes, 0 where there is nothing; infinity or NaN where there is one.
+
+    XLA's maximum of floats drops NaNs on CPU in rows of some lengths. As integers, magnitudes keep their order, with infinities
+    and then NaNs above all others.
+    """
+    x, axes = lax.stop_gradient(x), tuple(range(x.ndim)) if axes is None else axes
+    if max((x.shape[axis] for axis in axes), default=1) <= _WINDOW:
+        return lax.bitcast_convert_type(jnp.max(magnitude_bits(x), axes, initial=0), jnp.float32)
+    return lax.reduce(x, np.float32(0), _larger, axes)
+
+
+def magnitude_bits(x: Array) -> Array:
+    """int32: the bits of magnitudes, which have their order, infinities and then NaNs above all numbers."""
+    return lax.bitcast_convert_type(jnp.abs(x), jnp.int32)
+
+
+def _larger(a: Array, b: Array) -> Array:
+    return lax.bitcast_convert_type(jnp.maximum(magnitude_bits(a), magnitude_bits(b)), jnp.float32)
+
+
+def order_statistic(rows: Array, place: Array) -> Array:
+    """float32 [...]: the element of each row [..., n] that stands at a place when the row is sorted; no row holds a NaN.
+
+    By bisection over the numbers themselves: the least one that more than `place` elements do not exceed. To count a row 32
+    times takes less time than to sort it.
+    """
+    every = np.iinfo(np.int32)
+    ordered = _flipped(lax.bitcast_convert_type(lax.stop_gradient(rows), jnp.int32))
+    ordered = _windows(ordered, every.max)
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low & high) + ((low ^ high) >> 1)  # of two integers whose sum may overflow
+        counts = jnp.sum((ordered <= middle[..., None, None]).astype(jnp.int32), -2)
+        reached = jnp.sum(counts, -1) > place
+        return jnp.where(reached, low, middle + 1), jnp.where(reached, middle, high)
+
+    start = (jnp.full_like(place, every.min), jnp.full_like(place, every.max))
+    found, _ = lax.fori_loop(0, 32, halve, start)
+    return lax.bitcast_convert_type(_flipped(found), jnp.float32)
+
+
+def _windows(rows: Array, fill: int) -> Array:
+    """[..., n] -> [..., _WINDOW, rest]: rows that XLA reduces, along the window first, without storing what it reduces."""
+    padded = jnp.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % _WINDOW)], constant_values=np.int32(fill))
+    return padded.reshape(*rows.shape[:-1], _WINDOW, padded.shape[-1] // _WINDOW)
+
+
+def _flipped(word: Array) -> Array:
+    """int32 bits of floats <-> integers of the same order: those of negative numbers are turned round."""
+    return word ^ ((word >> 31) & np.int32(0x7FFFFFFF))
+
+
+def exponent(x: Array) -> Array:
+    """int32: floor(log2(abs(x))) of normal float32 numbers, from their bits; -127 for zeros and subnormals."""
+    bits = lax.bitcast_convert_type(x, jnp.uint32)
+    return ((bits >> 23) & 0xFF).astype(jnp.int32) - 127
+
+
+def power_of_two(k: Array) -> Array:
+    """float32: 2^k, exactly, for int32 k limited to -126..127."""
+    field = (jnp.clip(k, -126, 127) + 127).astype(jnp.uint32)
+    return lax.bitcast_convert_type(field << 23, jnp.float32)
+
+
+def tree_sum(x: Array) -> Array:
+    """The sum over the last axis in one fixed order, whatever the compiler: halves are added until one number is left."""
+    length = x.shape[-1]
+    width = 1 << max(length - 1, 0).bit_length()
+    if width != length:
+        x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - length)])
+    while width > 1:
+        width //= 2
+        x = x[..., :width] + x[..., width:]
+    return x[..., 0]
+
+
+def to_float32(x: object, name: str = "x") -> Array:
+    """The one conversion of inputs: float16, bfloat16, float32 and float64 arrays (any byte order) become float32.
+
+    Raises `TypeError`, naming the dtype, for integers, booleans, objects and complex numbers, and for masked arrays.
+    Raises `ValueError` for lists of several lengths.
+    """
+    if isinstance(x, jax.Array):
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise _not_float(name, x.dtype)
+        return x.astype(jnp.float32)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, and its mask would be lost; give {name}.filled(0.0), and the mask as weights"
+        )
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be one array, not lists of several lengths ({error})") from None
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise _not_float(name, array.dtype)
+    with np.errstate(over="ignore"):
+        return jnp.asarray(np.asarray(array, dtype=np.float32))
+
+
+def _not_float(name: str, dtype: object) -> TypeError:
+    return TypeError(f"{name} must be a floating-point array, not {dtype}; convert it: {name}.astype('float32')")
+
+
+def size(shape: tuple[int, ...]) -> int:
+    """The number of elements of a shape, as a Python integer (no overflow at 2^31)."""
+    return functools.reduce(operator.mul, shape, 1)

@@ -1,0 +1,313 @@
+"""The quantizer: parts composed. From an array to codes and parameters, and back.
+
+Everything here is plain JAX on one layout of blocks, traceable, without names and without branches on them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qresearch.blocking import Block
+from qresearch.coder import Coder
+from qresearch.element import Scalar
+from qresearch.forms import Bare
+from qresearch.numbers import Reciprocal, quotient, reciprocal, size
+from qresearch.packing import pack_codes, packed_length, unpack_codes
+from qresearch.params import Encoded, Params
+from qresearch.part import Leaf, part, static
+from qresearch.statistic import Blocks
+
+
+@part
+class Quantizer(Coder):
+    """A scheme, built: a pytree whose numbers are leaves and whose structure is the jit key.
+
+    Attributes:
+        element: how a number becomes a code.
+        gain: float32 scalar, a block's scale over its width (or, in asymmetric forms, over half of its interval); where it is
+            `divided`, the inverse of that: what the width is divided by.
+        scale: the coder that stores the scales; None: float32, or no scale at all in the bare form.
+        offset: the coder that stores the minima of the offset form; None: float32.
+        form: what scale and offset do.
+        statistic: how wide a block is.
+        block: which elements share a scale.
+        exact: whether encoding uses the scale (and the minimum) before it is stored.
+        divided: whether the scale is a true quotient, not a product with a reciprocal.
+        rise: int32 scalar where scales are stored as powers of two, the least fraction that goes up (`rule`); else None.
+    """
+
+    element: Scalar
+    gain: Leaf
+    scale: Coder | None
+    offset: Coder | None
+    form: Any = static()
+    statistic: Any = static()
+    block: Block = static()
+    exact: bool = static(default=False)
+    divided: bool = static(default=False)
+    rise: Leaf | None = None
+
+    # --- to codes -------------------------------------------------------------------------------------------------
+
+    def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Params:
+        """Scales and offsets of an array.
+
+        Args:
+            x: float32, any shape.
+            weights: float32, not negative, broadcast to x; elements of weight zero take no part.
+            key: for scales that are stored stochastically.
+
+        Returns:
+            Params in the shape of the grid of blocks.
+        """
+        layout = self.block.layout(x.shape)
+        if weights is not None:
+            weights = layout.split(jnp.broadcast_to(weights, x.shape))
+        return self.form.fit(self, Blocks(layout.split(x), weights, layout), key)
+
+    def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
+        """float32 uniform in [0, 1) where the element's rounding is stochastic, else None."""
+        return self.element.draw(key, shape)
+
+    def encode_drawn(self, x: Array, params: Params, u: Array | None) -> Array:
+        """`encode` with the uniform numbers of a stochastic rounding given, in the shape of x; None for the others."""
+        layout = self.block.layout(x.shape)
+        y, shift = self._on_grid(layout.split(x), params, layout)
+        codes = self.element.encode_drawn(y, None if u is None else layout.split(u), shift)
+        return layout.merge(codes)
+
+    def clipped(self, x: Array, params: Params) -> Array:
+        """bool, in the shape of x: which elements lie more than half a gap beyond the ends of the grid."""
+        layout = self.block.layout(x.shape)
+        y, shift = self._on_grid(layout.split(x), params, layout)
+        return layout.merge(self.element.grid.clipped(y, shift))
+
+    # --- and back -------------------------------------------------------------------------------------------------
+
+    def decode(self, codes: Array, params: Params) -> Array:
+        """float32, in the shape of the codes."""
+        if self.bare:
+            return self.element.decode(codes)
+        layout = self.block.layout(codes.shape)
+        scale = layout.expand(self.load_scale(params))
+        offset = None if params.offset is None else layout.expand(self._offset(params))
+        g = self.element.decode(layout.split(codes))
+        return layout.merge(self.form.value(g, scale, reciprocal(scale), self._least, offset))
+
+    def there_and_back(self, x: Array, params: Params, layout: Any) -> Array:
+        """What comes back, of an array that is cut into blocks, and stays so; for roundings that draw no random numbers."""
+        y, shift = self._on_grid(x, params, layout)
+        g = self.element.decode(self.element.encode_drawn(y, None, shift))
+        scale = layout.expand(self.load_scale(params))
+        offset = None if params.offset is None else layout.expand(self._offset(params))
+        return self.form.value(g, scale, reciprocal(scale), self._least, offset)
+
+    # --- parameters -----------------------------------------------------------------------------------------------
+
+    def per_step(self, width: Array) -> Array:
+        """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
+        return quotient(width, self.gain) if self.divided else width * self.gain
+
+    def store_scale(
+        self, raw: Array, offset: Any, key: Array | None, plain: Params | None = None, low: Array | None = None
+    ) -> Params:
+        """Params with the scale as its storage keeps it; in the outer scales of `plain`, where that is given. `-exact` keeps
+        what was not stored, scale and minimum, too.
+        """
+        stored = _store(self.scale, raw, key, 1, None if plain is None else plain.scale)
+        return Params(stored, offset, *((raw, low) if self.exact else ()))
+
+    def store_offset(self, low: Array, key: Array | None, plain: Params | None = None) -> Any:
+        """A minimum as its storage keeps it; in the outer scales of `plain`, where that is given."""
+        return _store(self.offset, low, key, 2, None if plain is None else plain.offset)
+
+    def load_scale(self, params: Params) -> Any:
+        """float32 [grid]; None for a cast."""
+        return None if params.scale is None else _load(self.scale, params.scale)
+
+    def load_minimum(self, stored: Any) -> Array:
+        """float32 [grid]."""
+        return _load(self.offset, stored)
+
+    def load_offset(self, params: Params) -> Array | None:
+        """float32 [grid]: the zero points, or the minima; None for symmetric forms."""
+        return None if params.offset is None else self._offset(params)
+
+    def _offset(self, params: Params) -> Array:
+        return params.offset.astype(jnp.float32) if self.form.integer_offset else self.load_minimum(params.offset)
+
+    @property
+    def sliceable(self) -> bool:
+        """Blocks are coded one by one."""
+        return True
+
+    def dense(self, params: Params) -> tuple[Quantizer, Params]:
+        """The same scheme with its scales and minima decoded to float32, so that they can be sliced by block."""
+        if self.bare:
+            return self, params
+        offset = params.offset if params.offset is None or self.form.integer_offset else self._offset(params)
+        loaded = Params(self.load_scale(params), offset, params.raw, params.low)
+        return dataclasses.replace(self, scale=None, offset=None), loaded
+
+    @property
+    def separable(self) -> bool:
+        """Elements are coded one by one."""
+        return True
+
+    def pointwise(self, params: Params, shape: tuple[int, ...]) -> tuple[Quantizer, Params]:
+        """Blocks of one element, each with the scale of the block that it came from."""
+        quantizer, dense = self.dense(params)
+        spelled = jax.tree.map(self.block.layout(shape).spread, dense)
+        return (quantizer if self.bare else dataclasses.replace(quantizer, block=Block(()))), spelled
+
+    def divisor(self, params: Params) -> Reciprocal:
+        """What encoding multiplies by, [grid]."""
+        return reciprocal(self.load_scale(params) if params.raw is None else params.raw)
+
+    def poison(self, params: Params, bad: Array) -> Params:
+        """Marks blocks as NaN, in whatever way their scales are stored. `bad` is bool [grid]."""
+        nan = np.float32(np.nan)
+        scale = jnp.where(bad, nan, params.scale) if self.scale is None else self.scale.spoil(params.scale, bad)
+        return Params(scale, params.offset, None if params.raw is None else jnp.where(bad, nan, params.raw), params.low)
+
+    def spoil(self, encoded: Encoded, bad: Array) -> Encoded:
+        """Makes elements NaN: by the code of NaN in a cast, else by poisoning their blocks."""
+        if self.bare:
+            nan = self.element.encode(jnp.full((), np.nan, jnp.float32), jax.random.key(0))
+            return Encoded(jnp.where(bad, nan, encoded.codes), encoded.params)
+        layout = self.block.layout(bad.shape)
+        return Encoded(encoded.codes, self.poison(encoded.params, jnp.any(layout.split(bad), layout.axes)))
+
+    def adapt(self, x: Array, params: Params) -> Params:
+        """Poisons the blocks in which x holds a NaN, for parameters that were fitted on another array."""
+        if self.bare:
+            return params
+        layout = self.block.layout(x.shape)
+        return self.poison(params, jnp.any(layout.split(jnp.isnan(x)), layout.axes))
+
+    def accepts(self, shape: tuple[int, ...], params: Params) -> None:
+        """Raises `ValueError` where the parameters were fitted for another grid of blocks."""
+        if self.bare:
+            return
+        fitted = (params.scale.codes if self.scale is not None else params.scale).shape
+        if self.block.grid(shape) != fitted:
+            raise ValueError(f"x of shape {shape} has {self.block.grid(shape)} blocks, but params were fitted for {fitted}")
+
+    # --- what is stored -------------------------------------------------------------------------------------------
+
+    @property
+    def bare(self) -> bool:
+        """Whether there is no scale: a cast."""
+        return isinstance(self.form, Bare)
+
+    @property
+    def nan(self) -> str:
+        """What a NaN becomes: it `"poisons"` its block, is `"kept"`, or becomes `"zero"` where no code can hold it."""
+        if not self.bare:
+            return "poisons" if self.scale is None or self.scale.nan != "zero" else "zero"
+        return "kept" if self.element.keeps_nan else "zero"
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the rounding, or that of a storage, draws random numbers."""
+        stored = any(part is not None and part.stochastic for part in (self.scale, self.offset))
+        return self.element.rounding.stochastic or stored
+
+    def storage_bits(self, shape: tuple[int, ...]) -> int:
+        """Bits that an array of this shape takes once packed: codes, scales, offsets, their own scales, padding."""
+        bits = _packed_bits(shape, _width(self.element))
+        if self.bare:
+            return bits
+        grid = self.block.grid(shape)
+        bits += _storage_bits(self.scale, grid)
+        if self.form.asymmetric:
+            integer = self.form.integer_offset
+            bits += _packed_bits(grid, _width(self.element)) if integer else _storage_bits(self.offset, grid)
+        return bits
+
+    def pack(self, codes: Array, params: Params) -> dict[str, Any]:
+        """What is stored, as bytes: `codes`, and `scale` and `offset` where there are any (bytes, float32, or nested)."""
+        packed = {"codes": pack_codes(codes, _width(self.element))}
+        if params.scale is not None:
+            packed["scale"] = _pack(self.scale, params.scale)
+        if params.offset is not None:
+            integer = self.form.integer_offset
+            packed["offset"] = pack_codes(params.offset, _width(self.element)) if integer else _pack(self.offset, params.offset)
+        return packed
+
+    def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
+        """The inverse of `pack`, for an array of this shape. (`-exact` schemes come back with the stored scale only.)"""
+        codes = _unpack_codes(packed["codes"], self.element, shape)
+        if self.bare:
+            return Encoded(codes, Params())
+        grid = self.block.grid(shape)
+        scale, offset = _unpack(self.scale, packed["scale"], grid), None
+        if self.form.asymmetric:
+            integer = self.form.integer_offset
+            stored = packed["offset"]
+            offset = _unpack_codes(stored, self.element, grid) if integer else _unpack(self.offset, stored, grid)
+        return Encoded(codes, Params(scale, offset))
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _least(self) -> Array | None:
+        return getattr(self.element.grid, "least", None)
+
+    def _on_grid(self, x: Array, params: Params, layout: Any) -> tuple[Array, Array | None]:
+        if self.bare:
+            return x, None
+        by = Reciprocal(*(layout.expand(leaf) for leaf in self.divisor(params)))
+        offset = None
+        if params.offset is not None:
+            offset = layout.expand(self._offset(params) if params.low is None else params.low)
+        return self.form.on_grid(x, by, offset), self.form.shift(self._least, offset)
+
+
+def _store(storage: Coder | None, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Any:
+    if storage is None:
+        return number
+    key = None if key is None else jax.random.fold_in(key, stream)
+    if like is None:
+        return storage.quantize(number, key)
+    params = storage.adapt(number, like.params)
+    return Encoded(storage.encode(number, params, key), params)
+
+
+def _load(storage: Coder | None, stored: Any) -> Array:
+    return stored if storage is None else storage.dequantize(stored)
+
+
+def _width(element: Scalar) -> int:
+    """The width of a code as a Python integer: packed shapes depend on it."""
+    if isinstance(element.bits, jax.core.Tracer):
+        raise TypeError("the width of a code is traced here; build the scheme inside the jitted function, or use qr.pack")
+    return int(element.bits)
+
+
+def _packed_bits(shape: tuple[int, ...], bits: int) -> int:
+    shape = shape or (1,)
+    return 8 * size(shape[:-1]) * packed_length(shape[-1], bits)
+
+
+def _storage_bits(storage: Coder | None, grid: tuple[int, ...]) -> int:
+    return 32 * size(grid) if storage is None else storage.storage_bits(grid)
+
+
+def _pack(storage: Coder | None, stored: Any) -> Any:
+    return stored if storage is None else storage.pack(stored.codes, stored.params)
+
+
+def _unpack(storage: Coder | None, stored: Any, grid: tuple[int, ...]) -> Any:
+    return stored if storage is None else storage.unpack(stored, grid)
+
+
+def _unpack_codes(data: Array, element: Scalar, shape: tuple[int, ...]) -> Array:
+    signed = jnp.issubdtype(jnp.dtype(element.code_dtype), jnp.signedinteger)
+    return unpack_codes(data, _width(element), (shape or (1,))[-1], bool(signed)).reshape(shape)

@@ -1,0 +1,310 @@
+"""Specs: a scheme as plain data, and its grammar.
+
+    scheme = element { "-" word } [ "@" block ] [ "~" rounding ] [ ":" scale ] { "+" wrapper }
+
+The page `docs/grammar.md` has the whole grammar. A `Spec` is hashable, compares by meaning and prints its
+shortest form.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qresearch import checks, hqq, kl, search  # noqa: F401  for the rows that they add to the table of statistics
+from qresearch.blocking import Block
+from qresearch.families import ELEMENTS, FLOAT_RANGES, INTEGER_RANGES, ElementRow
+from qresearch.forms import FORMS
+from qresearch.grammar import HEAD, number_or_word, outside_brackets, shortest, split, split_call, take
+from qresearch.rounding import ROUNDINGS
+from qresearch.rule import RULES
+from qresearch.statistic import STATISTICS
+from qresearch.table import Table, UnknownName, shown, suggestion
+from qresearch.wrapper import WRAPPERS, read_arguments
+
+RANGES = INTEGER_RANGES + FLOAT_RANGES
+FLAGS = ("exact", "divided")
+DEPTH = 32
+"""The most schemes and brackets inside one scheme."""
+
+_FLOAT32 = ("f32", "float32")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A scheme in words.
+
+    Fields that are None take the default that the others imply; what results is the same as if it had been written.
+
+    Attributes:
+        element: `int4`, `nf4`, `e2m1`, `codebook(-1,0,1)` ...
+        form: `sym`, `asym` or `offset`.
+        statistic: `absmax`, `signmax`, `minmax`, `rms(3)`, `quantile(0.99)` or `unit`.
+        range: `full` or `restricted`, for integers; `saturate` or `overflow`, for casts to floats.
+        block: a `Block`, or what `Block.parse` reads.
+        rounding: `even`, `half_up`, `half_away`, `toward_zero` or `stochastic`.
+        scale: the scheme that stores the scales; None is float32.
+        offset: the scheme that stores the minima of the form `offset`; the scale's by default, `f32` for float32.
+        exact: whether encoding uses the scale (and the minimum) before it is stored.
+        divided: whether the scale is a true quotient, `width / 127`, not the product `width * (1 / 127)`.
+        rule: which power of two a scale becomes, where it is stored as one: `floor`, `rceil`, `even` ...
+        wrappers: what happens around the quantizer, the innermost first: `("outliers(0.01)", "hadamard(64)")`.
+
+    Raises:
+        ValueError: for a name that no table knows, with a suggestion.
+
+    >>> Spec("int4", block=32, scale="bf16")
+    Spec('int4@32:bf16')
+    >>> scheme("int4-sym-absmax@32~even:bf16") == scheme("int4@32:bfloat16")
+    True
+    """
+
+    element: str
+    form: str = "sym"
+    statistic: str | None = None
+    range: str | None = None
+    block: Any = None
+    rounding: str | None = None
+    scale: Any = None
+    offset: Any = None
+    exact: bool = False
+    divided: bool = False
+    wrappers: tuple[str, ...] = ()
+    rule: str = "floor"
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        name, arguments = split_call(self.element)
+        self._set(element=ELEMENTS.canonical(name) + shortest(arguments), form=FORMS.find(self.form).row.name)
+        self._set(rule=RULES.find(self.rule).row.name)
+        row = self.row
+        statistic = self.statistic or (row.statistic if self.form == "sym" else "minmax")
+        called, given = split_call(statistic)
+        statistic = STATISTICS.find(called).row.name + shortest(given)
+        rounding = ROUNDINGS.find(self.rounding or row.rounding).row.name
+        self._set(statistic=statistic, rounding=rounding, block=Block.parse(self.block))
+        if self.range is None and row.ranges:
+            self._set(range=self._default_range())
+        elif self.range not in (None, *RANGES):
+            raise ValueError(
+                f"range must be one of {', '.join(RANGES)}, not {self.range!r}{suggestion(str(self.range), RANGES)}"
+            )
+        scale = _stored(self.scale)
+        offset = scale if self.form == "offset" and self.offset is None else _stored(self.offset)
+        self._set(scale=scale, offset=offset, wrappers=tuple(map(_wrapper, self.wrappers)))
+
+    def _check_types(self) -> None:
+        for name in ("element", "form", "statistic", "range", "rounding", "rule"):
+            if getattr(self, name) is not None or name in ("element", "form"):
+                checks.instance(getattr(self, name), str, name, "a text, as it stands in a scheme such as 'int4-asym'")
+        for flag in FLAGS:
+            checks.instance(getattr(self, flag), bool, flag, "True or False")
+        checks.instance(self.wrappers, tuple | list, "wrappers", "a tuple of texts such as ('hadamard(64)',)")
+
+    def _default_range(self) -> str:
+        if self.row.ranges != INTEGER_RANGES:
+            return self.row.ranges[0]
+        one_bit = ELEMENTS.find(split_call(self.element)[0]).numbers.get("bits") == 1  # restricted, it would be the zero alone
+        return "restricted" if self.form == "sym" and not one_bit else "full"
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def row(self) -> ElementRow:
+        """The element's row in its table."""
+        return ELEMENTS[split_call(self.element)[0]]
+
+    def replace(self, **fields: Any) -> Spec:
+        """The same scheme with other fields. What has its default follows where that hangs on a changed field.
+
+        >>> scheme("int4@32").replace(element="nf4"), scheme("int4").replace(form="asym")
+        (Spec('nf4@32'), Spec('int4-asym'))
+        """
+        plain = Spec(self.element, self.form)
+        follow = [name for name in ("statistic", "range", "rounding") if getattr(self, name) == getattr(plain, name)]
+        own = self.form == "offset" and self.offset != self.scale
+        return replace(self, **{**dict.fromkeys(follow), "offset": (self.offset or "f32") if own else None, **fields})
+
+    def __str__(self) -> str:
+        parts = (self._form_word(), self._range_word(), self._statistic_word(), self._rule_word())
+        words = [word for word in parts if word]
+        text = "-".join([self.element, *words, *(flag for flag in FLAGS if getattr(self, flag))])
+        if self.block != Block():
+            text += f"@{self.block}"
+        if self.rounding != self.row.rounding:
+            text += f"~{self.rounding}"
+        if self.scale is not None:
+            text += f":({self.scale})" if self.scale.wrappers else f":{self.scale}"
+        return " + ".join([text, *self.wrappers])
+
+    def __repr__(self) -> str:
+        return f"Spec({str(self)!r})"
+
+    def _form_word(self) -> str:
+        if self.form == "offset" and self.offset != self.scale:
+            return f"offset({self.offset or 'f32'})"
+        return "" if self.form == "sym" else self.form
+
+    def _range_word(self) -> str | None:
+        return self.range if self.range and self.range != Spec(self.element, self.form).range else ""
+
+    def _rule_word(self) -> str:
+        return "" if self.rule == "floor" else self.rule
+
+    def _statistic_word(self) -> str:
+        default = self.row.statistic if self.form == "sym" else "minmax"
+        return "" if self.statistic == default else str(self.statistic)
+
+
+def scheme(text: str | Spec) -> Spec:
+    """Reads a scheme; a preset's name stands for its text.
+
+    Raises `ValueError` naming the part that does not fit and what it could be.
+
+    >>> str(scheme("nf4@64:int8@256").scale)
+    'int8@256'
+    >>> scheme("int4-asim@32")
+    Traceback (most recent call last):
+    ...
+    ValueError: 'int4-asim@32': unknown word '-asim'; did you mean 'asym'? ...
+    """
+    if isinstance(text, Spec):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"a scheme is a text such as 'int4@32' or a Spec, not {type(text).__name__}: {shown(text)}")
+    written = text.strip()
+    try:
+        if written in _FLOAT32:
+            raise ValueError(f"{written} only stores scales, as in 'int4@32:{written}'; arrays are in float32 already")
+        if (depth := written.count(":") + written.count("(")) > DEPTH:
+            raise ValueError(f"{depth} schemes and brackets in one scheme; at most {DEPTH} are allowed")
+        core, *wrappers = split(outside_brackets(written), "+")
+        if core.startswith("("):
+            inside = scheme(core)
+            return inside.replace(wrappers=(*inside.wrappers, *wrappers))
+        core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401
+        core, *within = split(core, "+")
+        return Spec(**_parse(core), wrappers=(*within, *wrappers))
+    except ValueError as error:
+        if isinstance(error, UnknownName) and (near := suggestion(written, PRESETS)):
+            error = ValueError(f"{error}{near.replace('did you mean', 'or is it the preset')}")
+        prefix, message = f"{shown(text)}: ", _brief(str(error))
+        raise ValueError(message if message.startswith(prefix) else f"{prefix}{message}") from None
+
+
+def _brief(message: str) -> str:
+    """A message with what it quotes at great length cut."""
+    return re.sub(r"(\S{60})\S{60,}", r"\1...", message)
+
+
+def _check_preset(name: str, text: str) -> None:
+    """A preset's text must be a scheme, and its name must not be one: `nf4` would hide the element."""
+    scheme(text)
+    try:
+        hidden: Spec | None = scheme(name)
+    except ValueError:
+        hidden = None
+    if hidden is not None:
+        raise ValueError(f"the preset {name!r} would hide the scheme '{hidden}'; choose another name")
+
+
+PRESETS: Table[str] = Table("preset", check=_check_preset, of=str, spelling=r"[A-Za-z_][\w.-]*")
+"""Named schemes, name -> text; filled in `preset.py`."""
+
+
+def _wrapper(text: str) -> str:
+    """A wrapper as it is printed: its own name, its arguments each in its shortest form."""
+    text = str(text).strip()
+    if not text:
+        raise ValueError("nothing stands after '+': a wrapper belongs there, such as hadamard(64)")
+    name, given = split_call(text)
+    row = WRAPPERS.find(name).row
+    each = [_printed(argument) for argument in read_arguments(row, arguments(given, schemes=True))]
+    return row.name + (f"({','.join(each)})" if each else "")
+
+
+def _printed(argument: Any) -> str:
+    """An argument of a wrapper in its shortest form."""
+    if isinstance(argument, float):
+        return repr(argument).removesuffix(".0")
+    return "f32" if argument is None else str(argument)
+
+
+def _stored(value: Any) -> Spec | None:
+    """The scheme that stores a scale; None for float32."""
+    if value is None or (isinstance(value, str) and value in _FLOAT32):
+        return None
+    return scheme(value)
+
+
+def arguments(text: str, schemes: bool = False, words: bool = False) -> list[Any]:
+    """The numbers in `(0.5, 1)`; where schemes may stand too, each as its canonical text; where words may, as they are.
+
+    Raises `ValueError` for anything else.
+    """
+    inner = text.strip()[1:-1]
+    pieces = split(inner, ",") if inner.strip() else []
+    if words:
+        return [number_or_word(each) for each in pieces]
+    if schemes:
+        return [_argument(each) for each in pieces]
+    try:
+        return [float(each) for each in pieces]
+    except ValueError:
+        raise ValueError(f"the arguments {text} must be numbers, separated by commas") from None
+
+
+def _argument(text: str) -> float | str:
+    """A number; else a scheme's canonical text."""
+    try:
+        return float(text)
+    except ValueError:
+        return str(_stored(text) or "f32")
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The fields that are written in a scheme."""
+    head, rest = take(text, HEAD.pattern)
+    if not head:
+        raise ValueError("a scheme begins with an element, such as int4, nf4, e2m1 or dynamic8")
+    fields: dict[str, Any] = {"element": head}
+    while rest.startswith("-"):
+        word, rest = take(rest[1:], r"[A-Za-z_]\w*")
+        _add(fields, *_word(word))
+    for sign, field, allowed in (("@", "block", r"[\w*-]+"), ("~", "rounding", r"\w+"), (":", "scale", r".+")):
+        if rest.startswith(sign):
+            fields[field], rest = take(rest[1:], allowed)
+            if not fields[field]:
+                raise ValueError(f"nothing stands after '{sign}': a {field} belongs there")
+    if rest:
+        raise ValueError(f"cannot read {rest!r}; the order is element-word@block~rounding:scale")
+    return fields
+
+
+def _add(fields: dict[str, Any], field: str, value: Any) -> None:
+    if field in fields:
+        raise ValueError(f"two words for the {field}: {fields[field]!r} and {value!r}")
+    fields[field] = value
+    if field == "form" and value.startswith("offset("):
+        fields["form"], fields["offset"] = "offset", value[len("offset(") : -1]
+
+
+def _word(word: str) -> tuple[str, Any]:
+    """Which field a word belongs to, and its value."""
+    name, arguments = split_call(word) if word else ("", "")
+    if name in FLAGS and not arguments:
+        return name, True
+    if name in RANGES and not arguments:
+        return "range", name
+    if name in FORMS and (not arguments or name == "offset"):
+        return "form", word
+    if name in STATISTICS:
+        return "statistic", name + arguments
+    if name in RULES and not arguments:
+        return "rule", name
+    known = [*FORMS, *RANGES, *STATISTICS.names(), *RULES, *FLAGS]
+    listed = ", ".join([*FORMS, *RANGES, *STATISTICS, *RULES, *FLAGS])
+    raise ValueError(f"unknown word '-{word}'{suggestion(name, known) or '.'} Known: {listed}")

@@ -1,0 +1,108 @@
+"""The oracle's float32: every operation in float64, rounded once to float32, with the subnormals kept or flushed.
+
+NumPy only. A product of two float32 numbers is exact in float64; for sums, quotients and roots, rounding to 53 bits and
+then to 24 gives the correctly rounded result, because 53 >= 2 * 24 + 2 (Figueroa, "When is double rounding innocuous?",
+1995).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Numbers = np.ndarray | np.floating[Any]
+"""An array or one number."""
+
+TINY = 2.0**-126
+"""The least normal float32."""
+
+LARGEST = (2.0 - 2.0**-23) * 2.0**127
+"""The largest finite float32."""
+
+
+def flushed(x: np.ndarray) -> np.ndarray:
+    """Magnitudes below the least normal float32 become zero, with their sign: what XLA does on CPU."""
+    x = np.asarray(x, np.float32)
+    return np.where(np.abs(x) < TINY, np.copysign(np.float32(0), x), x)
+
+
+def limited(x: np.ndarray) -> np.ndarray:
+    """Magnitudes above the largest finite float32 become that number; NaN stays."""
+    return np.clip(np.asarray(x, np.float64), -LARGEST, LARGEST).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """One rounded operation at a time.
+
+    Attributes:
+        keeps_subnormals: False models a processor that reads and writes subnormal numbers as zeros (XLA on CPU), True one
+            that does not (most GPUs). The two may differ by less than `TINY`.
+    """
+
+    keeps_subnormals: bool = False
+
+    def rounded(self, x64: Numbers) -> np.ndarray:
+        """float64 to float32, to nearest even; overflow gives an infinity."""
+        with np.errstate(all="ignore"):
+            x = np.asarray(x64).astype(np.float32)
+        return x if self.keeps_subnormals else flushed(x)
+
+    def read(self, x: Numbers) -> np.ndarray:
+        """An operand as this processor sees it, widened to float64."""
+        x = np.asarray(x, np.float32)
+        return (x if self.keeps_subnormals else flushed(x)).astype(np.float64)
+
+    def product(self, a: Numbers, b: Numbers) -> np.ndarray:
+        """The product."""
+        with np.errstate(all="ignore"):
+            return self.rounded(self.read(a) * self.read(b))
+
+    def total(self, a: Numbers, b: Numbers) -> np.ndarray:
+        """The sum."""
+        with np.errstate(all="ignore"):
+            return self.rounded(self.read(a) + self.read(b))
+
+    def difference(self, a: Numbers, b: Numbers) -> np.ndarray:
+        """The difference."""
+        with np.errstate(all="ignore"):
+            return self.rounded(self.read(a) - self.read(b))
+
+    def quotient(self, a: Numbers, b: Numbers) -> np.ndarray:
+        """The quotient."""
+        with np.errstate(all="ignore"):
+            return self.rounded(self.read(a) / self.read(b))
+
+    def root(self, a: Numbers) -> np.ndarray:
+        """The square root."""
+        with np.errstate(all="ignore"):
+            return self.rounded(np.sqrt(self.read(a)))
+
+    def tree_sum(self, values: np.ndarray) -> np.float32:
+        """The sum of a vector in the fixed order of the definition: halves are added until one number is left."""
+        values = np.asarray(values, np.float32).ravel()
+        width = 1
+        while width < values.size:
+            width *= 2
+        padded = np.zeros(width, np.float32)
+        padded[: values.size] = values
+        while width > 1:
+            width //= 2
+            padded = self.total(padded[:width], padded[width : 2 * width])
+        return np.float32(padded[0])
+
+    def inverse(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`(h, r)` of section 2: `x ./ s` is `(x * h) * r`."""
+        scale = np.asarray(scale, np.float32)
+        h = np.where(np.abs(scale) >= 2.0**100, np.float32(2.0**-30), np.float32(1))
+        t = self.product(scale, h)
+        with np.errstate(all="ignore"):
+            r = np.where(np.abs(t) < TINY, np.float32(0), self.quotient(np.float32(1), t))
+        return h, np.asarray(r, np.float32)
+
+    def divided(self, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """`x ./ s`, section 2 of the definition."""
+        h, r = self.inverse(scale)
+        return self.product(self.product(x, h), r)

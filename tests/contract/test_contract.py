@@ -1,0 +1,124 @@
+"""The contract: every law on every preset, and random compositions against the oracle. It uses `qresearch.testing` alone."""
+
+import os
+import re
+from functools import lru_cache
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import qresearch as qr
+from qresearch import testing
+from qresearch.testing import oracle, strategies
+from qresearch.testing.law import assert_same
+from qresearch.testing.laws_agreement import assert_oracle
+from qresearch.testing.laws_structure import fits
+
+PRESETS = [row.name for row in qr.presets.rows]
+EVERY = "QRESEARCH_EVERY" in os.environ
+"""Set by `make contract`: laws about the compiled program are checked on all presets, and not on one of each structure."""
+
+subject = lru_cache(testing.Subject.of)
+
+
+def structure(preset):
+    """What presets of one compiled program have in common: the jit key."""
+    leaves, tree = jax.tree.flatten(qr.build(preset))
+    return tree, tuple((np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves)
+
+
+@lru_cache
+def same_program(preset):
+    """The first preset that shares this one's program."""
+    return next(other for other in PRESETS if structure(other) == structure(preset))
+
+
+@pytest.mark.parametrize("law", testing.LAWS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_law(preset, law):
+    if testing.LAWS[law].of_program and not EVERY and same_program(preset) != preset:
+        pytest.skip(f"the same program as {same_program(preset)}, which is checked; `make contract` checks this one too")
+    outcome = testing.run(testing.LAWS[law], subject(preset))
+    if outcome.reason:
+        pytest.skip(f"does not apply: {outcome.reason}")
+
+
+@pytest.mark.parametrize("law", testing.LAWS)
+def test_every_law_applies_to_some_preset(law):
+    assert any(testing.LAWS[law].applies(subject(preset)) is None for preset in PRESETS)
+
+
+@settings(max_examples=120)
+@given(strategies.schemes(), strategies.arrays())
+def test_composed_schemes_against_the_oracle(text, x):
+    _compare(text, x)
+
+
+@settings(max_examples=60)
+@given(strategies.schemes(), strategies.arrays(finite=False))
+def test_composed_schemes_with_nan_and_infinity(text, x):
+    _compare(text, x)
+
+
+def _compare(text, x):
+    composed = testing.Subject.of(text)
+    if not fits(composed, x.shape):  # a block of more axes than the array has
+        with pytest.raises(ValueError, match=re.escape(str(composed.quantizer.block))):
+            composed.run(x)
+        return
+    assert_oracle(composed, x, composed.run(x))
+
+
+STATISTICS = ["int4", "int4-signmax@32", "int4-asym@16", "int4-offset@48", "int4-rms(2)@32", "int4-quantile(0.9)@48"]
+
+
+@pytest.mark.parametrize("text", [*STATISTICS, "int4-rms(3)@8x8", "int4-offset-quantile(0.8)@row"])
+def test_weighted_statistics_against_the_oracle(text):
+    x = testing.samples.ordinary()
+    # Whole numbers: their running sums are exact in any order. Some are zero, and some blocks have no weight at all.
+    weights = np.random.default_rng(1).integers(0, 5, x.shape).astype(np.float32)
+    weights[2] = 0
+    fitted = qr.fit(x, text, weights=weights)
+    wanted = oracle.fit(x, testing.describe(text), weights=weights)
+    assert_same(fitted.scales, wanted.stored, "scales")
+    if wanted.offset is not None:
+        assert_same(np.asarray(fitted.offsets), wanted.offset.astype(np.float32), "offsets")
+
+
+@pytest.mark.parametrize("text", ["int4-offset@32", "int4-rms(2)@32", "int4-quantile(0.9)@48"])
+def test_a_nan_of_weight_zero_takes_no_part(text):
+    x, weights = testing.samples.ordinary().copy(), np.ones(testing.samples.SHAPE, np.float32)
+    x[3, 77], weights[3, 77] = np.nan, 0
+    assert np.isfinite(np.asarray(qr.fit(x, text, weights=weights).scales)).all()
+
+
+def test_check_reports_every_law():
+    outcomes = testing.check("int4@32:bf16")
+    assert [outcome.law for outcome in outcomes] == list(testing.LAWS)
+    assert {outcome.law for outcome in outcomes if outcome.reason} == {"unbiased"}
+
+
+def test_a_user_can_add_a_law(monkeypatch):
+    monkeypatch.setattr(testing.LAWS, "_rows", dict(testing.LAWS._rows))
+    monkeypatch.setattr(testing.LAWS, "_patterns", dict(testing.LAWS._patterns))
+
+    @testing.law("four bits at most")
+    def narrow(subject):
+        """Codes are at most four bits wide."""
+        assert int(subject.quantizer.element.bits) <= 4, "it is wider"
+
+    testing.check("int4", ["four bits at most"])
+    with pytest.raises(testing.LawBroken, match="wider"):
+        testing.check("int8", ["four bits at most"])
+
+
+def test_parts_of_ones_own_are_not_silently_passed():
+    # A rounding that the definition does not know: laws that need the oracle say so, the others are checked.
+    mine = qr.Rounding("mine", lambda p: p.at > p.tie)
+    quantizer = qr.build("int4@32")
+    object_ = quantizer.__class__(**{**vars(quantizer), "element": quantizer.element.__class__(quantizer.element.grid, mine)})
+    outcomes = {outcome.law: outcome.reason for outcome in testing.check(object_)}
+    assert "rounding 'mine'" in outcomes["oracle"]
+    assert outcomes["vmap"] is None

@@ -1,0 +1,232 @@
+"""Laws can fail: each one catches a scheme that was broken on purpose."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qresearch as qr
+from qresearch import api, testing
+from qresearch.element import Scalar
+from qresearch.params import Params
+from qresearch.part import part
+from qresearch.quantizer import Quantizer
+from qresearch.uniform import Uniform
+
+
+def fields(thing):
+    return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
+
+
+def quantizer(text, cls):
+    return cls(**fields(qr.build(text)))
+
+
+def grid(text, cls):
+    built = qr.build(text)
+    element = dataclasses.replace(built.element, grid=cls(**fields(built.element.grid)))
+    return dataclasses.replace(built, element=element)
+
+
+def element(text, cls):
+    built = qr.build(text)
+    return dataclasses.replace(built, element=cls(**fields(built.element)))
+
+
+@part
+class DecodesOneTooMuch(Uniform):
+    def decode(self, codes):
+        return super().decode(codes) + 1
+
+
+@part
+class HalfUp(Uniform):
+    def round(self, y, rounding, u):
+        return jnp.floor(y + jnp.float32(0.5))
+
+
+@part
+class Floor(Uniform):
+    def round(self, y, rounding, u):
+        return jnp.floor(y)
+
+
+@part
+class Falls(Uniform):
+    def round(self, y, rounding, u):
+        return jnp.round(jnp.where(y > 3, jnp.float32(0), y))
+
+
+@part
+class Creeps(Uniform):
+    def round(self, y, rounding, u):
+        return jnp.round(y + jnp.float32(1))
+
+
+@part
+class Biased(Scalar):
+    def draw(self, key, shape):
+        return super().draw(key, shape) * jnp.float32(0.8)
+
+
+@part
+class ForgetsTheKey(Scalar):
+    def draw(self, key, shape):
+        return super().draw(jax.random.key(1), shape)
+
+
+@part
+class AddsALittle(Quantizer):
+    def fit(self, x, weights=None, key=None):
+        return super().fit(x + jnp.float32(0.01), weights, key)
+
+
+@part
+class HidesNaN(Quantizer):
+    def fit(self, x, weights=None, key=None):
+        return super().fit(jnp.nan_to_num(x), weights, key)
+
+
+@part
+class CountsPadding(Quantizer):
+    def fit(self, x, weights=None, key=None):
+        layout = self.block.layout(x.shape)
+        return super().fit(jnp.pad(x, [(0, -n % b) for n, b in zip(layout.cut, layout.lengths, strict=True)]), weights, key)
+
+
+@part
+class DividesByTheLargest(Quantizer):
+    def fit(self, x, weights=None, key=None):
+        params = super().fit(x, weights, key)
+        return Params(params.scale * (jnp.max(x) / jnp.max(x)), params.offset)
+
+
+@part
+class DiffersWhenTraced(Quantizer):
+    def encode(self, x, params, key=None):
+        traced = isinstance(x, jax.core.Tracer)
+        return super().encode(x * jnp.float32(0.5) if traced else x, params, key)
+
+
+@part
+class DiffersWhenFused(Quantizer):
+    def dequantize(self, encoded):
+        return super().dequantize(encoded) * jnp.float32(2)
+
+
+@part
+class DiffersWhenBatched(Quantizer):
+    def encode(self, x, params, key=None):
+        batched = "Batch" in type(x).__name__
+        return super().encode(x * jnp.float32(0.5) if batched else x, params, key)
+
+
+@part
+class RefitsWhenApart(Quantizer):
+    def adapt(self, x, params):
+        return Params(params.scale * jnp.float32(2), params.offset)
+
+
+@part
+class Flattens(Quantizer):
+    def encode(self, x, params, key=None):
+        return super().encode(x, params, key).reshape(-1) if x.size == 0 else super().encode(x, params, key)
+
+
+@part
+class MindsTheRank(Quantizer):
+    def fit(self, x, weights=None, key=None):
+        return super().fit(x + jnp.float32(x.ndim == 3), weights, key)
+
+
+@part
+class NeverClips(Quantizer):
+    def clipped(self, x, params):
+        return jnp.zeros(x.shape, bool)
+
+
+@part
+class Undercounts(Quantizer):
+    def storage_bits(self, shape):
+        return super().storage_bits(shape) - 8
+
+
+@part
+class NeedsACpu(Quantizer):
+    def decode(self, codes, params):
+        # General eigenvalues are computed by LAPACK; there is no lowering for a TPU.
+        return super().decode(codes, params) + jnp.linalg.eigvals(jnp.eye(2)).real[0] - jnp.float32(1)
+
+
+def keeps_memory_order(x, name="x"):
+    return jnp.asarray(np.asarray(x).ravel(order="K").reshape(x.shape))
+
+
+def takes_everything(x, name="x"):
+    return jnp.asarray(np.asarray(x).astype(np.float32))
+
+
+BROKEN = {
+    "codes": grid("int4", DecodesOneTooMuch),
+    "nearest": grid("int4", HalfUp),
+    "odd": grid("int4@32", Floor),
+    "monotone": grid("int4", Falls),
+    "unbiased": element("int4@8x8~stochastic", Biased),
+    "bounds": grid("int4@32", Floor),
+    "idempotent": grid("int4@32", Creeps),
+    "powers": quantizer("int4@32", AddsALittle),
+    "poison": quantizer("int4@32", HidesNaN),
+    "padding": quantizer("int4-offset@64", CountsPadding),
+    "zeros": quantizer("int4", DividesByTheLargest),
+    "oracle": grid("int4@32", HalfUp),
+    "eager": quantizer("int4@32", DiffersWhenTraced),
+    "jit": quantizer("int4@32", DiffersWhenFused),
+    "vmap": quantizer("int4@32", DiffersWhenBatched),
+    "apart": quantizer("int4@32", RefitsWhenApart),
+    "seed": element("int4@8x8~stochastic", ForgetsTheKey),
+    "shapes": quantizer("int4", Flattens),
+    "leading": quantizer("int4@32", MindsTheRank),
+    "gradient": quantizer("int3-rms(2)@32", NeverClips),
+    "packing": quantizer("int4@32", Undercounts),
+    "lowering": quantizer("int4@32", NeedsACpu),
+}
+
+
+def test_every_law_is_broken_here():
+    assert {*BROKEN, "layouts", "dtypes"} == set(testing.LAWS)
+
+
+@pytest.mark.parametrize("law", BROKEN)
+def test_a_broken_scheme_is_caught(law):
+    with pytest.raises(testing.LawBroken, match=f"breaks the law '{law}'"):
+        testing.check(BROKEN[law], [law])
+
+
+def test_memory_order_that_matters_is_caught(monkeypatch):
+    monkeypatch.setattr(api, "to_float32", keeps_memory_order)
+    with pytest.raises(testing.LawBroken, match="Fortran-ordered"):
+        testing.check("int4@32", ["layouts"])
+
+
+def test_accepting_integers_is_caught(monkeypatch):
+    monkeypatch.setattr(api, "to_float32", takes_everything)
+    with pytest.raises(testing.LawBroken, match="int32 passed silently"):
+        testing.check("int4@32", ["dtypes"])
+
+
+def test_one_ulp_in_a_scale_is_caught():
+    built = qr.build("int4@32")
+    off = dataclasses.replace(built, gain=np.nextafter(built.gain, np.float32(1)))
+    with pytest.raises(testing.LawBroken, match="scales"):
+        testing.check(off, ["oracle"], reference="int4@32")
+    testing.check(built, ["oracle"], reference="int4@32")
+
+
+def test_all_broken_laws_are_named():
+    with pytest.raises(testing.LawBroken) as caught:
+        testing.check(grid("int4@32", Creeps), ["oracle", "idempotent", "vmap"])
+    assert "'oracle'" in str(caught.value)
+    assert "'idempotent'" in str(caught.value)
+    assert "'vmap'" not in str(caught.value)

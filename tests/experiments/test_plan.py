@@ -1,0 +1,111 @@
+"""Plans: rows, identities, groups."""
+
+import numpy as np
+import pytest
+
+from experiments.config import load
+from experiments.plan import TooManyRows, make_plan
+from experiments.sources import sources
+
+
+def ids(config):
+    return {str(row): row.id for row in make_plan(config).rows}
+
+
+def test_rows_are_sources_by_seeds_by_schemes(work):
+    plan = make_plan(load(work.write()))
+    assert len(plan.rows) == len(set(row.id for row in plan.rows)) == 2 * 2 * 7
+    assert plan.rows[0].labels() == {
+        "source": "normal",
+        "group": "normal",
+        "seed": 0,
+        "scheme": "nf4@32",
+        "family": "nf4",
+        "axes": {},
+    }
+    assert plan.rows[2].labels()["axes"] == {"bits": 2, "block": "tensor"}
+
+
+def test_an_identity_hangs_on_what_the_numbers_hang_on(work):
+    base = ids(load(work.write()))
+    same = ids(load(work.write(description="another", tables=[{"value": "r"}], output="elsewhere")))
+    assert same == base
+    for changes in ({"metrics": ["rmse"]}, {"sources": {"normal": {"distribution": "laplace", "shape": [8, 64]}}}):
+        other = ids(load(work.write(**changes)))
+        assert not set(other.values()) & set(base.values())
+    longer = ids(load(work.write(seeds=3)))
+    assert set(base.values()) < set(longer.values())
+
+
+def test_a_codebook_that_changes_under_its_name_is_another_row(work, monkeypatch):
+    from experiments.config import schemes
+    from qresearch.builder import _built
+
+    name = "changing_book"
+    first = ids(load(work.write(codebooks={name: [-1, 0, 1]}, schemes=[f"{name}@8"])))
+    monkeypatch.delitem(schemes.elements._rows, name)
+    _built.cache_clear()
+    second = ids(load(work.write(codebooks={name: [-1, 0.25, 1]}, schemes=[f"{name}@8"])))
+    assert list(first) == list(second)
+    assert not set(first.values()) & set(second.values())
+
+
+def test_the_same_source_and_seed_is_the_same_data_in_every_sweep(work):
+    (one, *_) = sources(load(work.write()))
+    (_, two) = sources(
+        load(
+            work.write(
+                sources={"t": {"distribution": "uniform", "shape": [4]}, "normal": {"distribution": "normal", "shape": [8, 64]}}
+            )
+        )
+    )
+    assert np.array_equal(one.make(1), two.make(1))
+    assert not np.array_equal(one.make(0), one.make(1))
+
+
+def test_without_chance_one_seed_stands_for_all(work):
+    config = load(
+        work.write(
+            seeds=3, sources={"v": {"values": [[1, 2, 3, 4]]}}, schemes=["int4", "int4~stochastic", "nf4@2:int8~stochastic"]
+        )
+    )
+    found = [(row.scheme.text, row.seed) for row in make_plan(config).rows]
+    assert [seed for text, seed in found if text == "int4"] == [0]
+    assert [seed for text, seed in found if text == "int4~stochastic"] == [0, 1, 2]
+    assert [seed for text, seed in found if text.startswith("nf4")] == [0, 1, 2]
+
+
+def test_compilations_grow_with_structures_not_with_rows(work):
+    few = make_plan(load(work.write()))
+    many = make_plan(
+        load(
+            work.write(
+                seeds=5,
+                schemes=["nf4@32", {"scheme": "int{bits}@{block}", "bits": [2, 3, 4, 5, 6, 7, 8], "block": [16, "tensor"]}],
+            )
+        )
+    )
+    assert len(many.rows) > 4 * len(few.rows)
+    assert few.compilations(few.rows) == many.compilations(many.rows) == 3  # nf4@32, int@16, int
+
+
+def test_a_scheme_that_comes_twice_is_measured_once(work):
+    plan = make_plan(load(work.write(schemes=["int4@16", {"scheme": "int{bits}@16", "bits": [4, 8]}])))
+    assert len(plan.rows) == 2 * 2 * 2
+    assert plan.repeated == ("int4@16",)
+
+
+def test_too_many_rows_after_a_pattern_is_expanded(work, monkeypatch):
+    monkeypatch.setattr("experiments.plan.LIMIT", 20)
+    with pytest.raises(TooManyRows, match="28 rows; at most 20"):
+        make_plan(load(work.write()))
+
+
+def test_batches_fill_their_width_and_stay_under_the_limit_of_memory(work, monkeypatch):
+    monkeypatch.setattr("experiments.plan.STACKED", 4 * 8 * 64)
+    config = load(work.write(schemes=[{"scheme": "int{bits}", "bits": list(range(2, 11))}]))
+    plan = make_plan(config)
+    draws = list(plan.draws(plan.rows))
+    assert [(source.name, seed) for source, seed, _ in draws] == [("normal", 0), ("normal", 1), ("t", 0), ("t", 1)]
+    for _, _, batches in draws:  # int2-8 have codes of one byte, int9 and int10 of two: another structure
+        assert [(len(batch.rows), batch.width) for batch in batches] == [(4, 4), (3, 4), (2, 2)]

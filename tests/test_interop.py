@@ -1,0 +1,84 @@
+"""To files and back, exactly; names of dtypes and of schemes. gguf and torch are in `experiments/peers/interop.py`."""
+
+import json
+import struct
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+import qresearch as qr
+from qresearch import interop
+
+X = np.random.default_rng(3).standard_normal((6, 96)).astype(np.float32)
+
+DTYPES = {
+    "nvfp4": {"codes": "F4", "scale.codes": "F8_E4M3", "scale.scale": "F32"},
+    "mxfp4": {"codes": "F4", "scale.codes": "F8_E8M0"},
+    "mxfp6-e2m3": {"codes": "U8", "scale.codes": "F8_E8M0"},
+    "e5m2@row": {"codes": "F8_E5M2", "scale": "F32"},
+    "int8@row:bf16": {"codes": "I8", "scale.codes": "BF16"},
+    "uint4-offset@32:f16": {"codes": "U8", "scale.codes": "F16", "offset.codes": "F16"},
+    "int16": {"codes": "I16", "scale": "F32"},
+    "nf4-double": {"codes": "U8", "scale.codes": "I8", "scale.scale": "F32"},
+    "cast-bf16": {"codes": "BF16"},
+    "q4_0": {"blocks": "U8"},
+    "e2m1@7": {"codes": "F4", "scale": "F32"},
+}
+
+
+def header(path):
+    data = path.read_bytes()
+    return json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
+
+
+@pytest.mark.parametrize(("text", "dtypes"), DTYPES.items())
+def test_safetensors_there_and_back(tmp_path, text, dtypes):
+    x = X[:, :95] if text == "e2m1@7" else X
+    q = qr.quantize(x, text)
+    interop.save_safetensors(tmp_path / "x.safetensors", {"a.w": q, "b": q}, text)
+    assert {k: v["dtype"] for k, v in header(tmp_path / "x.safetensors").items() if k.startswith("a.w")} == {
+        f"a.w.{part}": dtype for part, dtype in dtypes.items()
+    }
+    for back in interop.load_safetensors(tmp_path / "x.safetensors").values():
+        assert back.bits == q.bits
+        np.testing.assert_array_equal(back.codes, q.codes)
+        np.testing.assert_array_equal(back.dequantize(), q.dequantize())
+        jax.tree.map(np.testing.assert_array_equal, back.pack(), q.pack())
+
+
+def test_a_scheme_that_did_not_make_it_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'w' was not quantized with 'int5@32'"):
+        interop.save_safetensors(tmp_path / "x.safetensors", {"w": qr.quantize(X, "int4@32")}, {"w": "int5@32"})
+
+
+def test_a_file_of_somebody_else_is_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"w": X}, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="not written by save_safetensors"):
+        interop.load_safetensors(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("text", ["e4m3-unit", "e5m2-unit", "e8m0", "f16", "bf16"])
+def test_bytes_are_those_of_the_dtype_that_is_named(text):
+    part = interop.stored_parts(qr.quantize(np.abs(X), text))["codes"]
+    dtype = np.dtype(getattr(ml_dtypes, part.dtype, None) or part.dtype)
+    assert part.shape == X.shape
+    numbers = np.ascontiguousarray(part.data).view(dtype).astype(np.float32)
+    np.testing.assert_array_equal(numbers, qr.quantize(np.abs(X), text).dequantize())
+
+
+@pytest.mark.parametrize("name", interop.HUGGING_FACE)
+def test_every_name_of_hugging_face_quantizes(name):
+    pair = interop.HUGGING_FACE[name]
+    for text in (pair.weights, pair.activations):
+        if text is not None:
+            assert jnp.isfinite(qr.quantize(X, text).dequantize()).all()
+
+
+def test_a_mistyped_name_is_answered():
+    with pytest.raises(ValueError, match="did you mean 'W4A16'"):
+        interop.HUGGING_FACE["W4A17"]
