@@ -1,9 +1,14 @@
-"""What holds for every test: nothing is promoted silently, and hypothesis repeats itself in CI."""
+"""What holds for every test: nothing is promoted silently, hypothesis repeats itself, what is registered goes with the test."""
 
 import os
 
 import jax
+import pytest
 from hypothesis import HealthCheck, settings
+
+import qresearch as qr
+from experiments.config import model
+from qresearch import builder, testing
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -13,3 +18,28 @@ _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Heal
 settings.register_profile("ci", derandomize=True, database=None, **_QUIET)
 settings.register_profile("explore", print_blob=True, **_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+TABLES = (
+    qr.elements,
+    qr.statistics,
+    qr.roundings,
+    qr.rules,
+    qr.presets,
+    qr.wrappers,
+    qr.metrics,
+    qr.distributions,
+    testing.LAWS,
+)
+
+
+@pytest.fixture(autouse=True)
+def _tables_as_they_were():
+    """Takes back what a test, or a plugin that it ran, has registered: the tests of a process share its tables."""
+    before = [{name: dict(rows) for name, rows in vars(table).items() if isinstance(rows, dict)} for table in TABLES]
+    plugins = set(model.LOADED)
+    yield
+    for table, states in zip(TABLES, before):
+        if any(getattr(table, name) != rows for name, rows in states.items()):
+            vars(table).update(states)
+            builder._built.cache_clear()  # a name may mean another thing in the next test
+    model.LOADED.intersection_update(plugins)

@@ -13,16 +13,6 @@ from qresearch.rounding import Rounding
 from qresearch.table import Table
 
 
-@pytest.fixture(autouse=True)
-def _restore_tables():
-    tables = (qr.elements, qr.statistics, qr.roundings, qr.presets, qr.metrics)
-    before = [{k: dict(v) for k, v in vars(t).items() if isinstance(v, dict)} for t in tables]
-    yield
-    for table, state in zip(tables, before):
-        for name, rows in state.items():
-            setattr(table, name, rows)
-
-
 def test_a_preset():
     qr.presets.add("mine", "nf4@32:bf16", doc="my own")
     assert qr.scheme("mine") == qr.scheme("nf4@32:bf16")

@@ -85,9 +85,7 @@ def test_what_does_not_fit_is_told(text, words):
         assert word in str(error.value), str(error.value)
 
 
-def test_a_wrapper_of_ones_own(monkeypatch):
-    monkeypatch.setattr(qr.wrappers, "_rows", dict(qr.wrappers._rows))
-    monkeypatch.setattr(qr.wrappers, "_patterns", dict(qr.wrappers._patterns))
+def test_a_wrapper_of_ones_own():
     qr.wrappers.add("plainly", lambda inner: qr.Wrapper(inner), doc="changes nothing")
     np.testing.assert_array_equal(back(normal(), "int4@32 + plainly"), back(normal(), "int4@32"))
     outcomes = {each.law: each.reason for each in testing.check("int4@32 + plainly", ["oracle", "apart", "packing"])}
