@@ -17,7 +17,7 @@ from qresearch.blockoptimal import block_optimal
 from qresearch.codebooks import CODEBOOKS
 from qresearch.levelsfile import is_file, read_numbers
 from qresearch.posit import posit
-from qresearch.powers import additive_powers, logarithmic, powers
+from qresearch.poweroftwo import additive_powers, logarithmic, powers
 from qresearch.quantiles import equal_probability, normal_float, student_float
 from qresearch.takum import log_takum, takum
 from qresearch.tapered import Tapered

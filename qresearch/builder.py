@@ -14,12 +14,12 @@ from qresearch.coder import Coder
 from qresearch.element import Scalar
 from qresearch.families import ELEMENTS, Choice
 from qresearch.forms import FORMS, Bare
-from qresearch.grammar import split_call
+from qresearch.grammar import listed, number_or_word, numbers, split_call
 from qresearch.levelsfile import stamps
 from qresearch.quantizer import Quantizer
 from qresearch.rounding import ROUNDINGS, Rounding
 from qresearch.rule import RULES, top
-from qresearch.spec import Spec, arguments, scheme
+from qresearch.spec import Spec, scheme, schemes_in
 from qresearch.statistic import STATISTICS, Unit
 from qresearch.wrapper import WRAPPERS, read_arguments
 
@@ -60,7 +60,7 @@ def _wrapped(coder: Coder, wrappers: tuple[str, ...]) -> Coder:
     for text in wrappers:
         name, given = split_call(text)
         row = WRAPPERS.find(name).row
-        found = read_arguments(row, arguments(given, schemes=True))
+        found = read_arguments(row, schemes_in(given))
         coder = row.value(coder, *(build(each) if isinstance(each, str) else each for each in found))
     return coder
 
@@ -82,7 +82,7 @@ def _assemble(spec: Spec) -> Quantizer:
 def _statistic(text: str) -> Any:
     name, given = split_call(text)
     try:
-        return STATISTICS[name](*arguments(given))
+        return STATISTICS[name](*numbers(given))
     except TypeError:
         examples = STATISTICS.find(name).row.examples
         raise ValueError(f"the statistic {text!r} has the wrong number of arguments; write {examples[0]!r}") from None
@@ -93,7 +93,7 @@ def _grid(spec: Spec, rounding: Rounding, cast: bool) -> Any:
     found = ELEMENTS.find(name)
     choice = Choice(rounding, spec.range == "restricted", cast, spec.range == "overflow")
     try:
-        given_there = arguments(given, words=True)
+        given_there = [number_or_word(each) for each in listed(given)]
         inspect.signature(found.row.value.build).bind(choice, *given_there, **found.numbers)  # for its plain words
         return found.row.value.build(choice, *given_there, **found.numbers)
     except TypeError as error:

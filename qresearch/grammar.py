@@ -60,6 +60,24 @@ def _shortest_number(text: str) -> str:
     return short if float(short) == number else repr(number)
 
 
+def listed(given: str) -> list[str]:
+    """The pieces of a list of arguments, as they are written.
+
+    >>> listed("(0.5, int4@32)"), listed("()"), listed("")
+    (['0.5', 'int4@32'], [], [])
+    """
+    inner = given.strip()[1:-1]
+    return split(inner, ",") if inner.strip() else []
+
+
+def numbers(given: str) -> list[float]:
+    """The numbers in `(0.5, 1)`. Raises `ValueError` for anything else."""
+    try:
+        return [float(each) for each in listed(given)]
+    except ValueError:
+        raise ValueError(f"the arguments {given} must be numbers, separated by commas") from None
+
+
 def number_or_word(text: str) -> float | str:
     """A number where the text is one, else the text."""
     try:

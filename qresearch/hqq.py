@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch.exactpower import power
 from qresearch.numbers import exponent, flush, power_of_two, rounded, saturate
-from qresearch.power import power
 from qresearch.search import Trial
 from qresearch.statistic import STATISTICS, Blocks, bounds, largest
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch.exactpower import log2
 from qresearch.numbers import Reciprocal, flush, quotient, reciprocal, rounded, tree_sum
-from qresearch.power import log2
 from qresearch.statistic import STATISTICS, Blocks, largest, poisoned
 
 

@@ -17,11 +17,11 @@ from qresearch.blocking import Block
 from qresearch.coder import Coder
 from qresearch.element import Scalar
 from qresearch.forms import Bare
-from qresearch.numbers import Reciprocal, quotient, reciprocal, size
-from qresearch.packing import pack_codes, packed_length, unpack_codes
+from qresearch.numbers import Reciprocal, quotient, reciprocal
 from qresearch.params import Encoded, Params
 from qresearch.part import Leaf, part, static
 from qresearch.statistic import Blocks
+from qresearch.storage import Codes, Storage, storage
 
 
 @part
@@ -52,8 +52,6 @@ class Quantizer(Coder):
     exact: bool = static(default=False)
     divided: bool = static(default=False)
     rise: Leaf | None = None
-
-    # --- to codes -------------------------------------------------------------------------------------------------
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Params:
         """Scales and offsets of an array.
@@ -88,27 +86,17 @@ class Quantizer(Coder):
         y, shift = self._on_grid(layout.split(x), params, layout)
         return layout.merge(self.element.grid.clipped(y, shift))
 
-    # --- and back -------------------------------------------------------------------------------------------------
-
     def decode(self, codes: Array, params: Params) -> Array:
         """float32, in the shape of the codes."""
         if self.bare:
             return self.element.decode(codes)
         layout = self.block.layout(codes.shape)
-        scale = layout.expand(self.load_scale(params))
-        offset = None if params.offset is None else layout.expand(self._offset(params))
-        g = self.element.decode(layout.split(codes))
-        return layout.merge(self.form.value(g, scale, reciprocal(scale), self._least, offset))
+        return layout.merge(self._values(layout.split(codes), params, layout))
 
     def there_and_back(self, x: Array, params: Params, layout: Any) -> Array:
         """What comes back, of an array that is cut into blocks, and stays so; for roundings that draw no random numbers."""
         y, shift = self._on_grid(x, params, layout)
-        g = self.element.decode(self.element.encode_drawn(y, None, shift))
-        scale = layout.expand(self.load_scale(params))
-        offset = None if params.offset is None else layout.expand(self._offset(params))
-        return self.form.value(g, scale, reciprocal(scale), self._least, offset)
-
-    # --- parameters -----------------------------------------------------------------------------------------------
+        return self._values(self.element.encode_drawn(y, None, shift), params, layout)
 
     def per_step(self, width: Array) -> Array:
         """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
@@ -120,27 +108,24 @@ class Quantizer(Coder):
         """Params with the scale as its storage keeps it; in the outer scales of `plain`, where that is given. `-exact` keeps
         what was not stored, scale and minimum, too.
         """
-        stored = _store(self.scale, raw, key, 1, None if plain is None else plain.scale)
+        stored = storage(self.scale).store(raw, _stream(key, 1), None if plain is None else plain.scale)
         return Params(stored, offset, *((raw, low) if self.exact else ()))
 
     def store_offset(self, low: Array, key: Array | None, plain: Params | None = None) -> Any:
         """A minimum as its storage keeps it; in the outer scales of `plain`, where that is given."""
-        return _store(self.offset, low, key, 2, None if plain is None else plain.offset)
+        return storage(self.offset).store(low, _stream(key, 2), None if plain is None else plain.offset)
 
     def load_scale(self, params: Params) -> Any:
         """float32 [grid]; None for a cast."""
-        return None if params.scale is None else _load(self.scale, params.scale)
+        return None if params.scale is None else storage(self.scale).load(params.scale)
 
     def load_minimum(self, stored: Any) -> Array:
         """float32 [grid]."""
-        return _load(self.offset, stored)
+        return storage(self.offset).load(stored)
 
     def load_offset(self, params: Params) -> Array | None:
         """float32 [grid]: the zero points, or the minima; None for symmetric forms."""
-        return None if params.offset is None else self._offset(params)
-
-    def _offset(self, params: Params) -> Array:
-        return params.offset.astype(jnp.float32) if self.form.integer_offset else self.load_minimum(params.offset)
+        return None if params.offset is None else self._offsets.load(params.offset)
 
     @property
     def sliceable(self) -> bool:
@@ -151,7 +136,7 @@ class Quantizer(Coder):
         """The same scheme with its scales and minima decoded to float32, so that they can be sliced by block."""
         if self.bare:
             return self, params
-        offset = params.offset if params.offset is None or self.form.integer_offset else self._offset(params)
+        offset = params.offset if params.offset is None or self.form.integer_offset else self.load_minimum(params.offset)
         loaded = Params(self.load_scale(params), offset, params.raw, params.low)
         return dataclasses.replace(self, scale=None, offset=None), loaded
 
@@ -172,9 +157,8 @@ class Quantizer(Coder):
 
     def poison(self, params: Params, bad: Array) -> Params:
         """Marks blocks as NaN, in whatever way their scales are stored. `bad` is bool [grid]."""
-        nan = np.float32(np.nan)
-        scale = jnp.where(bad, nan, params.scale) if self.scale is None else self.scale.spoil(params.scale, bad)
-        return Params(scale, params.offset, None if params.raw is None else jnp.where(bad, nan, params.raw), params.low)
+        raw = None if params.raw is None else storage(None).spoil(params.raw, bad)
+        return Params(storage(self.scale).spoil(params.scale, bad), params.offset, raw, params.low)
 
     def spoil(self, encoded: Encoded, bad: Array) -> Encoded:
         """Makes elements NaN: by the code of NaN in a cast, else by poisoning their blocks."""
@@ -199,8 +183,6 @@ class Quantizer(Coder):
         if self.block.grid(shape) != fitted:
             raise ValueError(f"x of shape {shape} has {self.block.grid(shape)} blocks, but params were fitted for {fitted}")
 
-    # --- what is stored -------------------------------------------------------------------------------------------
-
     @property
     def bare(self) -> bool:
         """Whether there is no scale: a cast."""
@@ -221,40 +203,31 @@ class Quantizer(Coder):
 
     def storage_bits(self, shape: tuple[int, ...]) -> int:
         """Bits that an array of this shape takes once packed: codes, scales, offsets, their own scales, padding."""
-        bits = _packed_bits(shape, _width(self.element))
-        if self.bare:
-            return bits
         grid = self.block.grid(shape)
-        bits += _storage_bits(self.scale, grid)
-        if self.form.asymmetric:
-            integer = self.form.integer_offset
-            bits += _packed_bits(grid, _width(self.element)) if integer else _storage_bits(self.offset, grid)
-        return bits
+        return Codes(self.element).bits(shape) + sum(each.bits(grid) for each in self._storages.values())
 
     def pack(self, codes: Array, params: Params) -> dict[str, Any]:
         """What is stored, as bytes: `codes`, and `scale` and `offset` where there are any (bytes, float32, or nested)."""
-        packed = {"codes": pack_codes(codes, _width(self.element))}
-        if params.scale is not None:
-            packed["scale"] = _pack(self.scale, params.scale)
-        if params.offset is not None:
-            integer = self.form.integer_offset
-            packed["offset"] = pack_codes(params.offset, _width(self.element)) if integer else _pack(self.offset, params.offset)
-        return packed
+        numbers = {name: each.pack(getattr(params, name)) for name, each in self._storages.items()}
+        return {"codes": Codes(self.element).pack(codes), **numbers}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`, for an array of this shape. (`-exact` schemes come back with the stored scale only.)"""
-        codes = _unpack_codes(packed["codes"], self.element, shape)
-        if self.bare:
-            return Encoded(codes, Params())
         grid = self.block.grid(shape)
-        scale, offset = _unpack(self.scale, packed["scale"], grid), None
-        if self.form.asymmetric:
-            integer = self.form.integer_offset
-            stored = packed["offset"]
-            offset = _unpack_codes(stored, self.element, grid) if integer else _unpack(self.offset, stored, grid)
-        return Encoded(codes, Params(scale, offset))
+        numbers = {name: each.unpack(packed[name], grid) for name, each in self._storages.items()}
+        return Encoded(Codes(self.element).unpack(packed["codes"], shape), Params(**numbers))
 
-    # --- inside ---------------------------------------------------------------------------------------------------
+    @property
+    def _storages(self) -> dict[str, Storage]:
+        """What keeps the numbers of blocks, by the name of the number."""
+        if self.bare:
+            return {}
+        return {"scale": storage(self.scale), **({"offset": self._offsets} if self.form.asymmetric else {})}
+
+    @property
+    def _offsets(self) -> Storage:
+        """What keeps zero points, or minima."""
+        return Codes(self.element) if self.form.integer_offset else storage(self.offset)
 
     @property
     def _least(self) -> Array | None:
@@ -263,51 +236,17 @@ class Quantizer(Coder):
     def _on_grid(self, x: Array, params: Params, layout: Any) -> tuple[Array, Array | None]:
         if self.bare:
             return x, None
-        by = Reciprocal(*(layout.expand(leaf) for leaf in self.divisor(params)))
-        offset = None
-        if params.offset is not None:
-            offset = layout.expand(self._offset(params) if params.low is None else params.low)
+        by = Reciprocal(*map(layout.expand, self.divisor(params)))
+        offset = self.load_offset(params) if params.low is None else params.low
+        offset = None if offset is None else layout.expand(offset)
         return self.form.on_grid(x, by, offset), self.form.shift(self._least, offset)
 
-
-def _store(storage: Coder | None, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Any:
-    if storage is None:
-        return number
-    key = None if key is None else jax.random.fold_in(key, stream)
-    if like is None:
-        return storage.quantize(number, key)
-    params = storage.adapt(number, like.params)
-    return Encoded(storage.encode(number, params, key), params)
+    def _values(self, codes: Array, params: Params, layout: Any) -> Array:
+        scale, offset = layout.expand(self.load_scale(params)), self.load_offset(params)
+        offset = None if offset is None else layout.expand(offset)
+        return self.form.value(self.element.decode(codes), scale, reciprocal(scale), self._least, offset)
 
 
-def _load(storage: Coder | None, stored: Any) -> Array:
-    return stored if storage is None else storage.dequantize(stored)
-
-
-def _width(element: Scalar) -> int:
-    """The width of a code as a Python integer: packed shapes depend on it."""
-    if isinstance(element.bits, jax.core.Tracer):
-        raise TypeError("the width of a code is traced here; build the scheme inside the jitted function, or use qr.pack")
-    return int(element.bits)
-
-
-def _packed_bits(shape: tuple[int, ...], bits: int) -> int:
-    shape = shape or (1,)
-    return 8 * size(shape[:-1]) * packed_length(shape[-1], bits)
-
-
-def _storage_bits(storage: Coder | None, grid: tuple[int, ...]) -> int:
-    return 32 * size(grid) if storage is None else storage.storage_bits(grid)
-
-
-def _pack(storage: Coder | None, stored: Any) -> Any:
-    return stored if storage is None else storage.pack(stored.codes, stored.params)
-
-
-def _unpack(storage: Coder | None, stored: Any, grid: tuple[int, ...]) -> Any:
-    return stored if storage is None else storage.unpack(stored, grid)
-
-
-def _unpack_codes(data: Array, element: Scalar, shape: tuple[int, ...]) -> Array:
-    signed = jnp.issubdtype(jnp.dtype(element.code_dtype), jnp.signedinteger)
-    return unpack_codes(data, _width(element), (shape or (1,))[-1], bool(signed)).reshape(shape)
+def _stream(key: Array | None, number: int) -> Array | None:
+    """The key of one of several storages."""
+    return None if key is None else jax.random.fold_in(key, number)

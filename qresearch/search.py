@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch.exactpower import power
 from qresearch.numbers import exponent, power_of_two, rounded, tree_sum
-from qresearch.power import power
 from qresearch.statistic import STATISTICS, Blocks, bounds, largest
 
 Trial = Callable[..., Any]

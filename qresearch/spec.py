@@ -8,23 +8,21 @@ shortest form.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qresearch import checks, hqq, kl, search  # noqa: F401  for the rows that they add to the table of statistics
+from qresearch import checks
 from qresearch.blocking import Block
-from qresearch.families import ELEMENTS, FLOAT_RANGES, INTEGER_RANGES, ElementRow
+from qresearch.families import ELEMENTS, INTEGER_RANGES, ElementRow
 from qresearch.forms import FORMS
-from qresearch.grammar import HEAD, number_or_word, outside_brackets, shortest, split, split_call, take
+from qresearch.grammar import listed, outside_brackets, shortest, split, split_call
 from qresearch.rounding import ROUNDINGS
 from qresearch.rule import RULES
 from qresearch.statistic import STATISTICS
-from qresearch.table import Table, UnknownName, shown, suggestion
+from qresearch.table import Table, UnknownName, brief, shown, suggestion
+from qresearch.words import FLAGS, RANGES, fields_of
 from qresearch.wrapper import WRAPPERS, read_arguments
 
-RANGES = INTEGER_RANGES + FLOAT_RANGES
-FLAGS = ("exact", "divided")
 DEPTH = 32
 """The most schemes and brackets inside one scheme."""
 
@@ -187,17 +185,12 @@ def scheme(text: str | Spec) -> Spec:
             return inside.replace(wrappers=(*inside.wrappers, *wrappers))
         core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401
         core, *within = split(core, "+")
-        return Spec(**_parse(core), wrappers=(*within, *wrappers))
+        return Spec(**fields_of(core), wrappers=(*within, *wrappers))
     except ValueError as error:
         if isinstance(error, UnknownName) and (near := suggestion(written, PRESETS)):
             error = ValueError(f"{error}{near.replace('did you mean', 'or is it the preset')}")
-        prefix, message = f"{shown(text)}: ", _brief(str(error))
+        prefix, message = f"{shown(text)}: ", brief(str(error))
         raise ValueError(message if message.startswith(prefix) else f"{prefix}{message}") from None
-
-
-def _brief(message: str) -> str:
-    """A message with what it quotes at great length cut."""
-    return re.sub(r"(\S{60})\S{60,}", r"\1...", message)
 
 
 def _check_preset(name: str, text: str) -> None:
@@ -222,7 +215,7 @@ def _wrapper(text: str) -> str:
         raise ValueError("nothing stands after '+': a wrapper belongs there, such as hadamard(64)")
     name, given = split_call(text)
     row = WRAPPERS.find(name).row
-    each = [_printed(argument) for argument in read_arguments(row, arguments(given, schemes=True))]
+    each = [_printed(argument) for argument in read_arguments(row, schemes_in(given))]
     return row.name + (f"({','.join(each)})" if each else "")
 
 
@@ -240,21 +233,9 @@ def _stored(value: Any) -> Spec | None:
     return scheme(value)
 
 
-def arguments(text: str, schemes: bool = False, words: bool = False) -> list[Any]:
-    """The numbers in `(0.5, 1)`; where schemes may stand too, each as its canonical text; where words may, as they are.
-
-    Raises `ValueError` for anything else.
-    """
-    inner = text.strip()[1:-1]
-    pieces = split(inner, ",") if inner.strip() else []
-    if words:
-        return [number_or_word(each) for each in pieces]
-    if schemes:
-        return [_argument(each) for each in pieces]
-    try:
-        return [float(each) for each in pieces]
-    except ValueError:
-        raise ValueError(f"the arguments {text} must be numbers, separated by commas") from None
+def schemes_in(given: str) -> list[float | str]:
+    """The arguments of a wrapper, `(0.5,bf16)`: numbers, and schemes in their canonical text."""
+    return [_argument(each) for each in listed(given)]
 
 
 def _argument(text: str) -> float | str:
@@ -263,48 +244,3 @@ def _argument(text: str) -> float | str:
         return float(text)
     except ValueError:
         return str(_stored(text) or "f32")
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """The fields that are written in a scheme."""
-    head, rest = take(text, HEAD.pattern)
-    if not head:
-        raise ValueError("a scheme begins with an element, such as int4, nf4, e2m1 or dynamic8")
-    fields: dict[str, Any] = {"element": head}
-    while rest.startswith("-"):
-        word, rest = take(rest[1:], r"[A-Za-z_]\w*")
-        _add(fields, *_word(word))
-    for sign, field, allowed in (("@", "block", r"[\w*-]+"), ("~", "rounding", r"\w+"), (":", "scale", r".+")):
-        if rest.startswith(sign):
-            fields[field], rest = take(rest[1:], allowed)
-            if not fields[field]:
-                raise ValueError(f"nothing stands after '{sign}': a {field} belongs there")
-    if rest:
-        raise ValueError(f"cannot read {rest!r}; the order is element-word@block~rounding:scale")
-    return fields
-
-
-def _add(fields: dict[str, Any], field: str, value: Any) -> None:
-    if field in fields:
-        raise ValueError(f"two words for the {field}: {fields[field]!r} and {value!r}")
-    fields[field] = value
-    if field == "form" and value.startswith("offset("):
-        fields["form"], fields["offset"] = "offset", value[len("offset(") : -1]
-
-
-def _word(word: str) -> tuple[str, Any]:
-    """Which field a word belongs to, and its value."""
-    name, arguments = split_call(word) if word else ("", "")
-    if name in FLAGS and not arguments:
-        return name, True
-    if name in RANGES and not arguments:
-        return "range", name
-    if name in FORMS and (not arguments or name == "offset"):
-        return "form", word
-    if name in STATISTICS:
-        return "statistic", name + arguments
-    if name in RULES and not arguments:
-        return "rule", name
-    known = [*FORMS, *RANGES, *STATISTICS.names(), *RULES, *FLAGS]
-    listed = ", ".join([*FORMS, *RANGES, *STATISTICS, *RULES, *FLAGS])
-    raise ValueError(f"unknown word '-{word}'{suggestion(name, known) or '.'} Known: {listed}")

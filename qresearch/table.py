@@ -48,6 +48,11 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def brief(message: str) -> str:
+    """A message with the words of it that are very long cut."""
+    return re.sub(r"(\S{60})\S{60,}", r"\1...", message)
+
+
 _HOLE = re.compile(r"{(\w+)}")
 
 

@@ -12,7 +12,7 @@ from qresearch.blockoptimal import block_optimal, moments
 from qresearch.builder import build
 from qresearch.codebooks import CODEBOOKS
 from qresearch.posit import posit
-from qresearch.powers import additive_powers, logarithmic, powers
+from qresearch.poweroftwo import additive_powers, logarithmic, powers
 from qresearch.quantiles import equal_probability, float32_steps, normal_float, student_float, tail
 from qresearch.takum import log_takum, takum
 

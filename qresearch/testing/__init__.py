@@ -14,7 +14,8 @@ from qresearch.testing.bounds import bound
 from qresearch.testing.description import Block, Description, Floats, Integers, Levels
 from qresearch.testing.law import LAWS, Law, law
 from qresearch.testing.laws import LawBroken, Outcome, check, run
-from qresearch.testing.oracle import OracleResult, clipped, quantize
+from qresearch.testing.oracle import OracleResult, quantize
+from qresearch.testing.oracle_numbers import clipped
 from qresearch.testing.reading import NotDescribed, describe
 from qresearch.testing.subject import Subject
 

@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing.blocks import spread
 from qresearch.testing.description import Description, Grid, Integers, Levels, numbers_of
 from qresearch.testing.float32 import TINY
-from qresearch.testing.oracle import OracleParams, clipped
+from qresearch.testing.oracle_numbers import OracleParams, clipped
 
 ULPS = 3.0
 """Rounding errors of a scale and back, in units of the last place of the largest number involved.

@@ -9,8 +9,8 @@ import numpy as np
 
 from qresearch.testing.blocks import grid_shape, padded, slices, spread
 from qresearch.testing.description import Description
+from qresearch.testing.exactpower import power
 from qresearch.testing.float32 import LARGEST, TINY, Arithmetic, flushed, limited
-from qresearch.testing.powers import power
 
 Back = Callable[[Any], np.ndarray]
 """From parameters to the array that comes back with them."""

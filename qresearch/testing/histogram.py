@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from qresearch.testing.exactpower import log2
 from qresearch.testing.float32 import Arithmetic
-from qresearch.testing.powers import log2
 
 
 def entropy(values: np.ndarray, bins: int, levels: int, arithmetic: Arithmetic) -> np.float32:

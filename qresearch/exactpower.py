@@ -2,7 +2,7 @@
 
 `jnp.log2` and `jnp.power` may differ by an ulp between compilers, and a search that compares errors would then choose another
 scale. These are built from sums, products, one quotient and the bits of a float, so NumPy can repeat them exactly;
-`docs/arithmetic.md` lists the operations, `tests/test_power.py` says how near to the truth they are.
+`docs/arithmetic.md` lists the operations, `tests/test_exactpower.py` says how near to the truth they are.
 """
 
 from __future__ import annotations

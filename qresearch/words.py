@@ -1,0 +1,73 @@
+"""The words of a scheme: a line of text, without wrappers, to the fields that are written in it.
+
+element { "-" word } [ "@" block ] [ "~" rounding ] [ ":" scale ]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qresearch import hqq, kl, search  # noqa: F401  for the rows that they add to the table of statistics
+from qresearch.families import FLOAT_RANGES, INTEGER_RANGES
+from qresearch.forms import FORMS
+from qresearch.grammar import HEAD, split_call, take
+from qresearch.rule import RULES
+from qresearch.statistic import STATISTICS
+from qresearch.table import suggestion
+
+RANGES = INTEGER_RANGES + FLOAT_RANGES
+FLAGS = ("exact", "divided")
+
+_SIGNS = (("@", "block", r"[\w*-]+"), ("~", "rounding", r"\w+"), (":", "scale", r".+"))
+"""What a field begins with, and the characters that it may have."""
+
+
+def fields_of(text: str) -> dict[str, Any]:
+    """The fields of a `Spec` that are written in a scheme; texts, but for the flags.
+
+    Raises `ValueError` naming what cannot be read.
+
+    >>> fields_of("int4-asym@32:f16")
+    {'element': 'int4', 'form': 'asym', 'block': '32', 'scale': 'f16'}
+    """
+    head, rest = take(text, HEAD.pattern)
+    if not head:
+        raise ValueError("a scheme begins with an element, such as int4, nf4, e2m1 or dynamic8")
+    fields: dict[str, Any] = {"element": head}
+    while rest.startswith("-"):
+        word, rest = take(rest[1:], r"[A-Za-z_]\w*")
+        _add(fields, *_word(word))
+    for sign, field, allowed in _SIGNS:
+        if rest.startswith(sign):
+            fields[field], rest = take(rest[1:], allowed)
+            if not fields[field]:
+                raise ValueError(f"nothing stands after '{sign}': a {field} belongs there")
+    if rest:
+        raise ValueError(f"cannot read {rest!r}; the order is element-word@block~rounding:scale")
+    return fields
+
+
+def _add(fields: dict[str, Any], field: str, value: Any) -> None:
+    if field in fields:
+        raise ValueError(f"two words for the {field}: {fields[field]!r} and {value!r}")
+    fields[field] = value
+    if field == "form" and value.startswith("offset("):
+        fields["form"], fields["offset"] = "offset", value[len("offset(") : -1]
+
+
+def _word(word: str) -> tuple[str, Any]:
+    """Which field a word belongs to, and its value."""
+    name, arguments = split_call(word) if word else ("", "")
+    if name in FLAGS and not arguments:
+        return name, True
+    if name in RANGES and not arguments:
+        return "range", name
+    if name in FORMS and (not arguments or name == "offset"):
+        return "form", word
+    if name in STATISTICS:
+        return "statistic", name + arguments
+    if name in RULES and not arguments:
+        return "rule", name
+    known = [*FORMS, *RANGES, *STATISTICS.names(), *RULES, *FLAGS]
+    listed = ", ".join([*FORMS, *RANGES, *STATISTICS, *RULES, *FLAGS])
+    raise ValueError(f"unknown word '-{word}'{suggestion(name, known) or '.'} Known: {listed}")
