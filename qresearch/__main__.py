@@ -1,6 +1,6 @@
 """`python -m qresearch`: every table of the library as Markdown. The page `docs/tables.md` is what it printed.
 
-python -m qresearch [presets | elements | statistics | roundings | rules | wrappers | metrics | distributions]
+python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import qresearch as qr
+from qresearch.names import HUGGING_FACE, Pair
 from qresearch.table import Row, Table, suggestion
 
 
@@ -35,8 +36,14 @@ def _plain(row: Row) -> list[object]:
     return [f"`{row.name}`", row.doc]
 
 
+def _pair(row: Row[Pair]) -> list[object]:
+    activations = row.value.activations
+    return [f"`{row.name}`", f"`{row.value.weights}`", f"`{activations}`" if activations else "as they are"]
+
+
 TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]]] = {
     "presets": ("Presets", "name | scheme | true bits, 4096 x 4096 | a NaN | what it is", qr.presets, _preset),
+    "names": ("Names of compressed-tensors", "name | weights: what it reads as | activations", HUGGING_FACE, _pair),
     "elements": ("Elements", "name | for example | what it is", qr.elements, _element),
     "statistics": ("Statistics", "name | what it is", qr.statistics, _plain),
     "roundings": ("Roundings", "name | what it is", qr.roundings, _plain),

@@ -16,6 +16,7 @@ from qresearch.blocking import Block
 from qresearch.families import ELEMENTS, INTEGER_RANGES, ElementRow
 from qresearch.forms import FORMS
 from qresearch.grammar import listed, outside_brackets, shortest, split, split_call
+from qresearch.names import HUGGING_FACE
 from qresearch.rounding import ROUNDINGS
 from qresearch.rule import RULES
 from qresearch.statistic import STATISTICS
@@ -127,7 +128,7 @@ class Spec:
         return replace(self, **{**dict.fromkeys(follow), "offset": (self.offset or "f32") if own else None, **fields})
 
     def __str__(self) -> str:
-        parts = (self._form_word(), self._range_word(), self._statistic_word(), self._rule_word())
+        parts = (self._form_word(), self._range_word(), self._statistic_word(), self.rule if self.rule != "floor" else "")
         words = [word for word in parts if word]
         text = "-".join([self.element, *words, *(flag for flag in FLAGS if getattr(self, flag))])
         if self.block != Block():
@@ -149,21 +150,20 @@ class Spec:
     def _range_word(self) -> str | None:
         return self.range if self.range and self.range != Spec(self.element, self.form).range else ""
 
-    def _rule_word(self) -> str:
-        return "" if self.rule == "floor" else self.rule
-
     def _statistic_word(self) -> str:
         default = self.row.statistic if self.form == "sym" else "minmax"
         return "" if self.statistic == default else str(self.statistic)
 
 
 def scheme(text: str | Spec) -> Spec:
-    """Reads a scheme; a preset's name stands for its text.
+    """Reads a scheme; a preset's name stands for its text, a name of compressed-tensors for what it says of weights.
 
     Raises `ValueError` naming the part that does not fit and what it could be.
 
     >>> str(scheme("nf4@64:int8@256").scale)
     'int8@256'
+    >>> scheme("mxfp4 + hadamard(32)"), scheme("W4A16")
+    (Spec('e2m1@32:e8m0 + hadamard(32)'), Spec('int4-full@128:bf16'))
     >>> scheme("int4-asim@32")
     Traceback (most recent call last):
     ...
@@ -183,14 +183,20 @@ def scheme(text: str | Spec) -> Spec:
         if core.startswith("("):
             inside = scheme(core)
             return inside.replace(wrappers=(*inside.wrappers, *wrappers))
-        core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401
-        core, *within = split(core, "+")
+        core, *within = split(_named(core), "+")
         return Spec(**fields_of(core), wrappers=(*within, *wrappers))
     except ValueError as error:
-        if isinstance(error, UnknownName) and (near := suggestion(written, PRESETS)):
-            error = ValueError(f"{error}{near.replace('did you mean', 'or is it the preset')}")
+        if isinstance(error, UnknownName) and (near := suggestion(written, [*PRESETS, *HUGGING_FACE])):
+            error = ValueError(f"{error}{near.replace('did you mean', 'or is it the named scheme')}")
         prefix, message = f"{shown(text)}: ", brief(str(error))
         raise ValueError(message if message.startswith(prefix) else f"{prefix}{message}") from None
+
+
+def _named(text: str) -> str:
+    """The scheme that a name stands for; a text that is no name unchanged."""
+    if text in HUGGING_FACE:
+        return HUGGING_FACE[text].weights
+    return PRESETS[text] if text in PRESETS else text  # noqa: SIM401  a table has no `get`
 
 
 def _check_preset(name: str, text: str) -> None:
@@ -210,8 +216,7 @@ PRESETS: Table[str] = Table("preset", check=_check_preset, of=str, spelling=r"[A
 
 def _wrapper(text: str) -> str:
     """A wrapper as it is printed: its own name, its arguments each in its shortest form."""
-    text = str(text).strip()
-    if not text:
+    if not (text := str(text).strip()):
         raise ValueError("nothing stands after '+': a wrapper belongs there, such as hadamard(64)")
     name, given = split_call(text)
     row = WRAPPERS.find(name).row

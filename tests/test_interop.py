@@ -74,6 +74,8 @@ def test_bytes_are_those_of_the_dtype_that_is_named(text):
 @pytest.mark.parametrize("name", interop.HUGGING_FACE)
 def test_every_name_of_hugging_face_quantizes(name):
     pair = interop.HUGGING_FACE[name]
+    assert qr.scheme(name) == qr.scheme(pair.weights)
+    assert str(qr.scheme(f"{name} + hadamard(16)")) == f"{qr.scheme(pair.weights)} + hadamard(16)"
     for text in (pair.weights, pair.activations):
         if text is not None:
             assert jnp.isfinite(qr.quantize(X, text).dequantize()).all()
@@ -82,3 +84,10 @@ def test_every_name_of_hugging_face_quantizes(name):
 def test_a_mistyped_name_is_answered():
     with pytest.raises(ValueError, match="did you mean 'W4A16'"):
         interop.HUGGING_FACE["W4A17"]
+    with pytest.raises(ValueError, match="is it the named scheme 'W4A16'"):
+        qr.scheme("W4A17")
+
+
+def test_a_preset_cannot_hide_a_name():
+    with pytest.raises(ValueError, match="would hide the scheme 'int4-full@128:bf16'"):
+        qr.presets.add("W4A16", "int4@32")

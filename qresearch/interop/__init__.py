@@ -2,17 +2,17 @@
 
 from qresearch import interop
 
-interop.HUGGING_FACE["W4A16"].weights                           # 'int4-full@128:bf16'
+interop.HUGGING_FACE["W8A8"].activations                        # 'int8-full@row'; qr.scheme("W8A8") is that of the weights
 interop.save_safetensors("w.safetensors", {"w": q}, "nvfp4")    # and load_safetensors
 interop.save_gguf("w.gguf", {"w": qr.quantize(x, "q4_0")})      # and load_gguf
 interop.to_torch(q)["scale"].dtype                              # bytes, and the name of a torch dtype
 """
 
 from qresearch.interop.gguf_file import load_gguf, save_gguf
-from qresearch.interop.hugging_face import HUGGING_FACE, Pair
 from qresearch.interop.parts import StoredPart, stored_parts
 from qresearch.interop.safetensors_file import load_safetensors, save_safetensors
 from qresearch.interop.torch_bytes import to_torch
+from qresearch.names import HUGGING_FACE, Pair
 
 __all__ = [
     "HUGGING_FACE",

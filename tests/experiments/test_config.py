@@ -177,6 +177,13 @@ def test_axes_fill_the_family(work):
     assert "schemes.0.family: {prset} in '{prset}' is no axis; did you mean 'preset'?" in line
 
 
+def test_names_of_other_libraries_and_their_mistakes(work):
+    config = load(work.write(schemes=[{"scheme": "{name}", "name": ["W4A16", "MXFP4"]}]))
+    assert [each.text for each in config.schemes[0].expand()] == ["int4-full@128:bf16", "e2m1@32:e8m0"]
+    (line,) = problems(work.write(schemes=["NVFP5"]))
+    assert "is it the named scheme 'NVFP4'" in line
+
+
 def test_a_plugin_that_exits_does_not_end_the_sweep(work):
     (work.folder / "plugin.py").write_text("import sys; sys.exit(0)")
     result = work.run(work.write(plugins=["plugin.py"]))

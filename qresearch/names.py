@@ -1,5 +1,8 @@
 """The names of schemes in compressed-tensors (vLLM, LLM Compressor, Hugging Face) -> ours, for weights and activations.
 
+In a scheme such a name stands for what it says of weights: `qr.scheme("W8A8")` is `int8-full@row:bf16`. What it says of
+activations is `interop.HUGGING_FACE["W8A8"].activations`, a scheme of its own, since it is applied to another array.
+
 They name formats: elements, groups, and how scales are stored. How a scale is chosen is the business of each library:
 compressed-tensors divides the largest magnitude by 7.5 for 4-bit integers, we by 7. Weights are [out, in]; activations are
 [..., in], so a token is a row. Scales of integers are stored in the dtype of the model, here bfloat16. MXFP6 is E2M3 there.
@@ -27,7 +30,8 @@ class Pair:
     activations: str | None = None
 
 
-HUGGING_FACE: Table[Pair] = Table("scheme of compressed-tensors")
+HUGGING_FACE: Table[Pair] = Table("scheme of compressed-tensors", of=Pair)
+"""name -> schemes of weights and activations."""
 
 _ROWS = {
     "W4A16_ASYM": ("int4-asym@128:bf16", None),
