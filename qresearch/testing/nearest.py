@@ -7,6 +7,9 @@ import numpy as np
 from qresearch.testing.description import Floats, Grid, Integers, Levels
 from qresearch.testing.float32 import TINY, Arithmetic
 
+_ON_BITS = Arithmetic(keeps_subnormals=True)
+"""Float formats are encoded on the bits of float32, so no platform flushes their subnormals."""
+
 
 def encode(
     y: np.ndarray,
@@ -26,7 +29,7 @@ def encode(
         shift: what is added to a rounded integer (integers only).
         u: float32 in [0, 1), the shape of `y`; needed for "stochastic".
         keeps_infinities: whether infinities stay infinite (casts to a format that has them).
-        arithmetic: how subnormals are treated.
+        arithmetic: how subnormals are treated, where the grid is no float format.
 
     Returns:
         int64 codes in the shape of `y`.
@@ -37,7 +40,7 @@ def encode(
             return _integers(y, grid, rounding, shift, u, arithmetic)
         if isinstance(grid, Levels):
             return _levels(y, grid, rounding, u, arithmetic)
-        return _floats(y, grid, rounding, u, keeps_infinities, arithmetic)
+        return _floats(y, grid, rounding, u, keeps_infinities)
 
 
 def decode(codes: np.ndarray, grid: Grid) -> np.ndarray:
@@ -118,9 +121,7 @@ def _levels(y: np.ndarray, grid: Levels, rounding: str, u: np.ndarray | None, ar
     return lower + up
 
 
-def _floats(
-    y: np.ndarray, grid: Floats, rounding: str, u: np.ndarray | None, keeps_infinities: bool, arithmetic: Arithmetic
-) -> np.ndarray:
+def _floats(y: np.ndarray, grid: Floats, rounding: str, u: np.ndarray | None, keeps_infinities: bool) -> np.ndarray:
     finite = grid.finite()
     minus = np.signbit(y) & ~np.isnan(y)
     size = np.clip(np.abs(np.where(np.isnan(y), 0, y).astype(np.float64)), finite[0], finite[-1])
@@ -144,7 +145,7 @@ def _floats(
     elif rounding == "odd":
         up = np.where(lower % 2 == 1, size >= b, size > a)
     else:
-        up = (_needed(u) < _fraction(size, a, b, arithmetic)) | (size >= b)
+        up = (_needed(u) < _fraction(size, a, b, _ON_BITS)) | (size >= b)
     codes = lower + up
     if grid.overflows:
         codes = np.where(_overflows(y, grid, rounding, u), _beyond(grid), codes)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from qresearch import testing
 from qresearch.testing import Subject, describe, samples
 from qresearch.testing.description import numbers_of
 from qresearch.testing.subject import whole
@@ -336,3 +337,9 @@ def test_packing_refuses_widths_that_cannot_be(bits):
 def test_one_bit_is_supported():
     assert result(f32(-1, 2, 2, -1), "int1-offset").values.tolist() == [-1, 2, 2, -1]
     assert np.asarray(qr.unpack(qr.pack(jnp.array([1, 0, 1], jnp.uint8), 1), 1, 3)).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("law", ["zeros", "codes", "nearest", "unbiased"])
+def test_random_roundings_keep_the_subnormals_of_a_cast(law):
+    """Between 2^-127, the code 0 of E8M0, and 2^-126 everything is subnormal, which JAX flushes on CPU, and bits do not."""
+    assert testing.run(testing.LAWS[law], Subject.of("e8m0~stochastic")).reason is None
