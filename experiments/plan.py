@@ -19,7 +19,7 @@ from experiments.config.model import Config
 from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
 from experiments.sources import Source, sources
 
-FORMAT = 1
+FORMAT = 2
 """The version of a row's meaning; a change makes every row a new one."""
 
 STACKED = 2**25
