@@ -8,10 +8,13 @@ PEERS := .venv-peers
 TORCH ?= https://download.pytorch.org/whl/cpu
 SIZE ?= 24
 
-.PHONY: sweep test contract weights real exhaustive peers bench lint docs clean
+.PHONY: sweep figures test contract weights real exhaustive peers bench lint docs clean
 
 sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/
 	$(RUN) -m experiments.sweep $(CONFIG)
+
+figures: $(VENV)/.sweep          ## the gallery: published numbers and figures of the field, in results/gallery
+	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
 test: $(VENV)/.dev lint          ## everything CI checks
 	$(RUN) -m pytest -n auto --cov --cov-report=term:skip-covered

@@ -82,6 +82,14 @@ def _stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
 
 
+def distribution_of(config: Config, name: str) -> Distribution:
+    """The distribution of a source of that kind. Raises `TypeError` where it is a file or written out."""
+    section = config.sources[name]
+    if not isinstance(section, DistributionSource):
+        raise TypeError(f"the source {name!r} is no distribution; name one that is")
+    return DISTRIBUTIONS[section.distribution](**section.parameters)
+
+
 def _drawn(name: str, section: DistributionSource) -> Iterator[Source]:
     distribution = DISTRIBUTIONS[section.distribution](**section.parameters)
 

@@ -88,7 +88,19 @@ def label(column: str) -> str:
     return TRUE_BITS if column == "true_bits" else LABELS.get(column, column)
 
 
-LABELS = {"block": "block size (elements)", "bits": "bits of a code"}
+def derived(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with what follows from metrics and bits: `r_2b`, R 2^b, which stays the same where a bit is worth 6.02 dB."""
+    return frame.assign(r_2b=frame["r"] * 2.0 ** frame["true_bits"]) if "r" in frame else frame
+
+
+LABELS = {
+    "block": "block size (elements)",
+    "bits": "bits of a code",
+    "r_2b": "R $2^b$",
+    "exponent": "exponent bits",
+    "mantissa": "mantissa bits",
+    "alpha": "exponent of the density",
+}
 """How well-known axes are called; others go by their own name."""
 
 

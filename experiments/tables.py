@@ -14,10 +14,12 @@ import pandas as pd
 
 from experiments.config import Config, ConfigError
 from experiments.config.outputs import Output, Paired, Pivot
+from experiments.config.published import Published
 from experiments.config.sources import DistributionSource
+from experiments.published import compared
 from experiments.store import saved_config, tidy
 from experiments.store.files import write
-from experiments.summary import cells, label, means, number, only, paired
+from experiments.summary import cells, derived, label, means, number, only, paired
 from qresearch import scheme
 
 MISSING = "-"
@@ -30,9 +32,9 @@ def make_tables(folder: Path, config: Config) -> Iterator[Path]:
     yield _write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
     yield from for_readers(folder / "table", summarised(frame, config), config.description)
     for output in config.tables:
-        shown = only(frame, output.where)
-        name, table = KINDS[type(output)](output, shown, config)
-        path = folder / "tables" / (output.name or name)
+        shown = only(derived(frame), output.where)
+        table = KINDS[type(output)](output, shown, config)
+        path = folder / "tables" / output.stem
         yield _write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
         yield from for_readers(path, table.reset_index(), title(output))
 
@@ -47,19 +49,18 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     return found.rename(columns={name: label(name) for name in ("true_bits", *config.metrics)})
 
 
-def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> tuple[str, pd.DataFrame]:
+def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Rows by columns, in the order in which they come in the sweep."""
     keys = list(dict.fromkeys([*output.rows, *output.columns]))
     table = means(frame, keys, output.value)
-    name = f"{output.value}_by_{'_'.join(output.rows)}"
-    return name, _spread(table, output.rows, output.columns, output.value)
+    return _spread(table, output.rows, output.columns, output.value)
 
 
-def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> tuple[str, pd.DataFrame]:
+def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     baseline = str(scheme(output.baseline))
     fixed = [name for name, source in config.sources.items() if not isinstance(source, DistributionSource)]
     table = paired(frame, baseline, output.value, output.columns, fixed)
-    return f"{output.value}_against_baseline", _spread(table, ("scheme",), output.columns, output.value)
+    return _spread(table, ("scheme",), output.columns, output.value)
 
 
 def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], value: str) -> pd.DataFrame:
@@ -74,12 +75,22 @@ def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], va
     return wide.reindex(columns=order).fillna(MISSING).rename_axis(columns=None)
 
 
-KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], tuple[str, pd.DataFrame]]] = {Pivot: _pivot, Paired: _paired}
-"""A kind of table -> its default name and its content."""
+def _published(output: Published, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    return compared(output, frame, config).set_index("what")
+
+
+KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], pd.DataFrame]] = {
+    Pivot: _pivot,
+    Paired: _paired,
+    Published: _published,
+}
+"""A kind of table -> its content."""
 
 
 def title(output: Output) -> str:
     """What a table shows, in a few words."""
+    if isinstance(output, Published):
+        return f"{output.cited}: numbers in print beside ours" if output.cited else "numbers in print beside ours"
     words = f"{label(output.value)}, mean ± standard error" if isinstance(output, (Pivot, Paired)) else ""
     less = f"; difference to {output.baseline}, paired on source and seed" if isinstance(output, Paired) else ""
     where = "".join(f"; {column} = {', '.join(map(str, values))}" for column, values in output.where.items())
@@ -89,7 +100,7 @@ def title(output: Output) -> str:
 def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]:
     """Writes a table of words as Markdown and LaTeX beside each other; yields the files."""
     text = table.astype(object).where(table.notna(), MISSING).replace("", MISSING).astype(str)
-    markdown = text.to_markdown(index=False, disable_numparse=True)
+    markdown = text.replace(r"\|", r"\\|", regex=True).to_markdown(index=False, disable_numparse=True)
     yield _write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
     latex = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     yield _write(

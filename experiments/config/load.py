@@ -14,6 +14,7 @@ from experiments.config.model import Config
 from experiments.config.outputs import FIGURES, TABLES
 from experiments.config.overrides import override
 from experiments.config.problems import ConfigError, Path, Place, Problem
+from experiments.config.published import Entry
 from experiments.config.reader import Document, Dumper, read
 from experiments.config.schemes import LIMIT
 from experiments.config.section import Context, Section
@@ -129,6 +130,8 @@ def _section(data: Any, path: Sequence[Any]) -> type[Section]:
     """The section that a path leads to, told by what stands there."""
     if not path:
         return Config
+    if "entries" in path:
+        return Entry
     given = data
     for step in path:
         given = given[step]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
+from experiments.config.output import derivable
 from experiments.config.outputs import Figures, Metric, Tables, used_columns
 from experiments.config.problems import Path
 from experiments.config.schemes import COLUMNS, FIXED, LIMIT, Codebooks, Schemes
@@ -88,7 +89,11 @@ class Config(Section):
     @classmethod
     def _columns_exist(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         context, section = info.context or Context(), str(info.field_name)
-        check = [*_unknown_columns(context, section), *_same_names(context.items(section))]
+        check = [
+            *_unknown_columns(context, section),
+            *_no_distributions(context, section),
+            *_same_names(context.items(section)),
+        ]
         return together(lambda: handler(value), lambda: refuse(check))
 
     @property
@@ -122,13 +127,27 @@ def _unknown_sources(context: Context) -> Iterator[tuple[Path, str]]:
 def _unknown_columns(context: Context, section: str) -> Iterator[tuple[Path, str]]:
     entries = [entry for entry in context.items("schemes") if isinstance(entry, dict)]
     axes = [key for entry in entries for key in entry if key not in FIXED]
-    measured = map(str, context.items("metrics")) if "metrics" in context.data else CHEAP
-    columns = list(dict.fromkeys([*COLUMNS, *axes, *measured]))
+    measured = list(map(str, context.items("metrics"))) if "metrics" in context.data else CHEAP
+    columns = list(dict.fromkeys([*COLUMNS, *axes, *measured, *(derivable(measured))]))
     for index, output in enumerate(context.items(section)):
         for path, column in used_columns(output).items():
             if column not in columns:
                 near = suggestion(column, columns) or ";"
                 yield (index, *path), f"no such column {column!r}{near} this sweep has: {', '.join(columns)}"
+
+
+def _no_distributions(context: Context, section: str) -> Iterator[tuple[Path, str]]:
+    """What figures from theory name that is no distribution among the sources."""
+    given = context.data.get("sources")
+    sources = given if isinstance(given, dict) else {}
+    known = [name for name, source in sources.items() if isinstance(source, dict) and "distribution" in source]
+    for index, output in enumerate(context.items(section)):
+        names = output.get("sources") if isinstance(output, dict) else None
+        for position, name in enumerate(names if isinstance(names, list) else []):
+            if name not in known:
+                near = suggestion(str(name), known) or ";"
+                words = "is no distribution" if name in sources else "is no source"
+                yield (index, "sources", position), f"{name!r} {words}{near} there are: {', '.join(known) or 'none'}"
 
 
 def _same_names(outputs: list[Any]) -> Iterator[tuple[Path, str]]:

@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
+from pydantic import Field, PlainValidator, ValidationInfo
 
-from experiments.config.section import Columns, Name, Section, ToTuple, Values, refuse, wrong
-from qresearch import build, metrics, scheme
+from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
+from experiments.config.output import Measured, Metric, Output, SchemeText, SchemeTexts
+from experiments.config.published import Published
+from experiments.config.section import Columns, ToTuple, refuse, wrong
 from qresearch.table import suggestion
 
-
-def _known_metric(name: str) -> str:
-    if name not in metrics:
-        wrong(f"unknown metric {name!r}{suggestion(name, metrics) or ';'} allowed: {', '.join(metrics)}")
-    return name
-
-
-def _measured(name: str) -> str:
-    return name if name == "true_bits" else _known_metric(name)
-
-
-def _built(text: str) -> str:
-    try:
-        build(text)
-    except Exception as error:  # a part of the user's own may raise anything while it is built
-        wrong(error)
-    return text
-
-
-Metric = Annotated[str, AfterValidator(_known_metric)]
-Measured = Annotated[str, AfterValidator(_measured)]
-SchemeText = Annotated[str, AfterValidator(_built)]
-SchemeTexts = Annotated[tuple[SchemeText, ...], ToTuple, Field(min_length=1)]
-
-
-def _canonical(where: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-    """Schemes in the form in which the table prints them, however they were written."""
-    try:
-        return where | {"scheme": tuple(str(scheme(each)) for each in where["scheme"])} if "scheme" in where else where
-    except (ValueError, TypeError) as error:
-        refuse([(("scheme",), str(error))])
-        raise
-
-
-class Output(Section):
-    """A table or a figure.
-
-    Attributes:
-        name: of its files; by default made of its other options.
-        where: column -> the values of the rows that are let through.
-    """
-
-    kind: str
-    name: Name | None = None
-    where: Annotated[dict[str, Values], AfterValidator(_canonical)] = Field(default_factory=dict)
-
-    columns_used: ClassVar[tuple[str, ...]] = ()
-    """The options that hold names of columns."""
-
-    @property
-    def measured(self) -> str | None:
-        """The metric (or `true_bits`) that is shown; None where rows are not."""
-        return getattr(self, "value", getattr(self, "y", None))
+__all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables", "used_columns"]
 
 
 class Pivot(Output):
@@ -74,6 +24,11 @@ class Pivot(Output):
     value: Measured
     columns_used = ("rows", "columns", "value")
 
+    @property
+    def stem(self) -> str:
+        """Of its files."""
+        return self.name or f"{self.value}_by_{'_'.join(self.rows)}"
+
 
 class Paired(Output):
     """Differences to a baseline, paired on the same source and seed: `{kind: paired, baseline: nf4@64, value: rmse}`."""
@@ -83,6 +38,11 @@ class Paired(Output):
     columns: Columns = ("source",)
     value: Measured
     columns_used = ("columns", "value")
+
+    @property
+    def stem(self) -> str:
+        """Of its files."""
+        return self.name or f"{self.value}_against_baseline"
 
 
 class ErrorOverBits(Output):
@@ -99,11 +59,16 @@ class ErrorOverBits(Output):
 
 
 class ErrorOverBlock(Output):
-    """Error against the block size: a line for each family and number of bits."""
+    """Error against the block size, or any other axis: a line for each family and number of bits.
+
+    Attributes:
+        spacing: whether numbers stand at their logarithms, where they are positive, or at their values.
+    """
 
     kind: Literal["error_vs_block"]
     y: Measured = "r"
     x: str = "block"
+    spacing: Literal["logarithmic", "linear"] = "logarithmic"
     lines: Columns = ("family", "bits")
     panel: Columns = ("source",)
     columns_used = ("y", "x", "lines", "panel")
@@ -136,13 +101,16 @@ class ErrorOverInput(Output):
     points: Annotated[int, Field(ge=2, le=1_000_000)] = 4097
 
 
-TABLES: dict[str, type[Output]] = {"pivot": Pivot, "paired": Paired}
+TABLES: dict[str, type[Output]] = {"pivot": Pivot, "paired": Paired, "published": Published}
 FIGURES: dict[str, type[Output]] = {
     "error_vs_bits": ErrorOverBits,
     "error_vs_block": ErrorOverBlock,
     "heatmap": Heatmap,
     "codebooks": Codebooks,
     "error_over_input": ErrorOverInput,
+    "densities": Densities,
+    "block_maximum": BlockMaximum,
+    "scaled_blocks": ScaledBlocks,
 }
 
 

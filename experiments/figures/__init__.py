@@ -1,7 +1,8 @@
 """Figures: drawn from the rows alone, in the project's own style, as PDF and PNG; the same rows give the same bytes.
 
 `python -m experiments.figures results/NAME` draws them again. A new kind is one function and one row in `KINDS`, with its
-options in `experiments.config.outputs`.
+options in `experiments.config.outputs`. Figures from theory (`THEORY`) take distributions instead of rows, and leave their
+numbers beside them as CSV.
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.config import Config
+from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
 from experiments.config.outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
 from experiments.figures.bits import error_over_bits
 from experiments.figures.block import error_over_block
+from experiments.figures.densities import densities
 from experiments.figures.heatmap import heatmap
 from experiments.figures.levels import codebooks
+from experiments.figures.maxima import block_maximum
 from experiments.figures.ramp import error_over_input
+from experiments.figures.scaled import scaled_blocks
 from experiments.figures.style import Nothing, save, styled
 from experiments.store import tidy
-from experiments.summary import only
+from experiments.store.files import write
+from experiments.summary import derived, only
 
 Drawing = Callable[[Any, pd.DataFrame], Figure]
+Curves = Callable[[Any, Config], tuple[Figure, pd.DataFrame]]
 
 KINDS: dict[type[Output], Drawing] = {
     ErrorOverBits: error_over_bits,
@@ -35,25 +42,34 @@ KINDS: dict[type[Output], Drawing] = {
 }
 """The options of a kind of figure -> `(options, rows) -> Figure`."""
 
+THEORY: dict[type[Output], Curves] = {Densities: densities, BlockMaximum: block_maximum, ScaledBlocks: scaled_blocks}
+"""The options of a kind of figure that takes no rows -> `(options, config) -> Figure, its numbers`."""
+
 
 def make_figures(folder: Path, config: Config, say: Callable[[str], None] = print) -> Iterator[Path]:
     """Draws all figures of a folder; yields what was written, and says so where a figure has no rows. Raises `OSError`."""
-    frame = tidy(folder, config)
+    frame = derived(tidy(folder, config))
     for output, name in zip(config.figures, names(config), strict=True):
+        path = folder / "figures" / name
         with styled():
-            try:
-                figure = KINDS[type(output)](output, only(frame, output.where))
-            except Nothing:
-                say(f"note: the figure {name!r} was not drawn: there are no rows for it")
-                continue
-            yield from save(figure, folder / "figures" / name)
+            if type(output) in THEORY:
+                figure, numbers = THEORY[type(output)](output, config)
+                write(path.with_name(f"{name}.csv"), numbers.to_csv(index=False, lineterminator="\n", float_format="%.8g"))
+                yield path.with_name(f"{name}.csv")
+            else:
+                try:
+                    figure = KINDS[type(output)](output, only(frame, output.where))
+                except Nothing:
+                    say(f"note: the figure {name!r} was not drawn: there are no rows for it")
+                    continue
+            yield from save(figure, path)
 
 
 def names(config: Config) -> list[str]:
     """The files' names: given ones, else the kind and what is drawn, with a number where that comes twice."""
     found: list[str] = []
     for output in config.figures:
-        name = output.name or "_".join([output.kind, *filter(None, [output.measured])])
+        name = output.stem
         again = sum(each == name or each.startswith(f"{name}_") for each in found)
         found.append(f"{name}_{again + 1}" if name in found else name)
     return found

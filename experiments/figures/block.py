@@ -20,7 +20,7 @@ def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
     """A panel for each value of `panel`, a line for each of `lines`; blocks that are words stand at the right end."""
     frame = frame[frame[options.x] != ""]
     found = parts(frame, options.panel)
-    order = positions(frame[options.x])
+    order = positions(frame[options.x], options.spacing == "logarithmic")
     styles = {name: look for (name, _), look in zip(parts(frame, options.lines), looks())}
     figure, axes = panels(len(found))
     for each, (title, part) in zip(axes, found, strict=True):
@@ -36,13 +36,14 @@ def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def positions(values: pd.Series) -> dict[Any, float]:
-    """Where the values of an axis stand: numbers by their logarithm to base 2, then words, one step further each."""
+def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
+    """Where the values of an axis stand: positive numbers by their logarithm to base 2, then words, one step further each."""
     found = list(dict.fromkeys(values))
     numbers = sorted(value for value in found if not isinstance(value, str))
     if not found:
         raise Nothing
-    logarithms = [float(np.log2(value)) if min(numbers) > 0 else float(value) for value in numbers]
+    logarithmic = logarithmic and bool(numbers) and min(numbers) > 0
+    logarithms = [float(np.log2(value)) if logarithmic else float(value) for value in numbers]
     step = min(np.diff(logarithms), default=1.0)
     words = [value for value in found if isinstance(value, str)]
     last = logarithms[-1] if logarithms else 0.0

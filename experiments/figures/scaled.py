@@ -1,0 +1,89 @@
+"""The distribution of numbers over the largest magnitude of their block."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.config import Config
+from experiments.config.curves import ScaledBlocks
+from experiments.figures.maxima import mean_maxima
+from experiments.figures.style import legend_below, looks, name_axes, panels
+from experiments.sources import data_key, distribution_of, draw
+from qresearch.distribution import Distribution
+
+BINS = 60
+"""Bins of a histogram, over [-1, 1]."""
+
+NODES = 128
+"""Nodes of the quadrature over the maximum; doubling them changes no curve by 1e-6."""
+
+
+def scaled_blocks(options: ScaledBlocks, config: Config) -> tuple[Figure, pd.DataFrame]:
+    """A panel for each source and block size; what stands at -1 and 1, one number in each block, is told in the title."""
+    cases = [(name, block) for block in options.blocks for name in options.sources]
+    figure, axes = panels(len(cases), height=1.75, sharex=True)
+    y = np.linspace(-1, 1, 401)
+    tables = []
+    for each, (name, block) in zip(axes, cases, strict=True):
+        source = distribution_of(config, name)
+        table = pd.DataFrame({"source": name, "block": block, "y": y, "exact": exact(source, block, y)})
+        table["model"] = cut_off(source, block, y)
+        _draw(each, table, _sampled(source, name, block, options.samples))
+        each.set_title(f"{name}, B = {block}: {1 / block:.1%} at ±1")
+        tables.append(table)
+    name_axes(axes, "x / max |x| of its block", "density")
+    legend_below(figure, axes)
+    return figure, pd.concat(tables, ignore_index=True)
+
+
+def exact(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
+    """float64: the density at -1 < y < 1, without the mass 1 / block that lies at -1 and 1.
+
+    Under the condition that the maximum is m, the other numbers are independent and follow the source cut off at -m and m.
+    The mean over m is taken by Gauss-Legendre quadrature over the probability of m.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    m = _maximum_quantile(source, block, (nodes + 1) / 2)[:, None]
+    inside = source.cdf(m) - source.cdf(-m)
+    density = m * source.pdf(m * y) / inside
+    return np.asarray((1 - 1 / block) * (weights / 2) @ density)
+
+
+def cut_off(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
+    """float64: the model of arXiv 2505.12988: the source cut off at the mean maximum, and that becomes 1."""
+    (m,) = mean_maxima(source, [block])
+    return np.asarray((1 - 1 / block) * m * source.pdf(m * y) / (source.cdf(m) - source.cdf(-m)))
+
+
+def _maximum_quantile(source: Distribution, block: int, p: np.ndarray) -> np.ndarray:
+    """float64: the m with P(max|x| <= m) = p, by bisection on the probability of one number."""
+    beyond = -np.expm1(np.log(p) / block)
+    low = np.zeros_like(p)
+    high = np.maximum(np.abs(source.quantile(beyond / 2)), np.abs(source.quantile(1 - beyond / 2)))
+    for _ in range(60):
+        middle = (low + high) / 2
+        out = source.cdf(-middle) + 1 - source.cdf(middle) > beyond
+        low, high = np.where(out, middle, low), np.where(out, high, middle)
+    return np.asarray(high)
+
+
+def _sampled(source: Distribution, name: str, block: int, samples: int) -> np.ndarray | None:
+    """float64 [BINS]: a histogram of the numbers that are not the largest of their block; None where none are drawn."""
+    if samples < block:
+        return None
+    x = np.asarray(draw(source, data_key(f"{name} in blocks", 0), (samples,)))[: samples // block * block].reshape(-1, block)
+    y = x / np.abs(x).max(axis=1, keepdims=True)
+    counts, edges = np.histogram(y[np.abs(y) < 1], BINS, (-1, 1))
+    return counts / y.size / np.diff(edges)
+
+
+def _draw(axes: Axes, table: pd.DataFrame, histogram: np.ndarray | None) -> None:
+    first, second = (look for look, _ in zip(looks(), range(2)))
+    if histogram is not None:
+        axes.stairs(histogram, np.linspace(-1, 1, BINS + 1), fill=True, color="0.85", label="sampled")
+    axes.plot(table["y"], table["exact"], color=first["color"], marker="", linestyle="-", label="exact")
+    axes.plot(table["y"], table["model"], color=second["color"], marker="", linestyle="--", label="source cut off at E max |x|")
+    axes.set_ylim(bottom=0)

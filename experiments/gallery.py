@@ -1,0 +1,136 @@
+"""The gallery: sweeps run one after the other, and one page that shows what they made.
+
+    python -m experiments.gallery experiments/configs/gallery/*.yaml [key=value ...] [--page results/gallery/README.md] [--tiny]
+
+What a figure or a table shows, and what to learn from it, is its `caption` in the configuration. Sweeps that are done are not
+run again. Exit codes: those of the sweep, and 1 where a published number lies outside its tolerance without an explanation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments import sweep
+from experiments.config import Config, load
+from experiments.config.output import Output
+from experiments.config.published import Published
+from experiments.figures import names
+from experiments.published import EXPLAINED, WITHIN
+from experiments.store import saved_config
+from experiments.store.files import write
+from experiments.tables import title
+
+SHORT = 24
+"""Tables of more lines than this are folded up."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the sweeps and writes the page. Returns the exit code."""
+    options = _options(arguments)
+    configs = [word for word in options.words if "=" not in word]
+    overrides = [word for word in options.words if "=" in word]
+    for file in configs:
+        if (code := sweep.main([file, *overrides, *(["--tiny"] if options.tiny else [])])) != 0:
+            return code
+    loaded = [load(file, overrides) for file in configs]
+    folders = [(config.tiny() if options.tiny else config).folder for config in loaded]
+    return write_page(folders, options.page)
+
+
+def write_page(folders: Sequence[Path], target: Path) -> int:
+    """Writes the page for some results folders, from what lies in them. 0, or 1 where a published number has strayed."""
+    configs = {folder: saved_config(folder) for folder in folders}
+    write(target, "\n".join(line for part in _page(configs, target.parent) for line in [*part, ""]))
+    print(target)
+    strays = [line for folder, config in configs.items() for line in strayed(folder, config)]
+    for line in strays:
+        print(f"outside its tolerance, without an explanation: {line}", file=sys.stderr)
+    return 1 if strays else 0
+
+
+def strayed(folder: Path, config: Config) -> list[str]:
+    """The published numbers of a folder that ours are neither near to nor explained."""
+    tables = [(output, _read(folder, output)) for output in config.tables if isinstance(output, Published)]
+    return [
+        f"{output.stem}: {row.what}: {row.published} in print, {row.ours} here ({row.verdict})"
+        for output, table in tables
+        for row in table.itertuples()
+        if row.verdict not in (WITHIN, EXPLAINED)
+    ]
+
+
+def _page(configs: dict[Path, Config], base: Path) -> Iterator[list[str]]:
+    seconds = sum(json.loads((folder / "manifest.json").read_text())["last_run"]["seconds"] for folder in configs)
+    yield ["# The gallery"]
+    yield [
+        "Made by `make figures`, which runs the configurations in `experiments/configs/gallery` and writes this page; "
+        f"the sweeps below took {seconds:.0f} s. R is the RMS error over the RMS of the data, b counts true bits per element, "
+        "scales and offsets included; ± is one standard error."
+    ]
+    yield [f"- [{config.name}](#{_anchor(config.name)}): {config.description}" for config in configs.values()]
+    yield from _summary(configs)
+    for folder, config in configs.items():
+        yield from _section(folder, config, base)
+
+
+def _summary(configs: dict[Path, Config]) -> Iterator[list[str]]:
+    """How the published numbers came out, over all tables."""
+    tables = [_read(f, output) for f, c in configs.items() for output in c.tables if isinstance(output, Published)]
+    if tables:
+        counts = pd.concat(tables)["verdict"].value_counts()
+        yield [f"Of {counts.sum()} published numbers: {', '.join(f'{n} {word}' for word, n in counts.items())}."]
+
+
+def _section(folder: Path, config: Config, base: Path) -> Iterator[list[str]]:
+    where = Path(os.path.relpath(folder, base))
+    yield [f"## {config.name}"]
+    yield [f"{config.description} [Rows]({where}/table.csv), [configuration]({where}/config.yaml)."]
+    for output, name in zip(config.figures, names(config), strict=True):
+        file = f"{where}/figures/{name}"
+        if not (folder / "figures" / f"{name}.png").exists():
+            continue
+        data = f", [numbers]({file}.csv)" if (folder / "figures" / f"{name}.csv").exists() else ""
+        yield [f"**{name}.** {output.caption} ([PDF]({file}.pdf){data})".replace("  ", " ")]
+        yield [f"![{name}]({file}.png)"]
+    for output in config.tables:
+        yield from _table(folder, output, where)
+
+
+def _table(folder: Path, output: Output, where: Path) -> Iterator[list[str]]:
+    """A table in full, folded up where it is long."""
+    text = (folder / "tables" / f"{output.stem}.md").read_text(encoding="utf-8").rstrip().split("\n")
+    start = next(i for i, line in enumerate(text) if line.startswith("|"))
+    yield [f"**{output.stem}.** {title(output)}. {output.caption} ([CSV]({where}/tables/{output.stem}.csv))".replace("  ", " ")]
+    table = text[start:]
+    yield (
+        table if len(table) <= SHORT else [f"<details><summary>{len(table) - 2} lines</summary>", "", *table, "", "</details>"]
+    )
+
+
+def _read(folder: Path, output: Output) -> pd.DataFrame:
+    return pd.read_csv(folder / "tables" / f"{output.stem}.csv", dtype=str, keep_default_na=False)
+
+
+def _anchor(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum() or letter in "-_")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.gallery", description="Runs sweeps and shows them on one page."
+    )
+    parser.add_argument("words", nargs="+", metavar="config.yaml", help="configurations, and key=value for all of them")
+    parser.add_argument("--page", type=Path, default=Path("results/gallery/README.md"), help="the page that is written")
+    parser.add_argument("--tiny", action="store_true", help="small sources, into folders of their own: a smoke test")
+    return parser.parse_intermixed_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
