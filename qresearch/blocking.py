@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qresearch import sharding
 from qresearch.table import shown, suggestion
 
 WHOLE = -1
@@ -151,11 +152,11 @@ class Layout:
         x = x.reshape(self.cut)
         if self.ragged:
             x = jnp.pad(x, [(0, -n % b) for n, b in zip(self.cut, self.lengths)])
-        return x.reshape(tuple(k for pair in zip(self.grid, self.lengths) for k in pair))
+        return sharding.cut(x, self.grid, self.lengths)
 
     def merge(self, blocks: Array) -> Array:
         """[g0, b0, g1, b1, ...] -> [shape], padding dropped."""
-        whole = blocks.reshape(tuple(g * b for g, b in zip(self.grid, self.lengths)))
+        whole = sharding.joined(blocks, tuple(g * b for g, b in zip(self.grid, self.lengths)))
         if self.ragged:
             whole = whole[tuple(slice(n) for n in self.cut)]
         return whole.reshape(self.shape)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+import jax
 import numpy as np
 
 from qresearch.blocking import Block
@@ -50,7 +51,8 @@ def _elements(spec: Spec) -> Iterator[str]:
 @lru_cache(maxsize=4096)
 def _built(spec: Spec, files: tuple[Any, ...]) -> Coder:
     try:
-        return _wrapped(_assemble(spec), spec.wrappers)
+        with jax.ensure_compile_time_eval():  # tables are made on the host, whoever is traced when a scheme is first used
+            return _wrapped(_assemble(spec), spec.wrappers)
     except (ValueError, TypeError) as error:
         prefix = f"'{spec}': "
         raise ValueError(f"{error}" if str(error).startswith(prefix) else f"{prefix}{error}") from None

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch import sharding
 from qresearch.numbers import TINY, quotient, rounded
 from qresearch.packing import code_dtype
 from qresearch.part import Leaf, part, static
@@ -73,17 +74,17 @@ class Codebook:
                 code = code + (y >= self.thresholds[i]).astype(jnp.int32)
             return code
         cell = lax.bitcast_convert_type(y, jnp.uint32) >> 16
-        code = jnp.asarray(self.cells).at[cell].get(mode="promise_in_bounds").astype(jnp.int32)
+        code = sharding.entries(self.cells, cell, "promise_in_bounds").astype(jnp.int32)
         for step in reversed(range(self.steps)):
             stride = 1 << step
-            passed = y >= jnp.asarray(self.thresholds).at[code + (stride - 1)].get(mode="clip")
+            passed = y >= sharding.entries(self.thresholds, code + (stride - 1), "clip")
             code = code + stride * passed.astype(jnp.int32)
         return code
 
     def _goes_up(self, y: Array, code: Array, rounding: Rounding, u: Array | None) -> Array:
         """int32, 0 or 1: whether the upper neighbour is chosen. The thresholds are the levels themselves here."""
         levels = jnp.asarray(self.levels)
-        lower, upper = levels[code], levels.at[code + 1].get(mode="clip")
+        lower, upper = sharding.entries(levels, code), sharding.entries(levels, code + 1, "clip")
         outward = (upper <= 0) & (lower < 0)
         part_way = jnp.where(outward, upper - rounded(y), rounded(y) - lower)
         gap = upper - lower
@@ -94,7 +95,7 @@ class Codebook:
 
     def decode(self, codes: Array) -> Array:
         """Codes -> float32."""
-        return jnp.asarray(self.levels)[codes]
+        return sharding.entries(self.levels, codes)
 
     def clipped(self, y: Array, shift: None = None) -> Array:
         """bool: whether a number lies beyond an end by more than half of the gap beside it."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch import sharding
 from qresearch.floats import WIDEST, FloatFormat
 from qresearch.packing import code_dtype
 from qresearch.part import Leaf, part, static
@@ -102,7 +103,7 @@ class Minifloat:
 
     def decode(self, codes: Array) -> Array:
         """Codes -> float32, by a table of all codes: NaNs, infinities and signed zeros included."""
-        return jnp.asarray(self.values)[codes]
+        return sharding.entries(self.values, codes)
 
     def clipped(self, y: Array, shift: None = None) -> Array:
         """bool: whether a number lies more than half a gap beyond the largest finite value."""

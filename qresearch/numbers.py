@@ -87,9 +87,28 @@ def largest_magnitude(x: Array, axes: tuple[int, ...] | None = None) -> Array:
     and then NaNs above all others.
     """
     x, axes = lax.stop_gradient(x), tuple(range(x.ndim)) if axes is None else axes
-    if max((x.shape[axis] for axis in axes), default=1) <= _WINDOW:
-        return lax.bitcast_convert_type(jnp.max(magnitude_bits(x), axes, initial=0), jnp.float32)
-    return lax.reduce(x, np.float32(0), _larger, axes)
+    x, axes = _largest_of_runs(x, axes)
+    return lax.bitcast_convert_type(jnp.max(magnitude_bits(x), axes, initial=0), jnp.float32)
+
+
+def _largest_of_runs(x: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
+    """The same question about fewer numbers: along the last of long axes, the largest magnitudes of runs.
+
+    A reduction of our own is five times as fast as a maximum of integers on long rows (CPU), but devices cannot combine their
+    parts by it, so runs must end where shards end: each is the largest power of two that divides the axis (zeros make it one
+    of 8), and no longer than its root.
+    """
+    long = [axis for axis in axes if x.shape[axis] > _WINDOW]
+    if not long:
+        return x, axes
+    axis = long[-1]
+    missing = -x.shape[axis] % 8
+    if missing:
+        x = jnp.pad(x, [(0, missing * (each == axis)) for each in range(x.ndim)])
+    length = x.shape[axis]
+    run = min(length & -length, 1 << (length.bit_length() // 2))
+    runs = x.reshape(*x.shape[:axis], length // run, run, *x.shape[axis + 1 :])
+    return lax.reduce(runs, np.float32(0), _larger, (axis + 1,)), axes
 
 
 def magnitude_bits(x: Array) -> Array:

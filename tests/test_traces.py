@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from qresearch import builder
 
 FAMILIES = {
     "integers to 8 bits": [f"int{b}@32" for b in range(2, 9)],
@@ -80,3 +81,15 @@ def test_the_counter_counts():
     with jax.log_compiles(), compilations() as compiled:
         qr.quantize(jnp.ones(37), "int5@31")
     assert compiled
+
+
+def test_a_scheme_may_be_built_while_something_is_traced():
+    """The first use of a scheme may stand inside a user's own jit."""
+    builder._built.cache_clear()
+
+    @jax.jit
+    def first_use():
+        for row in qr.presets.rows:
+            assert all(not isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(qr.build(row.name)))
+
+    first_use()
