@@ -131,8 +131,9 @@ def _check(spec: Spec, form: Any, statistic: Any, grid: Any, rounding: Rounding)
         raise ValueError(
             f"'-overflow' belongs to casts: with a scale nothing is to overflow; write '{spec.element}-overflow-unit'"
         )
-    if spec.offset is not None and spec.form != "offset":
-        raise ValueError(f"only the form 'offset' stores an offset, not {spec.form!r}")
+    if spec.offset is not None and not form.minimum:
+        storing = " and ".join(name for name in FORMS if FORMS[name].minimum)
+        raise ValueError(f"only the forms {storing} store an offset, not {spec.form!r}")
     for field, stored in (("scale", spec.scale), ("offset", spec.offset)):
         if stored is not None and not build(stored).by_shape:
             raise ValueError(
@@ -140,12 +141,13 @@ def _check(spec: Spec, form: Any, statistic: Any, grid: Any, rounding: Rounding)
             )
     if spec.exact and spec.scale is None and spec.offset is None:
         raise ValueError("'-exact' means nothing where the scale is stored in float32, which is exact; leave it out")
-    if spec.scale is not None and getattr(statistic, "signed", False) and _unsigned(spec.scale):
-        raise ValueError(f"the statistic {spec.statistic!r} has negative scales, which {str(spec.scale)!r} cannot store")
+    signed = f"the form {spec.form!r}" if form.signed else f"the statistic {spec.statistic!r}"
+    if spec.scale is not None and (form.signed or getattr(statistic, "signed", False)) and _unsigned(spec.scale):
+        raise ValueError(f"{signed} has negative scales, which {str(spec.scale)!r} cannot store")
     if spec.offset is not None and _unsigned(spec.offset):
         raise ValueError(
-            f"the form 'offset' has negative minima, which {str(spec.offset)!r} cannot store; "
-            f"give them a storage of their own: {spec.element}-offset(bf16)"
+            f"the form {spec.form!r} has negative minima, which {str(spec.offset)!r} cannot store; "
+            f"give them a storage of their own: {spec.element}-{spec.form}(bf16)"
         )
     if getattr(statistic, "searches", False) and rounding.stochastic:
         raise ValueError(

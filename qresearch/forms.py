@@ -4,6 +4,7 @@
     symmetric   y = x / s                   x' = g s
     zero point  q = round(x / s) + z        x' = (q - z) s
     offset      q = round((x - m) / s)      x' = (q - qmin) s + m
+    edge        the same, m the end of larger magnitude, s of either sign
 
 Fitting has two halves: `extent` is what the statistic says of every block, `trial` the parameters that follow from it. A
 statistic that searches calls `trial` again and again, with a factor of the extent, or with another minimum, and `plain`,
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qresearch.numbers import TINY, Reciprocal, flush, rounded, saturate
+from qresearch.numbers import TINY, Reciprocal, flush, reciprocal, rounded, saturate
 from qresearch.params import Params
 from qresearch.rule import raised
 from qresearch.statistic import Blocks
@@ -32,7 +33,7 @@ _HALF = np.float32(0.5)
 _NAN = np.float32(np.nan)
 
 
-def _scale(raw: Array, finite: Array) -> Array:
+def finished(raw: Array, finite: Array) -> Array:
     """A scale before it is stored: flushed to a zero of its sign, at most FLT_MAX, NaN where the block is not finite."""
     flushed = jnp.where(jnp.abs(raw) < TINY, jnp.copysign(jnp.float32(0), raw), raw)
     return jnp.where(finite, saturate(flushed), _NAN)
@@ -45,6 +46,7 @@ class Bare:
     needs = None
     asymmetric = False
     integer_offset = False
+    signed = minimum = False
 
     def fit(self, quantizer: Any, blocks: Blocks, key: Array | None) -> Params:
         """Nothing to fit."""
@@ -52,7 +54,17 @@ class Bare:
 
 
 class Fitting:
-    """What the forms with a scale share: extent, then trial; several trials where the statistic chooses."""
+    """What the forms with a scale share: extent, then trial; several trials where the statistic chooses.
+
+    Attributes:
+        signed: whether scales may be negative, whatever the statistic.
+        minimum: whether a minimum, or a bias, is stored beside the scale.
+        movable: whether a statistic may put another minimum in the place of the one that was fitted.
+    """
+
+    signed = False
+    movable = False
+    minimum = False
 
     def fit(self, quantizer: Any, blocks: Blocks, key: Array | None) -> Params:
         """Scale and offset of every block."""
@@ -69,6 +81,10 @@ class Fitting:
     ) -> Params:
         """Parameters of every block: of a factor of its extent, of a given minimum, in the outer scales of `plain`."""
         raise NotImplementedError
+
+    def divisor(self, scale: Array) -> Reciprocal:
+        """What `on_grid` takes in the place of the scales, [grid]."""
+        return reciprocal(scale)
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,7 @@ class Symmetric(Fitting):
         self, quantizer: Any, extent: Any, key: Array | None, factor: Any = None, minimum: None = None, plain: Any = None
     ) -> Params:
         """The scale maps the block's width to the end of the grid; a scale rule then chooses its power of two."""
-        raw = _scale(_times(quantizer.per_step(extent), factor), jnp.isfinite(extent))
+        raw = finished(_times(quantizer.per_step(extent), factor), jnp.isfinite(extent))
         if quantizer.rise is not None:
             raw = raised(raw, quantizer.rise)
         return quantizer.store_scale(raw, None, key, plain)
@@ -119,7 +135,7 @@ def _interval(quantizer: Any, blocks: Blocks) -> tuple[Array, Array, Array]:
     return jnp.where(finite, low, np.float32(0)), jnp.where(finite, high, np.float32(0)), finite
 
 
-def _span(low: Array, high: Array) -> Array:
+def span(low: Array, high: Array) -> Array:
     """Half of the distance, which never overflows."""
     return flush(high * _HALF) - flush(low * _HALF)
 
@@ -144,7 +160,7 @@ class ZeroPoint(Symmetric):
         ends toward zero.
         """
         low, high = (_times(end, factor) for end in extent[:2])
-        params = quantizer.store_scale(_scale(quantizer.per_step(_span(low, high)), extent[2]), None, key, plain)
+        params = quantizer.store_scale(finished(quantizer.per_step(span(low, high)), extent[2]), None, key, plain)
         grid = quantizer.element.grid
         steps = jnp.round(self.on_grid(low, quantizer.divisor(params), None))
         z = jnp.clip(jnp.where(jnp.isfinite(steps), grid.least - steps, grid.least), grid.least, grid.most)
@@ -159,6 +175,14 @@ class ZeroPoint(Symmetric):
         return saturate((g - offset) * scale)
 
 
+def drawn_in(low: Array, high: Array, factor: Any) -> tuple[Array, Array]:
+    """Both ends moved toward the middle, so that a factor of the interval is left."""
+    if factor is None:
+        return low, high
+    by = rounded(span(low, high) * (np.float32(1) - factor))
+    return flush(low + by), flush(high - by)
+
+
 @dataclass(frozen=True)
 class Offset(Fitting):
     """A scale and a free minimum (GGUF Q4_1; MLX)."""
@@ -166,6 +190,7 @@ class Offset(Fitting):
     needs = "interval"
     asymmetric = True
     integer_offset = False
+    minimum = movable = True
 
     def extent(self, quantizer: Any, blocks: Blocks) -> tuple[Array, Array, Array]:
         """The interval, and whether it is finite."""
@@ -181,14 +206,12 @@ class Offset(Fitting):
         if minimum is not None:
             stored = quantizer.store_offset(jnp.where(finite, minimum, _NAN), key, plain)
             return Params(plain.scale, stored, plain.raw, minimum if quantizer.exact else None)
-        if factor is not None:
-            drawn_in = rounded(_span(low, high) * (np.float32(1) - factor))
-            low, high = flush(low + drawn_in), flush(high - drawn_in)
+        low, high = drawn_in(low, high, factor)
         stored = quantizer.store_offset(jnp.where(finite, low, _NAN), key, plain)
         if not quantizer.exact:
             low = jnp.where(finite, quantizer.load_minimum(stored), np.float32(0))
-        raw = quantizer.per_step(_span(low, jnp.maximum(high, low)))
-        return quantizer.store_scale(_scale(raw, finite), stored, key, plain, low)
+        raw = quantizer.per_step(span(low, jnp.maximum(high, low)))
+        return quantizer.store_scale(finished(raw, finite), stored, key, plain, low)
 
     def on_grid(self, x: Array, scale: Reciprocal, offset: Any) -> Array:
         """The numbers that are rounded. Both are shrunk first where their difference could overflow."""

@@ -57,7 +57,7 @@ class HQQ:
 
     def check(self, form: Any, grid: Any) -> None:
         """Raises `ValueError` for forms without a free minimum."""
-        if form.integer_offset:
+        if not form.movable:
             raise ValueError("the statistic 'hqq' optimises a minimum that is no integer, so it needs the form 'offset'")
 
     @property

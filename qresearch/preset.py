@@ -140,11 +140,8 @@ _add(
     "NVFP4 as GGUF stores it: no tensor scale",
 )
 
-_add(
-    "mlx-int4",
-    "uint4-offset@64:f16",
-    "MLX's w = s q + b; mx.quantize also moves the scale so that the larger end is exact and zero near a code",
-)
+for _bits in (2, 3, 4, 8):
+    _add(f"mlx-int{_bits}", f"uint{_bits}-edge-exact-divided@64:f16", "what mx.quantize makes of float16 weights, mode affine")
 _add(
     "awq-int4",
     "uint4-asym-divided@128:f16",

@@ -152,8 +152,8 @@ class Quantizer(Coder):
         return (quantizer if self.bare else dataclasses.replace(quantizer, block=Block(()))), spelled
 
     def divisor(self, params: Params) -> Reciprocal:
-        """What encoding multiplies by, [grid]."""
-        return reciprocal(self.load_scale(params) if params.raw is None else params.raw)
+        """What encoding multiplies by, or divides by, [grid]."""
+        return self.form.divisor(self.load_scale(params) if params.raw is None else params.raw)
 
     def poison(self, params: Params, bad: Array) -> Params:
         """Marks blocks as NaN, in whatever way their scales are stored. `bad` is bool [grid]."""

@@ -38,13 +38,13 @@ class Spec:
 
     Attributes:
         element: `int4`, `nf4`, `e2m1`, `codebook(-1,0,1)` ...
-        form: `sym`, `asym` or `offset`.
+        form: `sym`, `asym`, `offset` or `edge`.
         statistic: `absmax`, `signmax`, `minmax`, `rms(3)`, `quantile(0.99)` or `unit`.
         range: `full` or `restricted`, for integers; `saturate` or `overflow`, for casts to floats.
         block: a `Block`, or what `Block.parse` reads.
         rounding: `even`, `half_up`, `half_away`, `toward_zero` or `stochastic`.
         scale: the scheme that stores the scales; None is float32.
-        offset: the scheme that stores the minima of the form `offset`; the scale's by default, `f32` for float32.
+        offset: the scheme that stores the minima of the forms `offset` and `edge`; the scale's by default, `f32` for float32.
         exact: whether encoding uses the scale (and the minimum) before it is stored.
         divided: whether the scale is a true quotient, `width / 127`, not the product `width * (1 / 127)`.
         rule: which power of two a scale becomes, where it is stored as one: `floor`, `rceil`, `even` ...
@@ -90,7 +90,7 @@ class Spec:
                 f"range must be one of {', '.join(RANGES)}, not {self.range!r}{suggestion(str(self.range), RANGES)}"
             )
         scale = _stored(self.scale)
-        offset = scale if self.form == "offset" and self.offset is None else _stored(self.offset)
+        offset = scale if FORMS[self.form].minimum and self.offset is None else _stored(self.offset)
         self._set(scale=scale, offset=offset, wrappers=tuple(map(_wrapper, self.wrappers)))
 
     def _check_types(self) -> None:
@@ -124,7 +124,7 @@ class Spec:
         """
         plain = Spec(self.element, self.form)
         follow = [name for name in ("statistic", "range", "rounding") if getattr(self, name) == getattr(plain, name)]
-        own = self.form == "offset" and self.offset != self.scale
+        own = FORMS[self.form].minimum and self.offset != self.scale
         return replace(self, **{**dict.fromkeys(follow), "offset": (self.offset or "f32") if own else None, **fields})
 
     def __str__(self) -> str:
@@ -143,8 +143,8 @@ class Spec:
         return f"Spec({str(self)!r})"
 
     def _form_word(self) -> str:
-        if self.form == "offset" and self.offset != self.scale:
-            return f"offset({self.offset or 'f32'})"
+        if FORMS[self.form].minimum and self.offset != self.scale:
+            return f"{self.form}({self.offset or 'f32'})"
         return "" if self.form == "sym" else self.form
 
     def _range_word(self) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qresearch import hqq, kl, search  # noqa: F401  for the rows that they add to the table of statistics
+from qresearch import edge, hqq, kl, search  # noqa: F401  for the rows that they add to the tables of forms and statistics
 from qresearch.families import FLOAT_RANGES, INTEGER_RANGES
 from qresearch.forms import FORMS
 from qresearch.grammar import HEAD, split_call, take
@@ -51,8 +51,9 @@ def _add(fields: dict[str, Any], field: str, value: Any) -> None:
     if field in fields:
         raise ValueError(f"two words for the {field}: {fields[field]!r} and {value!r}")
     fields[field] = value
-    if field == "form" and value.startswith("offset("):
-        fields["form"], fields["offset"] = "offset", value[len("offset(") : -1]
+    name, stored = split_call(value) if field == "form" else ("", "")
+    if stored:
+        fields["form"], fields["offset"] = name, stored[1:-1]
 
 
 def _word(word: str) -> tuple[str, Any]:
@@ -62,7 +63,7 @@ def _word(word: str) -> tuple[str, Any]:
         return name, True
     if name in RANGES and not arguments:
         return "range", name
-    if name in FORMS and (not arguments or name == "offset"):
+    if name in FORMS and (not arguments or FORMS[name].minimum):
         return "form", word
     if name in STATISTICS:
         return "statistic", name + arguments

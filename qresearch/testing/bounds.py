@@ -65,10 +65,10 @@ def _scaled_bound(x: np.ndarray, scheme: Description, params: OracleParams, valu
     wide, back = x.astype(np.float64), values.astype(np.float64)
     used, stored = (spread(s, scheme.block, x.shape).astype(np.float64) for s in (params.encoding, params.stored))
     offset, ulps = np.zeros(()), ULPS
-    if scheme.form == "offset" and params.offset is not None:
+    if scheme.minimum and params.offset is not None:
         offset, ulps = spread(params.offset, scheme.block, x.shape).astype(np.float64), ULPS_OFFSET
     largest = np.maximum(np.maximum(np.abs(wide), np.abs(back)), np.abs(offset))
-    largest = np.where(scheme.form == "offset", np.maximum(largest, np.abs(back - offset)), largest)
+    largest = np.where(scheme.minimum, np.maximum(largest, np.abs(back - offset)), largest)
     allowed = share * gap((wide - offset) / used, scheme.grid) * np.abs(used)
     # Encoded with one scale, decoded with another: the difference times the number on the grid.
     allowed += np.abs(used - stored) * (np.abs((wide - offset) / used) + gap((wide - offset) / used, scheme.grid))
@@ -78,7 +78,7 @@ def _scaled_bound(x: np.ndarray, scheme: Description, params: OracleParams, valu
         allowed += np.abs(raw - offset)
     if scheme.rounding == "add_half" and isinstance(scheme.grid, Integers):
         # Its sum is rounded: half an ulp of the number of steps from the least integer.
-        steps = (wide - offset) / used - (0 if scheme.form == "offset" else scheme.grid.low)
+        steps = (wide - offset) / used - (0 if scheme.minimum else scheme.grid.low)
         allowed += np.spacing((np.abs(steps) + 1).astype(np.float32)).astype(np.float64) * np.abs(used)
     allowed += ulps * np.spacing(largest.astype(np.float32)).astype(np.float64)
     allowed += TINY  # numbers below it may be read, or written, as zeros

@@ -231,7 +231,7 @@ class Description:
         grid: where the numbers lie.
         bits: the width of a code.
         rounding: its name in the table of section 3.
-        form: "sym", "asym" or "offset".
+        form: "sym", "asym", "offset" or "edge".
         statistic: "absmax", "signmax", "firstmax", "minmax", "rms", "quantile", "search", "among", "kl", "hqq" or "unit".
         argument: the first of its arguments: k of absmax and rms, p of quantile.
         block: which elements share a scale.
@@ -261,6 +261,11 @@ class Description:
     stored: tuple[int, int] | None = None
     arguments: tuple[float, ...] = ()
     rise: int | None = None
+
+    @property
+    def minimum(self) -> bool:
+        """Whether a minimum, or a bias, is stored beside the scale."""
+        return self.form in ("offset", "edge")
 
     @property
     def power_of_two(self) -> bool:

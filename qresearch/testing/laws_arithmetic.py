@@ -88,7 +88,7 @@ def _idempotent(subject: Subject) -> None:
     for x in (samples.ordinary(), samples.nasty()):
         once, twice = map(np.asarray, _again(subject.quantizer, x, subject.key))
         stays = np.ones(x.shape, bool)
-        if subject.known.form == "offset":
+        if subject.known.minimum:
             # A minimum much larger than the scale: its ulp, not the scale, then decides which values there are.
             scale = spread(subject.oracle(x).scales, subject.known.block, x.shape)
             stays = np.abs(once.astype(np.float64)) < 2.0**18 * np.abs(scale.astype(np.float64))

@@ -111,7 +111,7 @@ def stored_bits(scheme: Description, shape: tuple[int, ...]) -> int:
     bits += 32 * math.prod(grid) if scheme.scale is None else stored_bits(scheme.scale, grid)
     if scheme.form == "asym":
         bits += _packed(grid, scheme.bits)
-    if scheme.form == "offset":
+    if scheme.minimum:
         bits += 32 * math.prod(grid) if scheme.offset is None else stored_bits(scheme.offset, grid)
     return bits
 

@@ -78,13 +78,12 @@ def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, fac
         if factor is not None:
             low, high = arithmetic.product(low, factor), arithmetic.product(high, factor)
         raw = _interval_scale(low, high, scheme, arithmetic)
+    elif scheme.form == "edge":
+        low, high = _drawn_in(low, high, factor, arithmetic)
+        raw, low = _from_edge(low, high, limited(_interval_scale(low, high, scheme, arithmetic)), arithmetic)
+        offset = storing(low, "offset")
     else:
-        if factor is not None:
-            half = np.float32(0.5)
-            span = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
-            drawn_in = arithmetic.product(span, arithmetic.difference(np.float32(1), factor))
-            low = _without_subnormals(arithmetic.total(low, drawn_in))
-            high = _without_subnormals(arithmetic.difference(high, drawn_in))
+        low, high = _drawn_in(low, high, factor, arithmetic)
         offset = storing(low, "offset")
         start = low if scheme.exact else offset
         raw = _interval_scale(start, np.maximum(high, start), scheme, arithmetic)
@@ -95,7 +94,33 @@ def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, fac
     encoding = raw if scheme.exact else stored
     if scheme.form == "asym":
         offset = _zero_point(low, encoding, scheme, arithmetic)
-    return OracleParams(encoding, stored, offset, low if scheme.form == "offset" and scheme.exact else None)
+    return OracleParams(encoding, stored, offset, low if scheme.minimum and scheme.exact else None)
+
+
+def _drawn_in(low: np.ndarray, high: np.ndarray, factor: Any, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends, moved toward the middle of the interval."""
+    if factor is None:
+        return low, high
+    half = np.float32(0.5)
+    span = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
+    by = arithmetic.product(span, arithmetic.difference(np.float32(1), factor))
+    return _without_subnormals(arithmetic.total(low, by)), _without_subnormals(arithmetic.difference(high, by))
+
+
+def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and bias of the form `edge`: a step that reaches zero from the end of larger magnitude; block by block."""
+    scales, biases = np.array(step, np.float32), np.zeros_like(step)
+    for at in np.ndindex(step.shape):
+        if np.isnan(step[at]):
+            biases[at] = np.nan
+            continue
+        least = np.maximum(step[at], np.float32(1e-7))
+        edge, signed = (low[at], least) if abs(low[at]) > abs(high[at]) else (high[at], -least)
+        steps = np.rint(arithmetic.quotient(edge, signed))
+        reached = steps != 0
+        scales[at] = arithmetic.quotient(edge, steps) if reached else signed
+        biases[at] = edge if reached else 0
+    return scales, biases
 
 
 def _raised(raw: np.ndarray, rise: int) -> np.ndarray:

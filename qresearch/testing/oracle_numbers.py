@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing import nearest
 from qresearch.testing.blocks import spread
 from qresearch.testing.description import Description, Integers, numbers_of
-from qresearch.testing.float32 import Arithmetic, limited
+from qresearch.testing.float32 import TINY, Arithmetic, limited
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,9 @@ def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithme
         return arithmetic.divided(x, scale), offset
     h, r = arithmetic.inverse(scale)
     above = arithmetic.difference(arithmetic.product(x, h), arithmetic.product(offset, h))
+    if scheme.form == "edge":
+        shrunk = arithmetic.product(scale, h)
+        return np.where(np.abs(shrunk) < TINY, np.float32(0), arithmetic.quotient(above, shrunk)), scheme.grid.ends[0]
     return arithmetic.product(above, r), scheme.grid.ends[0]
 
 

@@ -12,6 +12,7 @@ from qresearch.builder import build
 from qresearch.centred import Centred
 from qresearch.codebook import Codebook
 from qresearch.dither import Dithered
+from qresearch.edge import Edge
 from qresearch.entropy_coding import Ideal, Real
 from qresearch.feedback import Fed
 from qresearch.forms import Bare, Offset, Symmetric, ZeroPoint
@@ -53,7 +54,7 @@ _STATISTICS: dict[type, str] = {
     Unit: "unit",
     **{Search: "search", Among: "among", KL: "kl", HQQ: "hqq"},
 }
-_FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset"}
+_FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
 
 

@@ -131,7 +131,7 @@ def _composed(draw: DrawFn, stochastic: bool) -> str:
         overflow = "-overflow" if "overflow" in row.ranges and draw(st.booleans()) else ""
         return element + overflow + ("" if row.statistic == "unit" else "-unit") + draw(_rounding(stochastic))
     scale = draw(st.sampled_from(STORAGES))
-    words = [element, form] if form != "offset" else [element, draw(st.sampled_from(("offset", "offset(f32)", "offset(bf16)")))]
+    words = [element, form + (draw(st.sampled_from(("", "(f32)", "(bf16)"))) if FORMS[form].minimum else "")]
     words += [draw(st.sampled_from(INTEGER_RANGES))] if row.ranges == INTEGER_RANGES and draw(st.booleans()) else []
     words += [statistic] + (["exact"] if scale != "f32" and draw(st.booleans()) else [])
     words += ["divided"] if draw(st.booleans()) else []
