@@ -17,10 +17,13 @@ figures: $(VENV)/.sweep          ## the gallery: published numbers and figures o
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
 test: $(VENV)/.dev lint          ## everything CI checks
-	$(RUN) -m pytest -n auto --cov --cov-report=term:skip-covered
+	$(RUN) -m pytest -n auto --dist loadgroup
+
+coverage: $(VENV)/.dev           ## the same tests, a quarter slower: which lines they run
+	$(RUN) -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered
 
 contract: $(VENV)/.dev           ## every law on every preset, those that share a compiled program too (make test takes one of each)
-	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto tests/contract
+	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto --dist loadgroup tests/contract
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

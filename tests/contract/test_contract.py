@@ -36,7 +36,7 @@ def same_program(preset):
 
 
 @pytest.mark.parametrize("law", testing.LAWS)
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in PRESETS])
 def test_law(preset, law):
     if testing.LAWS[law].of_program and not EVERY and same_program(preset) != preset:
         pytest.skip(f"the same program as {same_program(preset)}, which is checked; `make contract` checks this one too")
