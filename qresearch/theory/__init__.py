@@ -1,0 +1,6 @@
+"""What theory says of a scheme before anything is measured: integrals of densities, limits, expectations. Host only, float64.
+
+SciPy is imported when it is first needed.
+"""
+
+from qresearch.theory.density import Density, density

@@ -1,0 +1,156 @@
+"""A function as polynomials on pieces, cut until they hold it to rounding; integrals of f, t f and t^2 f to any point. float64.
+
+On every piece the Legendre series through the Gauss points is taken; where its last coefficients are not rounding, the piece is
+cut in two (Trefethen, "Approximation Theory and Approximation Practice", 2013, chapters 3 and 19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.polynomial import legendre, polynomial
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+NODES = 12
+"""Gauss-Legendre points of a piece: more would mean fewer pieces, but longer sums at every evaluation."""
+
+DEPTH = 100
+"""How often a piece is halved at most; a cusp as sharp as that of exp(-sqrt(abs(x))) needs 90."""
+
+MOST = 20_000
+"""Pieces that are cut in one round at most: a function that is rough everywhere is taken as it is."""
+
+ENOUGH = 1e-14
+"""The last coefficients, over the largest value of a piece, that end the cutting: some ten roundings."""
+
+ROUNDING = 1e-10
+"""Under this, coefficients may be the function's own rounding: that of exp(-700) is 700 times that of exp(-1)."""
+
+TINY = float(np.finfo(np.float64).tiny)
+
+CHUNK = 4096
+"""Points that are evaluated at once: what they need stays in the cache."""
+
+_U, _W = legendre.leggauss(NODES)
+_SERIES = legendre.legvander(_U, NODES - 1).T * _W * (np.arange(NODES)[:, None] + 0.5)  # values at the points -> coefficients
+_POWERS = np.stack([np.pad(legendre.leg2poly(row), (0, NODES - 1 - k)) for k, row in enumerate(np.eye(NODES))])
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A function on pieces that follow one another.
+
+    Attributes:
+        edges: float64 [n + 1], rising.
+        points: float64 [n, NODES], the Gauss points of each piece.
+        values: float64 [n, NODES], the function there.
+    """
+
+    edges: np.ndarray
+    points: np.ndarray
+    values: np.ndarray
+
+    @cached_property
+    def middle(self) -> np.ndarray:
+        """float64 [n]."""
+        return self.edges[:-1] / 2 + self.edges[1:] / 2
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        """float64 [n]: half the length of each piece."""
+        return self.edges[1:] / 2 - self.edges[:-1] / 2
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """float64 [n, NODES]: `sum(weights * g(points))` is the integral of any g that is as smooth as the function."""
+        return self.half[:, None] * _W
+
+    @cached_property
+    def whole(self) -> np.ndarray:
+        """float64 [3, n]: the integrals of f, t f and t^2 f over each piece."""
+        t = self.points
+        return np.stack([np.sum(self.weights * self.values * t**k, axis=1) for k in range(3)])
+
+    @cached_property
+    def under(self) -> np.ndarray:
+        """float64 [3, n + 1]: the integrals from the first edge to each edge, summed from there."""
+        return np.concatenate([np.zeros((3, 1)), np.cumsum(self.whole, axis=1)], axis=1)
+
+    @cached_property
+    def over(self) -> np.ndarray:
+        """float64 [3, n + 1]: the integrals from each edge to the last one, summed from there."""
+        return np.concatenate([np.cumsum(self.whole[:, ::-1], axis=1)[:, ::-1], np.zeros((3, 1))], axis=1)
+
+    @cached_property
+    def _antiderivatives(self) -> np.ndarray:
+        """float64 [NODES + 3, 3, n]: powers of u = (t - middle) / half of the three integrals from the left end of a piece."""
+        f = (self.values @ _SERIES.T @ _POWERS) * self.half[:, None]  # [n, NODES], of f dt / du
+        found = np.zeros((NODES + 3, 3, len(f)))
+        for k in range(3):
+            if k:  # times t = middle + half u
+                f = np.pad(f * self.middle[:, None], ((0, 0), (0, 1))) + np.pad(f * self.half[:, None], ((0, 0), (1, 0)))
+            found[: NODES + k + 1, k] = polynomial.polyint(f, lbnd=-1, axis=1).T
+        return found
+
+    def left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The piece of each x (int [m]), the three integrals from its left end to x (float64 [3, m]); x between the edges."""
+        at = np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, len(self.half) - 1)
+        u = (x - self.middle[at]) / self.half[at]
+        total = np.empty((3, len(x)))
+        for start in range(0, len(x), CHUNK):
+            here = slice(start, start + CHUNK)
+            total[:, here] = self._horner(at[here], u[here])
+        return at, total
+
+    def _horner(self, at: np.ndarray, u: np.ndarray) -> np.ndarray:
+        table = self._antiderivatives
+        total = np.take(table[-1], at, axis=1)
+        for powers in table[-2::-1]:
+            total *= u
+            total += np.take(powers, at, axis=1)
+        return total
+
+    @cached_property
+    def error(self) -> float:
+        """What the last coefficients stand for, summed over the pieces, in units of the integral of f."""
+        series = self.values @ _SERIES.T
+        return float(np.sum(np.abs(series[:, -2:]).max(axis=1) * self.half) / np.sum(self.whole[0])) / NODES
+
+
+def pieces(f: Function, edges: np.ndarray) -> Pieces:
+    """A function on pieces, cut at `edges` (float64, rising) and further where needed; f takes and gives float64 [n]."""
+    low, high, before = edges[:-1], edges[1:], np.full(len(edges) - 1, np.inf)
+    done: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for depth in range(DEPTH + 1):
+        points = (low / 2 + high / 2)[:, None] + (high / 2 - low / 2)[:, None] * _U
+        values = f(points.ravel()).reshape(points.shape)
+        rest = _rest(values)
+        # a small rest that halving does not lessen is f's own rounding
+        good = (rest <= ENOUGH) | ((rest <= ROUNDING) & (rest > before / 4)) | (depth == DEPTH) | (len(low) > MOST)
+        done.append((low[good], points[good], values[good]))
+        low, high, before = low[~good], high[~good], rest[~good]
+        cut = _middle(low, high)
+        keep = (low < cut) & (cut < high)  # nothing is left to cut between neighbouring floats
+        low, high = np.concatenate([low[keep], cut[keep]]), np.concatenate([cut[keep], high[keep]])
+        before = np.tile(before[keep], 2)
+        if not len(low):
+            break
+    starts, points, values = (np.concatenate(each) for each in zip(*done, strict=True))
+    order = np.argsort(starts)
+    return Pieces(np.append(starts[order], edges[-1]), points[order], values[order])
+
+
+def _middle(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Where a piece is cut: in the geometric middle where it spans powers of ten."""
+    far = (low * np.sign(high) > 0) & (np.abs(np.log(np.abs(low) + TINY) - np.log(np.abs(high) + TINY)) > 2)
+    return np.where(far, np.sign(low) * np.sqrt(np.abs(low)) * np.sqrt(np.abs(high)), low / 2 + high / 2)
+
+
+def _rest(values: np.ndarray) -> np.ndarray:
+    """The last coefficients of the series, over the largest value of the piece."""
+    top = np.abs(values).max(axis=1)
+    return np.abs(values @ _SERIES[-2:].T).max(axis=1) / np.where(top > 0, top, 1.0)
