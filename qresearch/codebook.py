@@ -41,7 +41,9 @@ class Codebook:
         reach: float32 scalar, the number on the grid that a block's width is mapped to.
         limits: float32 [2], the ends extended by half of the gap beside them; what lies beyond is clipped.
         bits: int32 scalar, the width of a code.
-        steps: bisection steps inside a cell.
+        steps: bisection steps inside a cell: 1 for nearly all tables of at most 256 levels. Where levels crowd, as those of
+            `apot7` and `apot8`, a cell holds two thresholds or more, and such tables have a trace of their own: with one number
+            of steps for all, every element of every table would pay for another look-up.
         dtype: of the codes.
     """
 

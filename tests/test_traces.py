@@ -18,6 +18,7 @@ FAMILIES = {
     "offset integers": [f"int{b}-offset@32" for b in range(1, 9)],
     "codebooks of at most 16 levels": ["nf4@32", "dynamic4@32", "codebook(-1,0,1)@32", "dynamic3@32", "udynamic4@32"],
     "codebooks of at most 256 levels": ["dynamic8@32", "dynamic8e5@32", "udynamic8@32", "dynamic6@32"],
+    "codebooks of crowded levels": ["apot7@32", "apot8@32"],
     "floats to 8 bits": ["e4m3@32", "e5m2@32", "e2m1@32", "e3m2@32", "e2m3@32", "e3m4@32", "e3m0@32"],
     "16-bit casts": ["f16", "bf16"],
     "MX": ["e2m1@32:e8m0", "e4m3@32:e8m0", "e3m2@32:e8m0"],
@@ -43,6 +44,15 @@ def test_a_family_shares_one_trace(family):
     results = [round_trip(qr.build(scheme), x) for scheme in FAMILIES[family]]
     assert len(traces) == 1
     assert len({r.tobytes() for r in map(np.asarray, results)}) == len(results)  # they are different schemes after all
+
+
+@pytest.mark.parametrize(("scheme", "crowded"), [("apot6", False), ("dynamic8", False), ("apot8", True), ("uapot8", True)])
+def test_a_codebook_bisects_as_often_as_its_levels_crowd(scheme, crowded):
+    grid = qr.build(scheme).element.grid
+    thresholds = np.asarray(grid.thresholds)[~np.isnan(grid.thresholds)]
+    _, held = np.unique(thresholds.view(np.uint32) >> 16, return_counts=True)
+    assert grid.steps == int(held.max()).bit_length()
+    assert (grid.steps > 1) == crowded
 
 
 def test_other_structures_are_other_traces():

@@ -154,7 +154,7 @@ def _signed(word: int, bits: int) -> int:
 def _playground() -> Iterator[dict[str, Any]]:
     import posit_playground
 
-    for bits, exponent in ((8, 0), (8, 2), (16, 2)):
+    for bits, exponent in ((6, 1), (8, 0), (8, 1), (8, 2), (12, 2), (16, 1), (16, 2)):
         text = f"posit{bits}es{exponent}"
         grid, table = qr.build(text).element.grid, levels(text)
         words = np.asarray(grid.words)[: table.size]

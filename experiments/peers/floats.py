@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 import qresearch as qr
@@ -51,7 +52,9 @@ ML_DTYPES = {
 
 def compare() -> list[dict[str, Any]]:
     """A row for each format, rounding and kind of input."""
-    return [*_with_gfloat(), *_with_ml_dtypes()]
+    import gfloat
+
+    return [*_with_gfloat(), *_stochastic(gfloat), *_with_ml_dtypes()]
 
 
 def _with_gfloat() -> Iterator[dict[str, Any]]:
@@ -73,6 +76,32 @@ def _rounded(gfloat: Any, name: str, form: FloatFormat, theirs: Any, rounding: s
     x = _inputs(form)
     wanted = gfloat.round_ndarray(theirs, x.astype(np.float64), gfloat.RoundMode[mode], sat=True)
     return np.asarray(qr.quantize(x, f"{name}-unit~{rounding}").dequantize()), wanted, x
+
+
+def _stochastic(gfloat: Any) -> Iterator[dict[str, Any]]:
+    """Few random bits: every gap of a format, sixteenths of it, and every value of four bits, compared one by one.
+
+    gfloat goes away from zero where a fraction, rounded to n bits, plus n random bits r reaches 2^n; ours where u is below
+    the fraction, which is the same for `u = (2^n - 1 - r) / 2^n`. Its roundings `Fast` and `Fastest` are biased on purpose.
+    """
+    for name in (*NAMES, *P3109):
+        form = find_format(name)[1]
+        levels = np.unique(form.values[np.isfinite(form.values)]) if form.bits <= 8 else np.zeros(0)
+        levels = levels[(np.abs(levels) >= 2.0**-120) | (levels == 0)]
+        if levels.size < 2:
+            continue
+        low, parts, bits = (each.ravel() for each in np.meshgrid(levels[:-1], np.arange(16) / 16, np.arange(16), indexing="ij"))
+        gap = np.repeat(np.diff(levels), 256)
+        x = (low + parts * gap).astype(np.float32)
+        y, u = (np.resize(each, 2**16) for each in (x, ((15 - bits) / 16).astype(np.float32)))
+        element = qr.build(f"{name}-unit~stochastic").element
+        ours = np.asarray(element.decode(element.encode_drawn(jnp.asarray(y), jnp.asarray(u))))[: x.size]
+        info = _info(gfloat, name, form)
+        for mode in ("Stochastic", "StochasticOdd"):
+            wanted = gfloat.round_ndarray(
+                info, x.astype(np.float64), gfloat.RoundMode[mode], sat=True, srbits=bits.astype(np.int64), srnumbits=4
+            )
+            yield _row(name, "gfloat", f"values, {mode} with 4 bits", ours, wanted, x, "all gaps, fractions and bits")
 
 
 def _joined(found: list[Any]) -> list[Any]:
