@@ -106,22 +106,34 @@ def _grid(spec: Spec, rounding: Rounding, cast: bool) -> Any:
 def _check(spec: Spec, form: Any, statistic: Any, grid: Any, rounding: Rounding) -> None:
     """Refuses what would otherwise be ignored or mean nothing."""
     if isinstance(form, Bare):
-        for field, given in (
-            ("block", spec.block != Block()),
-            ("scale", spec.scale),
-            ("form", spec.form != "sym"),
-            ("exact", spec.exact),
-            ("divided", spec.divided),
-        ):
-            if given:
-                better = f"{spec.element}-absmax" + (f"@{spec.block}" if spec.block != Block() else "")
-                raise ValueError(
-                    f"a cast (statistic 'unit') has no scale, so a {field} means nothing; write {better!r} to scale it"
-                )
+        _check_cast(spec)
     elif not hasattr(statistic, form.needs):
         others = [n for n, s in ((row.name, row.value) for row in STATISTICS.rows) if hasattr(s, form.needs)]
         wanted = f"{_article(form.needs)}: {' or '.join(others)}"
         raise ValueError(f"the form {spec.form!r} needs a statistic with {wanted}, not {spec.statistic!r}")
+    _check_element(spec, form, grid)
+    _check_storages(spec, form, statistic)
+    if getattr(statistic, "searches", False) and rounding.stochastic:
+        raise ValueError(
+            f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another"
+        )
+    if hasattr(statistic, "check"):
+        statistic.check(form, grid)
+
+
+def _check_cast(spec: Spec) -> None:
+    """Refuses what needs a scale."""
+    written = {"block": spec.block != Block(), "scale": spec.scale, "form": spec.form != "sym"}
+    for field, given in (written | {"exact": spec.exact, "divided": spec.divided}).items():
+        if given:
+            better = f"{spec.element}-absmax" + (f"@{spec.block}" if spec.block != Block() else "")
+            raise ValueError(
+                f"a cast (statistic 'unit') has no scale, so a {field} means nothing; write {better!r} to scale it"
+            )
+
+
+def _check_element(spec: Spec, form: Any, grid: Any) -> None:
+    """Refuses forms and ranges that the element does not have."""
     if form.asymmetric and not grid.shiftable:
         raise ValueError(f"the form {spec.form!r} needs an integer element, such as int4, not {spec.element!r}")
     if spec.range is not None and spec.range not in spec.row.ranges:
@@ -131,6 +143,10 @@ def _check(spec: Spec, form: Any, statistic: Any, grid: Any, rounding: Rounding)
         raise ValueError(
             f"'-overflow' belongs to casts: with a scale nothing is to overflow; write '{spec.element}-overflow-unit'"
         )
+
+
+def _check_storages(spec: Spec, form: Any, statistic: Any) -> None:
+    """Refuses storages that there is nothing for, or that cannot hold what they are given."""
     if spec.offset is not None and not form.minimum:
         storing = " and ".join(name for name in FORMS if FORMS[name].minimum)
         raise ValueError(f"only the forms {storing} store an offset, not {spec.form!r}")
@@ -149,12 +165,6 @@ def _check(spec: Spec, form: Any, statistic: Any, grid: Any, rounding: Rounding)
             f"the form {spec.form!r} has negative minima, which {str(spec.offset)!r} cannot store; "
             f"give them a storage of their own: {spec.element}-{spec.form}(bf16)"
         )
-    if getattr(statistic, "searches", False) and rounding.stochastic:
-        raise ValueError(
-            f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another"
-        )
-    if hasattr(statistic, "check"):
-        statistic.check(form, grid)
 
 
 def _unsigned(storage: Spec) -> bool:
