@@ -8,7 +8,7 @@ PEERS := .venv-peers
 TORCH ?= https://download.pytorch.org/whl/cpu
 SIZE ?= 24
 
-.PHONY: sweep figures test contract weights real exhaustive peers bench lint docs clean
+.PHONY: sweep figures test contract weights real exhaustive sampling peers bench lint docs clean
 
 sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/
 	$(RUN) -m experiments.sweep $(CONFIG)
@@ -42,6 +42,9 @@ docs: $(VENV)/.dev               ## the pages of the documentation that are made
 
 exhaustive: $(VENV)/.dev         ## all 2^32 float32 values through every element grid of at most 8 bits
 	$(RUN) -m qresearch.testing.exhaustive --out results/exhaustive
+
+sampling: $(VENV)/.dev           ## exact expected errors of 1,200 schemes and sources against sampling
+	$(RUN) -m qresearch.testing.sampling --out results/sampling
 
 peers: $(PEERS)/.ready           ## codes, scales and values beside those of other libraries, in an environment of its own
 	$(PEERS)/bin/python -m experiments.peers

@@ -15,7 +15,7 @@ from qresearch import entropy_coding as _entropy_coding
 from qresearch import feedback as _feedback
 from qresearch import ggml as _ggml
 from qresearch import hadamard as _hadamard
-from qresearch import measure
+from qresearch import measure, theory
 from qresearch import orthogonal as _orthogonal
 from qresearch import outliers as _outliers
 from qresearch import preset as _preset

@@ -207,6 +207,11 @@ def pieces(scheme: Description) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(edges), np.concatenate([codes[plus], nan, codes[~plus][::-1], nan])
 
 
+def _totals(rows: list[Count]) -> dict[str, Any]:
+    values, mismatches = sum(row.values for row in rows), sum(row.mismatches for row in rows)
+    return {"grids": len(rows), "values": values, "mismatches": mismatches, "seconds": round(sum(r.seconds for r in rows), 2)}
+
+
 def split_names(text: str) -> list[str]:
     """Names between commas; those inside brackets belong to a name."""
     return re.split(r",(?![^()]*\))", text)
@@ -226,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows.append(count(case, options.stride))
         print(rows[-1], flush=True)
     if options.out:
-        write(options.out, rows, {"stride": options.stride})
+        write(options.out, rows, {"stride": options.stride} | _totals(rows))
     return int(any(row.mismatches for row in rows))
 
 

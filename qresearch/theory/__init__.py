@@ -4,3 +4,4 @@ SciPy is imported when it is first needed.
 """
 
 from qresearch.theory.density import Density, density
+from qresearch.theory.expectation import expect, expectable, expectation_error

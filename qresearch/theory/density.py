@@ -75,6 +75,16 @@ class Density:
                     total = total + np.where(side & (out_low != out_high), _like(tail, total), 0.0)
         return total * _like(self.distribution.scale ** np.arange(3.0), total)
 
+    def along(self, x: np.ndarray) -> np.ndarray:
+        """float64 [3, ..., n - 1]: `between` of neighbours along the last axis of x, `[..., n]`, rising. In half the time."""
+        at, inner, out = self._find(x, x.ndim)
+        total = self._whole_pieces(at[..., :-1], at[..., 1:]) + np.diff(inner)
+        for side, tail in zip((out[..., :-1] < 0, out[..., 1:] > 0), self._outside, strict=True):
+            if np.any(side) and np.any(tail):
+                with np.errstate(invalid="ignore"):
+                    total = total + np.where(side & (out[..., :-1] != out[..., 1:]), _like(tail, total), 0.0)
+        return total * _like(self.distribution.scale ** np.arange(3.0), total)
+
     def below(self, x: ArrayLike) -> np.ndarray:
         """float64 [3, *x.shape]: the integrals of p, t p and t^2 p over t < x."""
         return self.between(-np.inf, x)
