@@ -32,6 +32,13 @@ def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
     return int(value)
 
 
+def rate(bits: Any) -> float:
+    """A number of bits per element, zero or more. Raises `ValueError`."""
+    if isinstance(bits, bool) or not isinstance(bits, int | float | np.number) or not 0 <= bits < float("inf"):
+        raise ValueError(f"bits must be a finite number that is not negative, such as 4.25, not {shown(bits)}")
+    return float(bits)
+
+
 def weights(given: Any, shape: tuple[int, ...]) -> Array | None:
     """float32 weights, or None. Raises `ValueError` where they do not broadcast to a shape, are negative or not finite."""
     if given is None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qresearch.distribution import Distribution
-from qresearch.theory.pieces import Pieces, pieces
+from qresearch.theory.pieces import Pieces, halved, pieces
 
 FAR = 1e145
 """Where the pieces end at the latest, in units of the scale: its square times a density is still a float64."""
@@ -105,9 +105,9 @@ class Density:
         """float64: the x with `cdf(x) == p`, as the distribution itself gives it."""
         return self.distribution.quantile(p)
 
-    def integral(self, of: Callable[[np.ndarray], np.ndarray]) -> float:
-        """The integral of `of(p(x)) dx` over the pieces, p and x at the scale 1; what lies beyond is `tails`'s to say."""
-        return float(np.sum(self.unit.weights * of(self.unit.values)))
+    def finer(self) -> Pieces:
+        """The pieces at scale 1, each cut in two: what that changes in an integral is the error of its quadrature."""
+        return halved(_at_unit_scale(self.distribution), self.unit)
 
     @cached_property
     def mean(self) -> float:
@@ -199,15 +199,22 @@ def _unit(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
     with np.errstate(all="ignore"):  # far out quantiles overflow and densities underflow: those edges are dropped
         symmetric = _is_symmetric(distribution)
         edges = _edges(distribution, symmetric)
-        found = pieces(lambda x: _plain(distribution.pdf(x)), edges)
+        found = pieces(_at_unit_scale(distribution), edges)
         support = distribution.quantile([0.0, 1.0])
         tails = [_tail(distribution, edge, bool(edge == end)) for edge, end in zip(edges[[0, -1]], support, strict=True)]
     return symmetric, found, (tails[0], tails[1])
 
 
-def _plain(p: np.ndarray) -> np.ndarray:
+def _at_unit_scale(distribution: Distribution) -> Callable[[np.ndarray], np.ndarray]:
     """A density without what polynomials cannot hold: infinities at single points, and digits lost near underflow."""
-    return np.where((p >= LEAST) & np.isfinite(p), p, 0.0)
+    unit = replace(distribution, given_scale=1.0)
+
+    def pdf(x: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            p = unit.pdf(x)
+        return np.where((p >= LEAST) & np.isfinite(p), p, 0.0)
+
+    return pdf
 
 
 def _is_symmetric(distribution: Distribution) -> bool:

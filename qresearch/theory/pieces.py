@@ -144,6 +144,14 @@ def pieces(f: Function, edges: np.ndarray) -> Pieces:
     return Pieces(np.append(starts[order], edges[-1]), points[order], values[order])
 
 
+def halved(f: Function, given: Pieces) -> Pieces:
+    """The function on the same pieces, each cut in two: what that changes is the error of a quadrature."""
+    edges = np.sort(np.concatenate([given.edges, given.middle]))
+    half = np.diff(edges) / 2
+    points = (edges[:-1] + half)[:, None] + half[:, None] * _U
+    return Pieces(edges, points, f(points.ravel()).reshape(points.shape))
+
+
 def _middle(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Where a piece is cut: in the geometric middle where it spans powers of ten."""
     far = (low * np.sign(high) > 0) & (np.abs(np.log(np.abs(low) + TINY) - np.log(np.abs(high) + TINY)) > 2)

@@ -1,0 +1,75 @@
+"""The table of limits: what no code, no codebook or no step can better on a distribution, at a number of bits per element.
+
+>>> import qresearch as qr
+>>> found = qr.theory.limits(qr.distributions["laplace"](), 4)
+>>> {name: round(bound.value, 5) for name, bound in found.items() if name != "rate_distortion"}
+{'shannon_lower_bound': 0.00338, 'entropy_coded': 0.0048, 'best_step': 0.0048, 'panter_dite': 0.01758, 'best_uniform': 0.02535}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qresearch import checks
+from qresearch.distribution import Distribution
+from qresearch.table import Table
+from qresearch.theory.highrate import Bound, entropy_coded, panter_dite, shannon_lower_bound
+from qresearch.theory.ratedistortion import rate_distortion
+from qresearch.theory.uniform import best_step, best_uniform
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A row of the table.
+
+    Attributes:
+        of: `of(distribution, bits) -> Bound`, a mean square error.
+        label: as figures and tables write it.
+        hard: whether no code of so many bits can be better.
+    """
+
+    of: Callable[[Distribution, float], Bound]
+    label: str
+    hard: bool = False
+
+    def __call__(self, distribution: Distribution, bits: float) -> Bound:
+        """The mean square error at so many bits per element."""
+        return self.of(distribution, checks.rate(bits))
+
+
+LIMITS: Table[Limit] = Table("limit", of=Limit)
+LIMITS.add(
+    "shannon_lower_bound", Limit(shannon_lower_bound, "Shannon lower bound", hard=True), doc="2^(2h) / (2 pi e) 2^(-2 bits)"
+)
+LIMITS.add(
+    "rate_distortion",
+    Limit(rate_distortion, "rate-distortion function", hard=True),
+    doc="codes of any length; closed for the normal, else Blahut-Arimoto",
+)
+LIMITS.add("entropy_coded", Limit(entropy_coded, "uniform, entropy-coded, many bits"), doc="2^(2h) / 12 2^(-2 bits)")
+LIMITS.add(
+    "best_step", Limit(best_step, "uniform, entropy-coded"), doc="the best equal steps, centroids, ideal code"
+)
+LIMITS.add(
+    "panter_dite", Limit(panter_dite, "Panter-Dite"), doc="integral(p^(1/3))^3 / 12 2^(-2 bits): many levels"
+)
+LIMITS.add("best_uniform", Limit(best_uniform, "best uniform levels"), doc="2^bits equally spaced levels, rounded down")
+
+
+def limits(distribution: Distribution, bits: float) -> dict[str, Bound]:
+    """Every limit of the table for a distribution, as a mean square error at so many bits per element.
+
+    Args:
+        distribution: such as `qr.distributions["normal"]()`.
+        bits: per element, 0 or more; need not be whole.
+
+    Returns:
+        name -> `Bound(value, error)`; infinite where no such code has a finite error.
+
+    Raises:
+        TypeError: where `distribution` is none.
+        ValueError: for bits that are negative or not finite.
+    """
+    checks.instance(distribution, Distribution, "distribution", 'a Distribution such as qr.distributions["normal"]()')
+    return {row.name: row.value(distribution, bits) for row in LIMITS.rows}
