@@ -1,6 +1,6 @@
 """`python -m qresearch`: every table of the library as Markdown. The page `docs/tables.md` is what it printed.
 
-python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions]
+python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions | limits]
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
     "wrappers": ("Wrappers", "name | for example | what it is", qr.wrappers, _element),
     "metrics": ("Metrics", "name | what it is", qr.metrics, _plain),
     "distributions": ("Distributions", "name | what it is", qr.distributions, _plain),
+    "limits": ("Limits", "name | what it is", qr.theory.LIMITS, _plain),
 }
 
 

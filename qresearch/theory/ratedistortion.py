@@ -12,8 +12,8 @@ how far it may lie under the curve.
 >>> from qresearch.distribution import DISTRIBUTIONS
 >>> rate_distortion(DISTRIBUTIONS["normal"](), 2).value
 0.0625
->>> round(rate_distortion(DISTRIBUTIONS["laplace"](), 1).value, 3)  # its Shannon lower bound is 0.216
-0.229
+>>> round(rate_distortion(DISTRIBUTIONS["laplace"](), 0.5).value, 2)  # its Shannon lower bound is 0.43
+0.44
 """
 
 from __future__ import annotations

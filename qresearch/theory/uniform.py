@@ -166,7 +166,7 @@ def _steps(distribution: Distribution, step: float, share: float, centre: float)
     entropy = sums.entropy + _rest_entropy(distribution, edges[0], edges[-1], step)
     mse = inner + rest * step**2 / 12
     size = q.second if np.isfinite(q.second) else float(sums.second.sum())
-    return Uniform(step, place, Bound(mse, q.error * size), entropy)
+    return Uniform(step, place, Bound(float(mse), float(q.error * size)), entropy)
 
 
 def _upper(q: Density, place: float, step: float) -> int:
