@@ -34,7 +34,8 @@ from qresearch.statistic import Blocks
 from qresearch.testing.sampled import SOURCES, Combination, combinations
 from qresearch.testing.tables import write
 from qresearch.theory.density import density
-from qresearch.theory.expectation import expectation_error, expected_sums
+from qresearch.theory.expectation import expectation_error
+from qresearch.theory.ways import expected_sums
 
 LEVEL = 1e-3
 """How likely a correct code may fail."""
@@ -65,7 +66,7 @@ class Comparison:
     verdict: str
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _drawn(source: str, size: int, seed: int) -> Array:
     key = jax.random.fold_in(jax.random.key(seed), list(SOURCES).index(source))
     return Combination(source, "").distribution.sample(key, (size,))
@@ -174,7 +175,9 @@ def _table(quantizer: Any, surprise: np.ndarray) -> Array:
 def run(chosen: list[Combination], size: int = 2**19, seed: int = 0, factor: float = 1.0) -> list[Comparison]:
     """Compares all combinations; what differs is drawn again with a fresh seed, and differs only if it does so again."""
     tests, rows = len(chosen) * len(POWERS), []
-    for each in chosen:
+    for done, each in enumerate(chosen):
+        if done and done % 100 == 0:
+            print(f"{done} of {len(chosen)} combinations", flush=True)
         found = compare(each, tests, size, seed, factor)
         if any(row.verdict == "differs" for row in found):
             again = compare(each, tests, size, seed + 1000, factor)
