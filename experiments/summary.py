@@ -97,6 +97,8 @@ LABELS = {
     "block": "block size (elements)",
     "bits": "bits of a code",
     "r_2b": "R $2^b$",
+    "family": "",
+    "source": "",
     "exponent": "exponent bits",
     "mantissa": "mantissa bits",
     "alpha": "exponent of the density",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.config.outputs import Heatmap
 from experiments.figures.block import positions
-from experiments.figures.style import name_axes, panels, parts
+from experiments.figures.style import PAGE, name_axes, panels, parts
 from experiments.summary import label, means, number
 from qresearch import metrics
 
@@ -22,10 +22,12 @@ def heatmap(options: Heatmap, frame: pd.DataFrame) -> Figure:
     """A panel for each value of `panel`; all panels share one scale of colours."""
     frame = frame[(frame[options.x] != "") & (frame[options.y] != "")]
     found = parts(frame, options.panel)
-    across, down = list(positions(frame[options.x])), list(positions(frame[options.y]))[::-1]
+    across, down = list(positions(frame[options.x])), list(positions(frame[options.y]))
+    down = down if any(isinstance(value, str) for value in down) else down[::-1]  # numbers grow upward, words are read downward
     tables = [_grid(part, options, across, down) for _, part in found]
     norm = _norm(np.concatenate([table.ravel() for table in tables]), options.value)
     figure, axes = panels(len(found), height=0.75 + 0.24 * len(down))
+    figure.set_figwidth(max(figure.get_figwidth(), _width(across, down)))
     for each, (title, _), table in zip(axes, found, tables, strict=True):
         _draw(each, table, norm, options.value, small=len(found) > 1 and len(across) > 5)
         each.set_xticks(range(len(across)), [str(value) for value in across])
@@ -35,6 +37,12 @@ def heatmap(options: Heatmap, frame: pd.DataFrame) -> Figure:
     colours = mpl.cm.ScalarMappable(norm, mpl.colormaps[mpl.rcParams["image.cmap"]])
     figure.colorbar(colours, ax=axes, label=label(options.value), shrink=0.9)
     return figure
+
+
+def _width(across: list, down: list) -> float:
+    """Inches that one panel needs, so that no two labels of columns touch: words at about 0.065 inches a letter."""
+    column, line = (max(len(str(value)) for value in values) for values in (across, down))
+    return min(0.9 + 0.065 * line + len(across) * max(0.32, 0.065 * column + 0.08), PAGE)
 
 
 def _grid(frame: pd.DataFrame, options: Heatmap, across: list, down: list) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.store.files import replacing
 from qresearch import metrics
@@ -115,6 +116,10 @@ def scale_values(axes: Axes, column: str, values: Sequence[float] | np.ndarray) 
     decibels = column in metrics and "dB" in metrics[column].label
     if len(finite) and not decibels and (finite > 0).all() and finite.max() / finite.min() > 5:
         axes.set_yscale("log")
+        if finite.max() / finite.min() < 100:  # too little for powers of ten alone
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int | None = None) -> None:
