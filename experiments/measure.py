@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -35,20 +37,34 @@ class Outcome:
     error: str | None = None
 
 
+AHEAD = 3
+"""How many functions are compiled ahead of the batches that are measured."""
+
+
 @dataclass
 class Meter:
-    """Measures batches and counts what it compiles.
+    """Measures batches and counts what it compiles. A context manager: at its end, what is not yet compiled is let be.
 
     Attributes:
         metrics: names.
+        coming: the batches in the order in which they will be measured; their functions are compiled ahead, in a thread.
         compilations: functions compiled for batches; grows with structures, not with rows.
         retries: functions compiled, on top, to run the rows of a failed batch one by one.
     """
 
     metrics: tuple[str, ...]
+    coming: Iterator[Batch] = field(default_factory=lambda: iter(()))
     compilations: int = 0
     retries: int = 0
-    _compiled: dict[Hashable, Any] = field(default_factory=dict)
+    _compiled: dict[Hashable, Future] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "compile"))
+
+    def __enter__(self) -> Meter:
+        self._look_ahead()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def measure(self, batch: Batch, x: Array, key: Array) -> Iterator[Outcome]:
         """The outcome of every row of a batch on an array.
@@ -77,29 +93,53 @@ class Meter:
 
     def _together(self, rows: tuple[Row, ...], width: int, x: Array, key: Array, again: bool = False) -> list[Outcome]:
         started = time.perf_counter()
-        quantizers = [qr.build(row.scheme.text) for row in rows]
-        bits = [qr.measure.true_bits(quantizer, x, key) for quantizer in quantizers]
-        padded = quantizers + quantizers[-1:] * (width - len(quantizers))
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
-        run = self._function(rows[0].structure, width, (stacked, x, key), again)
-        sums = jax.device_get(run(stacked, x, key))
+        bits = [qr.measure.true_bits(qr.build(row.scheme.text), x, key) for row in rows]
+        run = self._function(rows, width, again)
+        sums = jax.device_get(run(_stacked(rows, width), x, key))
         seconds = (time.perf_counter() - started) / len(rows)
         return [
             Outcome(row, qr.measure.evaluate({name: each[i] for name, each in sums.items()}, self.metrics), bits[i], seconds)
             for i, row in enumerate(rows)
         ]
 
-    def _function(self, structure: Hashable, width: int, arguments: tuple[Any, ...], again: bool) -> Any:
-        """The compiled function of a structure. Compiled ahead of time: it can serve no other shape in silence."""
-        name = (structure, width)
+    def _function(self, rows: tuple[Row, ...], width: int, again: bool) -> Any:
+        """The compiled function of a structure; raises what compiling it raised."""
+        function = self._asked_for(rows, width, again).result()
+        self._look_ahead()
+        return function
+
+    def _asked_for(self, rows: tuple[Row, ...], width: int, again: bool = False) -> Future:
+        name = (rows[0].structure, width)
         if name not in self._compiled:
-            self._compiled[name] = jax.jit(self._sums).lower(*arguments).compile()
-            self.retries += again
-            self.compilations += not again
+            self._compiled[name] = self._pool.submit(self._compile, rows, width, again)
         return self._compiled[name]
+
+    def _look_ahead(self) -> None:
+        """Sees to it that the next functions are being compiled."""
+        while sum(not future.done() for future in self._compiled.values()) < AHEAD:
+            batch = next(self.coming, None)
+            if batch is None:
+                return
+            self._asked_for(batch.rows, batch.width)
+
+    def _compile(self, rows: tuple[Row, ...], width: int, again: bool) -> Any:
+        """Compiled ahead of time: the function can serve no other shape in silence."""
+        x = jax.ShapeDtypeStruct(rows[0].source.shape, jnp.float32)
+        key = jax.random.key(0)
+        function = jax.jit(self._sums).lower(_stacked(rows, width), x, key).compile()
+        self.retries += again
+        self.compilations += not again
+        return function
 
     def _sums(self, stacked: Any, x: Array, key: Array) -> dict[str, Array]:
         return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x, self.metrics, key=key))(stacked)
+
+
+def _stacked(rows: tuple[Row, ...], width: int) -> Any:
+    """The quantizers of rows, their leaves stacked; the last one comes again until there are so many."""
+    quantizers = [qr.build(row.scheme.text) for row in rows]
+    padded = quantizers + quantizers[-1:] * (width - len(quantizers))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
 
 
 def failed(row: Row, error: Exception) -> Outcome:

@@ -68,8 +68,8 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         pending = [row for row in plan.rows if wanted(row)]
         news = bool(pending) or not results.tells(plan)  # where nothing runs, the manifest says what the rows were made with
         results.begin(config, plan, manifest if news else None)
-        meter = Meter(config.metrics)
-        with Reporter(len(pending)) as reporter:
+        coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
+        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
             reporter.say(*introduction(plan, results, pending))
             for outcomes in measured(plan, pending, meter):
                 results.add(plan, outcomes)

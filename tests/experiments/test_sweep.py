@@ -354,8 +354,11 @@ def test_redrawing_a_folder_without_rows_is_an_error(work, environment):
 def test_the_count_of_compilations_is_what_jax_itself_logs(work, caplog):
     import jax
 
-    with jax.log_compiles():
+    jax.config.update("jax_log_compiles", True)  # for all threads: functions are compiled ahead, in one of their own
+    try:
         work.run(work.write())
+    finally:
+        jax.config.update("jax_log_compiles", False)
     logged = [
         record.getMessage() for record in caplog.records if "Finished XLA compilation of jit(_sums)" in record.getMessage()
     ]
