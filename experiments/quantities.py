@@ -15,8 +15,12 @@ import pandas as pd
 
 import qresearch as qr
 from experiments.config import Config
-from experiments.config.quantities import FromRows, Levels, Quantity, Storage
+from experiments.config.quantities import AtLimit, BestUniform, Expected, FromRows, Levels, Quantity, Storage
+from experiments.sources import distribution_of
 from experiments.summary import mean
+from qresearch.theory import expect
+from qresearch.theory.limits import LIMITS
+from qresearch.theory.uniform import uniform_levels
 
 
 class Ours(NamedTuple):
@@ -61,9 +65,33 @@ def _storage(wanted: Storage, frame: pd.DataFrame, config: Config) -> list[Ours]
     return [Ours(bits / math.prod(wanted.shape) - wanted.less)]
 
 
+def _expected(wanted: Expected, frame: pd.DataFrame, config: Config) -> list[Ours]:
+    source = distribution_of(config, wanted.source)
+    shape = config.sources[wanted.source].shape  # type: ignore[union-attr]  # it is a distribution
+    value, base = (
+        expect(text, source, [wanted.expected], shape=shape)[wanted.expected] if text else 1.0
+        for text in (wanted.scheme, wanted.over)
+    )
+    return [Ours(value / base)]
+
+
+def _at_limit(wanted: AtLimit, frame: pd.DataFrame, config: Config) -> list[Ours]:
+    source = distribution_of(config, wanted.source)
+    mse = LIMITS[wanted.limit](source, wanted.bits).value
+    return [Ours(mse if wanted.of == "mse" else math.sqrt(mse / source.variance) * 2**wanted.bits)]
+
+
+def _uniform(wanted: BestUniform, frame: pd.DataFrame, config: Config) -> list[Ours]:
+    found = uniform_levels(distribution_of(config, wanted.source), wanted.uniform)
+    return [Ours({"step": found.step, "mse": found.mse.value, "entropy": found.entropy}[wanted.of])]
+
+
 KINDS: dict[type[Quantity], Callable[[Any, pd.DataFrame, Config], list[Ours]]] = {
     FromRows: _from_rows,
     Levels: _levels,
     Storage: _storage,
+    Expected: _expected,
+    AtLimit: _at_limit,
+    BestUniform: _uniform,
 }
 """A section -> the function that works it out."""

@@ -6,20 +6,27 @@ A quantity is a mapping, told by the key that only one kind has: `{measured: mae
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from experiments.config.output import Measured, SchemeText
+from experiments.config.output import Measured, Metric, SchemeText
 from experiments.config.section import Context, Section, ToTuple, refuse, wrong
 from qresearch import build
 from qresearch.table import suggestion
+from qresearch.theory.limits import LIMITS
 
 
 def _known_source(name: str, info: ValidationInfo) -> str:
     known = (info.context or Context()).data.get("sources")
     if isinstance(known, dict) and name not in known:
         wrong(f"no such source {name!r}{suggestion(name, known) or ';'} there are: {', '.join(known)}")
+    return name
+
+
+def _known_limit(name: str) -> str:
+    if name not in LIMITS:
+        wrong(f"unknown limit {name!r}{suggestion(name, LIMITS) or ';'} allowed: {', '.join(LIMITS)}")
     return name
 
 
@@ -77,7 +84,46 @@ class Storage(Quantity):
     less: float = 0.0
 
 
-QUANTITIES: dict[str, type[Quantity]] = {each.key: each for each in (FromRows, Levels, Storage)}
+class Expected(Quantity):
+    """The exact expectation of a metric, without a sample (`qr.theory.expect`): `{expected: mae, scheme: nf4@64, source: normal}`.
+
+    Attributes:
+        over: another scheme; the quotient of both expectations.
+    """
+
+    key = "expected"
+    expected: Metric
+    scheme: SchemeText
+    source: SourceName
+    over: SchemeText | None = None
+
+
+class AtLimit(Quantity):
+    """A limit of `qr.theory` at so many bits: `{limit: panter_dite, source: normal, bits: 8, of: r_2b}`.
+
+    Attributes:
+        of: the mean square error, or R 2^bits, which does not hang on the bits where there are many.
+    """
+
+    key = "limit"
+    limit: Annotated[str, AfterValidator(_known_limit)]
+    source: SourceName
+    bits: Annotated[float, Field(ge=0)]
+    of: Literal["mse", "r_2b"] = "mse"
+
+
+class BestUniform(Quantity):
+    """The best equally spaced levels: `{uniform: 16, source: normal, of: step}`; the argument says how many."""
+
+    key = "uniform"
+    uniform: Annotated[int, Field(ge=2)]
+    source: SourceName
+    of: Literal["step", "mse", "entropy"] = "mse"
+
+
+QUANTITIES: dict[str, type[Quantity]] = {
+    each.key: each for each in (FromRows, Levels, Storage, Expected, AtLimit, BestUniform)
+}
 """The key that only one kind of quantity has -> its section."""
 
 
