@@ -85,7 +85,7 @@ class Storage(Quantity):
 
 
 class Expected(Quantity):
-    """The exact expectation of a metric, without a sample (`qr.theory.expect`): `{expected: mae, scheme: nf4@64, source: normal}`.
+    """The exact expectation of a metric (`qr.theory.expect`): `{expected: mae, scheme: nf4@64, source: normal}`.
 
     Attributes:
         over: another scheme; the quotient of both expectations.
@@ -121,9 +121,7 @@ class BestUniform(Quantity):
     of: Literal["step", "mse", "entropy"] = "mse"
 
 
-QUANTITIES: dict[str, type[Quantity]] = {
-    each.key: each for each in (FromRows, Levels, Storage, Expected, AtLimit, BestUniform)
-}
+QUANTITIES: dict[str, type[Quantity]] = {each.key: each for each in (FromRows, Levels, Storage, Expected, AtLimit, BestUniform)}
 """The key that only one kind of quantity has -> its section."""
 
 

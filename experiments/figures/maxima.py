@@ -76,7 +76,8 @@ def mean_maxima(source: Distribution, blocks: Sequence[int]) -> np.ndarray:
     array([0.75])
     """
     m = np.exp(np.arange(math.log(source.scale) - 25, math.log(source.scale) + 30, STEP))
-    beyond = np.minimum(source.cdf(-m) + (1 - source.cdf(m)), 1 - 1e-16)
+    with np.errstate(over="ignore"):  # some cdfs are written with exponentials of m
+        beyond = np.minimum(source.cdf(-m) + (1 - source.cdf(m)), 1 - 1e-16)
     above = -np.expm1(np.asarray(blocks)[:, None] * np.log1p(-beyond))
     return np.asarray((above * m).sum(axis=1) * STEP)
 
