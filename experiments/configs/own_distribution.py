@@ -3,13 +3,13 @@
 import math
 
 import jax.numpy as jnp
-from jax import random
+from jax import Array, random
 from scipy import stats
 
 import qresearch as qr
 
 
-def draw(key, shape):
+def draw(key: Array, shape: tuple[int, ...]) -> Array:
     """The logarithm of the magnitude of a Cauchy number, which is the quotient of two normal ones."""
     top, bottom = (random.normal(each, shape, jnp.float32) for each in random.split(key))
     return jnp.log(jnp.abs(top)) - jnp.log(jnp.abs(bottom))

@@ -46,7 +46,8 @@ def powered(source: Distribution, power: float, levels: int) -> tuple[np.ndarray
     """A grid, the density on it that is proportional to a power of the source's, and the medians of equal shares of it."""
     t = np.linspace(-1, 1, POINTS)
     x = np.sinh(t * np.arcsinh(REACH))
-    raw = source.pdf(x) ** power
+    with np.errstate(over="ignore"):  # some densities are written with exponentials of x
+        raw = source.pdf(x) ** power
     below = integrate.cumulative_simpson(raw, x=x, initial=0)
     shares = (np.arange(levels) + 0.5) / levels
     return x, raw / below[-1], np.interp(shares, below / below[-1], x)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from scipy import integrate
 
 from experiments import gallery
@@ -12,6 +13,7 @@ from experiments.config import ConfigError, load
 from experiments.figures.densities import powered
 from experiments.figures.maxima import MODELS, mean_maxima
 from experiments.figures.scaled import exact
+from experiments.plan import make_plan
 from qresearch import distributions
 
 SOURCES = {"normal": {"distribution": "normal", "shape": [4096]}, "written": {"values": [1.0, 2.0, 3.0, 4.0]}}
@@ -39,14 +41,25 @@ def test_numbers_in_print_beside_ours(work):
     ratio = {"what": "over", "published": 1, "tolerance": 1e-9}
     ratio["ours"] = {"measured": "r", "scheme": "int4@64", "over": "int4@64", "source": "normal"}
     missing = NEAR | {"ours": {"measured": "r", "scheme": "nf4@32", "source": "normal"}, "what": "missing"}
-    table = published(NEAR, FAR, FAR | {"explanation": "because"}, levels, bits, ratio, missing)
+    exact = NEAR | {"ours": {"expected": "r", "scheme": "nf4@64", "source": "normal"}, "what": "exact", "tolerance": 0.01}
+    exact["published"] = 0.09198
+    shannon = {"what": "{limit}, {source}", "published": 0.0625, "tolerance": 1e-9}
+    shannon["ours"] = {"limit": "shannon_lower_bound", "source": "normal", "bits": 2}
+    step = {
+        "what": "step",
+        "published": [0.9957, 0.5860],
+        "tolerance": 1e-4,
+        "ours": {"uniform": [4, 8], "source": "normal", "of": "step"},
+    }
+    table = published(NEAR, FAR, FAR | {"explanation": "because"}, levels, bits, ratio, missing, exact, shannon, step)
     result = work.run(work.write(**sweep(tables=[table], seeds=3)))
     assert result.code == 0, result.err
     frame = pd.read_csv(work.results / "tables" / "print.csv")
     assert list(frame["what"]) == [
         "nf4@64, R", "far", "far", "level 1", "level 2", "level 3", "bits, nf4@64", "bits, nf4@64:bf16", "over", "missing",
+        "exact", "shannon_lower_bound, normal", "step", "step",
     ]  # fmt: skip
-    assert list(frame["verdict"]) == ["within", "OUTSIDE", "explained", *["within"] * 6, "NOT MEASURED"]
+    assert list(frame["verdict"]) == ["within", "OUTSIDE", "explained", *["within"] * 6, "NOT MEASURED", *["within"] * 4]
     rows = pd.read_csv(work.results / "table.csv")
     ours = rows[(rows["scheme"] == "nf4@64") & (rows["source"] == "normal")]["r"].mean()
     assert float(frame["ours"][0].split()[0]) == pytest.approx(ours, rel=1e-2)  # it is written with the digits of its error
@@ -66,6 +79,10 @@ def test_numbers_in_print_beside_ours(work):
         (
             NEAR | {"ours": NEAR["ours"] | {"scheme": "nf4@64", "source": ["a"], "measured": ["r"]}},
             "one option may hold a list",
+        ),
+        (
+            NEAR | {"ours": {"limit": "shanon_lower_bound", "source": "normal", "bits": 2}},
+            "did you mean 'shannon_lower_bound'?",
         ),
         (NEAR | {"what": "{block}"}, "entries.0.what: '{block}' cannot be filled"),
         (NEAR | {"toleranse": 1}, "unknown key 'toleranse'; did you mean 'tolerance'?"),
@@ -134,3 +151,12 @@ def test_levels_of_a_power_of_the_normal_density():
     expected = distributions["normal"](scale=math.sqrt(3))
     np.testing.assert_allclose(levels, expected.quantile((np.arange(4) + 0.5) / 4), atol=1e-5)
     np.testing.assert_allclose(density, expected.pdf(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments" / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_can_be_read(path, monkeypatch, tmp_path):
+    """The plans are made too; weights need not be there."""
+    monkeypatch.chdir(tmp_path)
+    config = load(path, files=False)
+    if all(hasattr(source, "shape") or hasattr(source, "values") for source in config.sources.values()):
+        assert make_plan(config).rows
