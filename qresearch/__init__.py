@@ -23,6 +23,8 @@ from qresearch.api import compare, dequantize, encode, fake_quantize, fit, from_
 from qresearch.blocking import Block
 from qresearch.builder import build
 from qresearch.coder import Coder
+from qresearch.design import DESIGNS as designs
+from qresearch.design import Design, Recipe, design
 from qresearch.distribution import DISTRIBUTIONS as distributions
 from qresearch.distribution import Distribution, Family
 from qresearch.families import ELEMENTS as elements

@@ -1,6 +1,7 @@
 """`python -m qresearch`: every table of the library as Markdown. The page `docs/tables.md` is what it printed.
 
-python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions | limits]
+python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions | limits |
+    designs]
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ def _pair(row: Row[Pair]) -> list[object]:
     return [f"`{row.name}`", f"`{row.value.weights}`", f"`{activations}`" if activations else "as they are"]
 
 
+def _design(row: Row[qr.Recipe]) -> list[object]:
+    return [f"`{row.name}`", " or ".join(row.value.sources) or "-", ", ".join(row.value.options), row.doc]
+
+
 TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]]] = {
     "presets": ("Presets", "name | scheme | true bits, 4096 x 4096 | a NaN | what it is", qr.presets, _preset),
     "names": ("Names of compressed-tensors", "name | weights: what it reads as | activations", HUGGING_FACE, _pair),
@@ -52,6 +57,7 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
     "metrics": ("Metrics", "name | what it is", qr.metrics, _plain),
     "distributions": ("Distributions", "name | what it is", qr.distributions, _plain),
     "limits": ("Limits", "name | what it is", qr.theory.LIMITS, _plain),
+    "designs": ("Codebook designs", "name | for | options | what it is", qr.designs, _design),
 }
 
 

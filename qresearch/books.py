@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from qresearch.abnormalfloat import abnormal_float
-from qresearch.blockoptimal import block_optimal
 from qresearch.codebooks import CODEBOOKS
-from qresearch.levelsfile import is_file, read_numbers
+from qresearch.distribution import DISTRIBUTIONS
+from qresearch.levelsfile import is_file, read_numbers, stamps
 from qresearch.posit import posit
 from qresearch.poweroftwo import additive_powers, logarithmic, powers
 from qresearch.quantiles import equal_probability, normal_float, student_float
 from qresearch.takum import log_takum, takum
 from qresearch.tapered import Tapered
+
+if TYPE_CHECKING:
+    from qresearch.design.result import Design
 
 NO_ZERO = "nozero"
 """The word, among the arguments of a family, for a table without a zero."""
@@ -85,19 +88,59 @@ def student(bits: int, nu: float = 5, *, zero: bool = True) -> Book:
     return Book(student_float(bits, nu, zero))
 
 
-def abnormal(bits: int, block: int = 64, *, zero: bool = True) -> Book:
-    """AbnormalFloat."""
-    return Book(abnormal_float(bits, block, zero))
+def abnormal(bits: int, block: int = 64, source: str = "normal", *parameters: float, zero: bool = True) -> Book:
+    """AbnormalFloat, of 2 to 8 bits."""
+    return designed("af", _up_to_eight("af", bits), source, parameters, block=block, zero=zero)
 
 
-def block_optimals(bits: int, block: int = 64, *, zero: bool = True) -> Book:
-    """Block-wise optimal float."""
-    return Book(block_optimal(bits, block, zero=zero))
+def block_optimals(bits: int, block: int = 64, source: str = "normal", *parameters: float, zero: bool = True) -> Book:
+    """Block-wise optimal float, of 2 to 8 bits."""
+    return designed("bof", _up_to_eight("bof", bits), source, parameters, block=block, zero=zero)
 
 
-def signed_block_optimals(bits: int, block: int = 64, *, zero: bool = True) -> Book:
+def signed_block_optimals(bits: int, block: int = 64, source: str = "normal", *parameters: float, zero: bool = True) -> Book:
     """The same for blocks divided by their signed maximum."""
-    return Book(block_optimal(bits, block, signed_max=True, zero=zero))
+    return designed("bof_s", _up_to_eight("bof", bits), source, parameters, block=block, zero=zero)
+
+
+def lloyd_max(bits: int, source: str = "normal", *parameters: float) -> Book:
+    """Lloyd-Max levels of a distribution or a file of numbers, of 1 to 12 bits."""
+    return designed("lloyd_max", _up_to("lloyd", bits, 12, least=1), source, parameters)
+
+
+def cube_root(bits: int, source: str = "normal", *parameters: float) -> Book:
+    """Levels as dense as the cube root of a distribution's density."""
+    return designed("power_density", _up_to("cbrt", bits, 16, least=1), source, parameters)
+
+
+def designed(name: str, bits: int, source: str, parameters: tuple[float, ...], **options: Any) -> Book:
+    """A row of the table of designs. Its levels are made once for each set of arguments, and again where a file has changed."""
+    return to_book(_designed(name, 2**bits, source, parameters, tuple(options.items()), stamps([source])))
+
+
+@lru_cache(maxsize=256)
+def _designed(
+    name: str, levels: int, source: str, parameters: tuple[float, ...], options: tuple[tuple[str, Any], ...], files: Any
+) -> Design:
+    from qresearch.design.designs import design  # it stands above: it may ask for a scheme itself
+
+    of = read_numbers(source) if is_file(source) else DISTRIBUTIONS[source](*parameters)
+    return design(name, of, levels, **dict(options))
+
+
+def to_book(made: Design) -> Book:
+    """What `codebook` needs of a design."""
+    return Book(made.levels, made.cuts, reach=made.reach)
+
+
+def _up_to(name: str, bits: int, most: int, least: int = 2) -> int:
+    if not least <= bits <= most:
+        raise ValueError(f"{name}{bits}: the width must be {least} to {most} bits, not {bits}")
+    return bits
+
+
+def _up_to_eight(name: str, bits: int) -> int:
+    return _up_to(name, bits, 8)
 
 
 def quantiles(bits: int, source: str = "normal", *parameters: float, zero: bool = True) -> Book:

@@ -173,16 +173,23 @@ _BOF_DOC = "block-wise optimal float: least mean square error for normal numbers
 _BOOKS: list[tuple[str, books.Family, str, list[str]]] = [
     ("nf{bits}", books.normal, _NF_DOC, ["nf3", "nf8"]),
     ("sf{bits}", books.student, _SF_DOC, ["sf4", "sf4(3)"]),
-    ("af{bits}", books.abnormal, _AF_DOC, ["af4", "af4(4096)"]),
-    ("bof{bits}", books.block_optimals, _BOF_DOC, ["bof4", "bof4(256)"]),
     ("pot{bits}", books.powers_of_two, "powers of two, or of a root of two", ["pot4", "pot4(2)", "pot4(nozero)"]),
     ("log{bits}", books.rounded_logarithm, "the numbers of pot, the logarithm rounded (arXiv 1603.01025)", ["log4", "log8(8)"]),
     ("apot{bits}", books.sums_of_powers, "APoT: sums of powers of two (arXiv 1909.13144)", ["apot4", "apot8"]),
 ]
+_BLOCKS: list[tuple[str, books.Family, str, list[str]]] = [
+    ("af{bits}", books.abnormal, _AF_DOC, ["af4", "af4(4096)", "af4(64,laplace)"]),
+    ("bof{bits}", books.block_optimals, _BOF_DOC, ["bof4", "bof4(256)", "bof4(64,laplace)"]),
+]
+for _name, _family, _doc, _examples in _BLOCKS:
+    ELEMENTS.add(_name, book_row(_family, texts=True), doc=_doc, examples=_examples)
+    ELEMENTS.add(
+        "u" + _name, book_row(_family, unsigned=True, texts=True), doc=f"unsigned; {_doc}", examples=["u" + _examples[0]]
+    )
 for _name, _family, _doc, _examples in _BOOKS:
     ELEMENTS.add(_name, book_row(_family), doc=_doc, examples=_examples)
     ELEMENTS.add("u" + _name, book_row(_family, unsigned=True), doc=f"unsigned; {_doc}", examples=["u" + _examples[0]])
-_BOFS = book_row(books.signed_block_optimals, statistic="signmax")
+_BOFS = book_row(books.signed_block_optimals, texts=True, statistic="signmax")
 ELEMENTS.add(
     "bof{bits}s", _BOFS, doc="BOF-S: the same under a scale with the sign of the largest magnitude", examples=["bof4s"]
 )
@@ -191,6 +198,12 @@ _SOURCES = ["quantile4(laplace)", "quantile8(student_t,5)"]
 ELEMENTS.add("quantile{bits}", book_row(books.quantiles, texts=True), doc=_QUANTILE_DOC, examples=_SOURCES)
 _HALF = book_row(books.quantiles, unsigned=True, texts=True)
 ELEMENTS.add("uquantile{bits}", _HALF, doc=f"unsigned; {_QUANTILE_DOC}", examples=["uquantile4(normal)"])
+_LLOYD_DOC = "Lloyd-Max: least mean square error for a distribution or a file of numbers, over the RMS"
+_LLOYD = book_row(books.lloyd_max, texts=True, statistic="rms(1)")
+ELEMENTS.add("lloyd{bits}", _LLOYD, doc=_LLOYD_DOC, examples=["lloyd4", "lloyd4(laplace)", "lloyd3(student_t,5)"])
+_CBRT_DOC = "as dense as the cube root of a distribution's density, over the RMS (arXiv 2505.12988)"
+_CBRT = book_row(books.cube_root, texts=True, statistic="rms(1)")
+ELEMENTS.add("cbrt{bits}", _CBRT, doc=_CBRT_DOC, examples=["cbrt4", "cbrt4(student_t,7)"])
 _POSIT_DOC = "posits, rounded as bit strings; a cast unless a statistic is given; NaR left out (Posit Standard 2022: es2)"
 _POSITS = ["posit8es2", "posit16es2", "posit6es1"]
 ELEMENTS.add("posit{bits}es{exponent}", ElementRow(_posit, statistic="unit"), doc=_POSIT_DOC, examples=_POSITS)

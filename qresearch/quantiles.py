@@ -77,13 +77,17 @@ def equal_probability(bits: int, source: str = "normal", *parameters: float, zer
     >>> equal_probability(2, "uniform", zero=False).round(6).tolist()
     [-1.0, -0.333333, 0.333333, 1.0]
     """
-    count = 2 ** _width("quantile", bits) - zero
-    p = (np.arange(count) + 0.5) / count
     quantile = partial(np.quantile, read_numbers(source)) if is_file(source) else DISTRIBUTIONS[source](*parameters).quantile
-    found = quantile(p)
+    return equal_probable(quantile, 2 ** _width("quantile", bits), zero, f"quantile{bits}: {source!r}")
+
+
+def equal_probable(quantile: Quantile, levels: int, zero: bool, name: str) -> np.ndarray:
+    """The same from a quantile function. Raises `ValueError`, with the name, where the quantiles are no numbers."""
+    count = levels - zero
+    found = quantile((np.arange(count) + 0.5) / count)
     largest = np.abs(found).max()
     if not (np.isfinite(largest) and largest > 0):
-        raise ValueError(f"quantile{bits}: the quantiles of {source!r} are not finite numbers other than zero")
+        raise ValueError(f"{name} has quantiles that are not finite numbers other than zero")
     found = np.where(np.abs(found) < 1e-12 * largest, 0.0, found / largest)  # a median is zero but for rounding
     return np.union1d(found, [0.0]) if zero else np.unique(found)
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qresearch.abnormalfloat import abnormal_float
-from qresearch.blockoptimal import block_optimal, moments
 from qresearch.builder import build
 from qresearch.codebooks import CODEBOOKS
+from qresearch.design import design
+from qresearch.design.block import exact_scale
+from qresearch.distribution import DISTRIBUTIONS
 from qresearch.posit import posit
 from qresearch.poweroftwo import additive_powers, logarithmic, powers
 from qresearch.quantiles import equal_probability, float32_steps, normal_float, student_float, tail
@@ -32,6 +33,9 @@ BOF4_S = [-.85684639, -.66928744, -.52352661, -.40048826, -.29106382, -.19000930
 
 NF3 = [-1, -0.5350227355957031, -0.2469314038753510, 0, 0.1833375245332718, 0.3819939494132996, 0.6229856610298157, 1]
 """As it stands in published code of weight-only quantizers."""
+
+
+NORMAL = DISTRIBUTIONS["normal"]()
 
 
 def levels(text):
@@ -71,7 +75,7 @@ def p(bits, i):
 
 
 def test_abnormal_float_has_the_published_digits():
-    np.testing.assert_allclose(abnormal_float(4, 64), AF4, rtol=0, atol=5.1e-9)  # eight digits
+    np.testing.assert_allclose(design("af", NORMAL, 16, block=64).levels, AF4, rtol=0, atol=5.1e-9)  # eight digits
 
 
 @pytest.mark.parametrize("block", [2, 64, 4096])
@@ -79,7 +83,7 @@ def test_abnormal_levels_are_medians_of_simulated_blocks(block):
     x = np.random.default_rng(block).standard_normal((2**20 // block, block))
     y = np.abs(x / np.abs(x).max(1, keepdims=True))
     y = np.sort(y[y < 1])
-    q = abnormal_float(4, block)[8:]
+    q = design("af", NORMAL, 16, block=block).levels[8:]
     ends = np.searchsorted(y, [0, *(q[:-1] + q[1:]) / 2])
     below = np.searchsorted(y, q[:-1])
     for low, middle, high in zip(ends[:-1], below, ends[1:], strict=True):
@@ -89,18 +93,20 @@ def test_abnormal_levels_are_medians_of_simulated_blocks(block):
 
 def test_block_optimal_float_has_the_published_levels():
     # Theirs are from samples: a fixed point of the same condition, found with other noise each time.
-    np.testing.assert_allclose(block_optimal(4), BOF4, rtol=0, atol=5e-6)
-    np.testing.assert_allclose(block_optimal(4, signed_max=True), BOF4_S, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(design("bof", NORMAL, 16).levels, BOF4, rtol=0, atol=5e-6)
+    np.testing.assert_allclose(design("bof_s", NORMAL, 16).levels, BOF4_S, rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize(
     ("bits", "block", "signed"), [(2, 2, False), (3, 64, True), (4, 4096, False), (8, 64, False), (8, 64, True)]
 )
 def test_no_level_of_block_optimal_float_can_be_moved_for_the_better(bits, block, signed):
-    q = block_optimal(bits, block, signed)
+    q = design("bof_s" if signed else "bof", NORMAL, 2**bits, block=block).levels
+    law = exact_scale(NORMAL, block, signed=signed)
 
     def error(table):  # E[m^2 (t - q)^2] up to what does not depend on q
-        mass, first, _ = moments(np.concatenate([[-1], (table[1:] + table[:-1]) / 2, [1]]), block)
+        ends = np.concatenate([[-1], (table[1:] + table[:-1]) / 2, [1]])
+        mass, first, _ = law.between(ends[:-1], ends[1:])
         return (table**2 * mass - 2 * table * first).sum()
 
     for i in range(0 if signed else 1, 2**bits - 1, max(1, 2**bits // 16)):

@@ -1,0 +1,151 @@
+"""Laws of distributions: as they are, weighted by a function, and raised to a power. Host only, float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from qresearch.distribution import Distribution
+from qresearch.theory.density import Density, density
+from qresearch.theory.pieces import Pieces, pieces
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class OfDensity:
+    """The law of a distribution.
+
+    Attributes:
+        density: its density, integrated.
+    """
+
+    density: Density
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether -x has the law of x."""
+        return self.density.symmetric
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Its ends may be infinite."""
+        return self.density.support
+
+    def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """The moments of cells."""
+        return self.density.between(low, high)
+
+    def pdf(self, x: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """The density."""
+        return self.density.pdf(x)
+
+    def grid(self) -> np.ndarray:
+        """The points that its polynomials go through, and their edges."""
+        unit = self.density.unit
+        return np.unique(np.concatenate([unit.edges, unit.points.ravel()])) * self.density.distribution.scale
+
+
+@dataclass(frozen=True, eq=False)
+class OfPieces:
+    """The law of a function on pieces; nothing lies outside them.
+
+    Attributes:
+        pieces: the function, integrated.
+        function: itself.
+        symmetric: whether it is even.
+    """
+
+    pieces: Pieces
+    function: Function
+    symmetric: bool
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The ends of the pieces."""
+        return float(self.pieces.edges[0]), float(self.pieces.edges[-1])
+
+    def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """The moments of cells, from the sums that are small."""
+        at_low, inner_low = self._left(low)
+        at_high, inner_high = self._left(high)
+        under, over, centre = self.pieces.under, self.pieces.over, self._centre
+        rising = under[:, np.minimum(at_high, centre)] - under[:, np.minimum(at_low, centre)]
+        return rising + over[:, np.maximum(at_low, centre)] - over[:, np.maximum(at_high, centre)] + inner_high - inner_low
+
+    def pdf(self, x: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """The function."""
+        low, high = self.support
+        return np.where((low <= x) & (x <= high), self.function(np.clip(x, low, high)), 0.0)
+
+    def grid(self) -> np.ndarray:
+        """The points that its polynomials go through, and their edges."""
+        return np.unique(np.concatenate([self.pieces.edges, self.pieces.points.ravel()]))
+
+    @cached_property
+    def _centre(self) -> int:
+        return int(np.searchsorted(self.pieces.under[0], self.pieces.under[0, -1] / 2))
+
+    def _left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = np.asarray(x, np.float64)
+        at, inner = self.pieces.left(np.clip(x, *self.support).ravel())
+        return at.reshape(x.shape), inner.reshape(3, *x.shape)
+
+
+@lru_cache(maxsize=64)
+def law(distribution: Distribution) -> OfDensity:
+    """The law of a distribution. Raises `ValueError` where it has no variance."""
+    if not np.isfinite(distribution.variance):
+        raise ValueError(f"{distribution} has no variance, so no levels have a least mean square error; take one that has")
+    return OfDensity(density(distribution))
+
+
+def weighted(distribution: Distribution, weight: Function) -> OfPieces:
+    """The law with the density `weight(x) p(x)`.
+
+    Raises:
+        ValueError: where the weight is negative, not finite or zero everywhere; where the mean square diverges.
+    """
+    whole = density(distribution)
+    edges = whole.unit.edges * distribution.scale
+
+    def function(x: np.ndarray) -> np.ndarray:
+        return np.asarray(weight(x), np.float64) * distribution.pdf(x)
+
+    made = pieces(function, edges)
+    if not (np.isfinite(made.values).all() and (made.values >= 0).all() and made.values.any()):
+        raise ValueError("the weight must be a function of x that is finite, not negative, and positive somewhere")
+    found = OfPieces(made, function, whole.symmetric and _is_even(function, made))
+    second = made.whole[2]
+    if max(second[0], second[-1]) > 1e-9 * second.sum() and not np.isfinite(whole.support).all():
+        raise ValueError(f"{distribution} times the weight has no mean square: its tails are too heavy; take another weight")
+    return found
+
+
+@lru_cache(maxsize=64)
+def powered(distribution: Distribution, exponent: float) -> OfPieces:
+    """The law with the density `p(x)^exponent`, up to a factor.
+
+    Raises `ValueError` where that cannot be integrated.
+    """
+    whole = density(distribution)
+
+    def function(x: np.ndarray) -> np.ndarray:
+        return np.asarray(distribution.pdf(x) ** exponent)
+
+    if exponent <= 0 and not np.isfinite(whole.support).all():
+        raise ValueError(f"exponent must be positive, got {exponent:g}: {distribution} goes to infinity")
+    if not np.isfinite([tail.integral(exponent) for tail in whole.tails]).all():
+        raise ValueError(
+            f"the density of {distribution} to the power {exponent:.4g} has no integral: its tails are too heavy; "
+            "take a larger exponent"
+        )
+    return OfPieces(pieces(function, whole.unit.edges * distribution.scale), function, whole.symmetric)
+
+
+def _is_even(function: Function, made: Pieces) -> bool:
+    x = made.points.ravel()[:: max(1, made.points.size // 256)]
+    return bool(np.allclose(function(x), function(-x), rtol=1e-9, atol=0))
