@@ -7,6 +7,7 @@ Floors, each importing only those below it:
     plan     the rows of a sweep and how they share compilations
     measure  one compiled, stacked function for every group of rows
     store    the results folder: log, manifest, lock
+    theory, verdicts   limits and expectations beside the rows, and what they rule out
     summary, tables, figures   what is rebuilt from the rows alone
     report, sweep   what the reader is told; the story
 """

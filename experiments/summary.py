@@ -85,13 +85,22 @@ def label(column: str) -> str:
     """A column as it is written on an axis, with its unit."""
     if column in metrics:
         return metrics[column].label
+    for prefix, words in PREFIXES.items():
+        if column.startswith(prefix) and column.removeprefix(prefix) in metrics:
+            return f"{metrics[column.removeprefix(prefix)].label}, {words}"
     return TRUE_BITS if column == "true_bits" else LABELS.get(column, column)
 
 
 def derived(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with what follows from metrics and bits: `r_2b`, R 2^b, which stays the same where a bit is worth 6.02 dB."""
-    return frame.assign(r_2b=frame["r"] * 2.0 ** frame["true_bits"]) if "r" in frame else frame
+    found = {
+        f"{before}r_2b": frame[f"{before}r"] * 2.0 ** frame["true_bits"] for before in ("", *PREFIXES) if f"{before}r" in frame
+    }
+    return frame.assign(**found)
 
+
+PREFIXES = {"limit_": "limit of any code", "expected_": "expected"}
+"""What stands before a metric in the columns of theory -> how that is said."""
 
 LABELS = {
     "block": "block size (elements)",

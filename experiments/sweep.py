@@ -18,9 +18,11 @@ from experiments.plan import Plan, Row, TooManyRows, make_plan
 from experiments.progress import Reporter
 from experiments.report import conclusion, describe, ending, introduction
 from experiments.sources import rounding_key
-from experiments.store import Busy, Results
+from experiments.store import Busy, Results, tidy
 from experiments.store.manifest import surroundings
 from experiments.tables import make_tables
+from experiments.theory import with_theory
+from experiments.verdicts import warnings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +80,11 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
                 reporter.say(*bad)
                 if bad and fail_fast:
                     break
+            told = warnings(with_theory(tidy(config.folder, config), config), config)
+            reporter.say(*told)
             files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started)
+            manifest |= {"theory": told} if told else {}
             if news:
                 results.note(manifest)
             reporter.say(*conclusion(results, plan, pending, manifest, len(files)))

@@ -13,14 +13,19 @@ from typing import Any
 import pandas as pd
 
 from experiments.config import Config, ConfigError
-from experiments.config.outputs import Output, Paired, Pivot
+from experiments.config.outputs import EqualBits, Output, Paired, Pivot
 from experiments.config.published import Published
 from experiments.config.sources import DistributionSource
 from experiments.published import compared
 from experiments.store import saved_config, tidy
 from experiments.store.files import write
 from experiments.summary import cells, derived, label, means, number, only, paired
-from qresearch import scheme
+from experiments.theory import EXPECTED, LIMIT, NOTE, law, limit, limited, with_theory
+from experiments.verdicts import judgement
+from qresearch import metrics, scheme
+
+ANY = "any code"
+"""What stands for a family in a line of limits."""
 
 MISSING = "-"
 """What stands where a table has no row, for a reader."""
@@ -28,9 +33,11 @@ MISSING = "-"
 
 def make_tables(folder: Path, config: Config) -> Iterator[Path]:
     """Writes all tables of a folder; yields what was written. Raises `OSError`."""
-    frame = tidy(folder, config)
+    frame = with_theory(tidy(folder, config), config)
     yield _write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
     yield from for_readers(folder / "table", summarised(frame, config), config.description)
+    if config.theory:
+        yield from for_readers(folder / "tables" / "theory", judgement(frame, config), "measured beside expected")
     for output in config.tables:
         shown = only(derived(frame), output.where)
         table = KINDS[type(output)](output, shown, config)
@@ -46,7 +53,12 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     for metric in config.metrics:
         table = means(frame, keys, metric)
         found[metric] = cells(table, metric)
-    return found.rename(columns={name: label(name) for name in ("true_bits", *config.metrics)})
+        for kind in (EXPECTED, LIMIT):
+            if kind + metric in frame:
+                found[kind + metric] = [number(each, metric) for each in means(frame, keys, kind + metric)["mean"]]
+    if NOTE in frame:
+        found[NOTE] = frame.groupby(keys, sort=False, dropna=False)[NOTE].first().to_numpy()
+    return found.rename(columns={name: label(name) for name in found.columns if name not in keys})
 
 
 def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -75,6 +87,50 @@ def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], va
     return wide.reindex(columns=order).fillna(MISSING).rename_axis(columns=None)
 
 
+def _equal_bits(output: EqualBits, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """A line for each budget and family: its best scheme on each source, with the bits that it takes."""
+    keys = list(dict.fromkeys([*output.families, *output.columns, "scheme"]))
+    table = means(frame, keys, output.value)
+    parts = [_within(output, table, budget) for budget in output.budgets]
+    if config.theory and output.columns == ("source",) and output.value in limited(config.metrics):
+        parts += [_limits(output, frame, config, budget) for budget in output.budgets]
+    found = pd.concat(parts)
+    found["column"] = _joined(found, output.columns)
+    wide = found.pivot_table(index=["budget", *output.families], columns="column", values="cell", aggfunc="first", sort=False)
+    families = [*dict.fromkeys(map(tuple, table[list(output.families)].to_numpy())), (ANY,) * len(output.families)]
+    lines = [line for budget in output.budgets for each in families if (line := (float(budget), *each)) in wide.index]
+    shown = wide.loc[lines].reindex(columns=list(dict.fromkeys(_joined(table, output.columns))))
+    return shown.astype(object).where(shown.notna(), MISSING).rename_axis(columns=None)
+
+
+def _joined(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    return [", ".join(map(str, line)) for line in frame[list(columns)].to_numpy()]
+
+
+def _within(output: EqualBits, table: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """The best scheme of each family of at most so many bits (to rounding)."""
+    sign = 1 if metrics[output.value].better == "lower" else -1
+    allowed = table[(table["true_bits"] <= budget * (1 + 1e-9)) & table["mean"].notna()]
+    first = allowed.assign(key=sign * allowed["mean"]).sort_values(["key", "true_bits"], kind="stable")
+    best = first.drop_duplicates(list(dict.fromkeys([*output.families, *output.columns])))
+    texts = [
+        f"{words}: {scheme} ({number(bits)} bits)"
+        for words, scheme, bits in zip(cells(best, output.value), best["scheme"], best["true_bits"])
+    ]
+    return best.assign(budget=float(budget), cell=texts)
+
+
+def _limits(output: EqualBits, frame: pd.DataFrame, config: Config, budget: float) -> pd.DataFrame:
+    """What no code of so many bits can better, on each source that has a law."""
+    pairs = frame[["source", "group"]].drop_duplicates()
+    known = [(source, found) for source, group in pairs.to_numpy() if (found := law(config, group)) is not None]
+    names = dict.fromkeys(output.families, ANY)
+    return pd.DataFrame(
+        {"source": name, "budget": float(budget), **names, "cell": number(limit(each.law, budget, output.value), output.value)}
+        for name, each in known
+    )
+
+
 def _published(output: Published, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     return compared(output, frame, config).set_index("what")
 
@@ -83,6 +139,7 @@ KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], pd.DataFrame]] = {
     Pivot: _pivot,
     Paired: _paired,
     Published: _published,
+    EqualBits: _equal_bits,
 }
 """A kind of table -> its content."""
 
@@ -91,6 +148,8 @@ def title(output: Output) -> str:
     """What a table shows, in a few words."""
     if isinstance(output, Published):
         return f"{output.cited}: numbers in print beside ours" if output.cited else "numbers in print beside ours"
+    if isinstance(output, EqualBits):
+        return f"{label(output.value)} of the best scheme within a budget of true bits per element"
     words = f"{label(output.value)}, mean ± standard error" if isinstance(output, (Pivot, Paired)) else ""
     less = f"; difference to {output.baseline}, paired on source and seed" if isinstance(output, Paired) else ""
     where = "".join(f"; {column} = {', '.join(map(str, values))}" for column, values in output.where.items())

@@ -65,6 +65,7 @@ class Config(Section):
         sources: name -> where numbers come from.
         schemes: what is done to them.
         metrics: what is measured; by default all that do not count codes.
+        theory: whether limits and exact expectations stand beside what is measured.
         tables, figures: what is made of the rows, besides the tidy table.
     """
 
@@ -77,6 +78,7 @@ class Config(Section):
     sources: Annotated[dict[Name, Source], Field(min_length=1)]
     schemes: Schemes
     metrics: Annotated[tuple[Metric, ...], ToTuple, Distinct, Field(min_length=1)] = CHEAP
+    theory: bool = False
     tables: Tables = ()
     figures: Figures = ()
 

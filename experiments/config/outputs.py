@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
 from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
 from experiments.config.output import Measured, Metric, Output, SchemeText, SchemeTexts
 from experiments.config.published import Published
 from experiments.config.section import Columns, ToTuple, refuse, wrong
+from qresearch import metrics
 from qresearch.table import suggestion
 
 __all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables", "used_columns"]
+
+
+def _directed(name: str) -> str:
+    if name not in metrics or not metrics[name].better:
+        known = [row.name for row in metrics.rows if row.value.better]
+        wrong(f"no value of {name!r} is the better one; allowed: {', '.join(known)}")
+    return name
 
 
 class Pivot(Output):
@@ -43,6 +51,28 @@ class Paired(Output):
     def stem(self) -> str:
         """Of its files."""
         return self.name or f"{self.value}_against_baseline"
+
+
+class EqualBits(Output):
+    """The best scheme of each family within a budget of true bits: `{kind: equal_bits, budgets: [3, 4, 4.5], value: r}`.
+
+    Attributes:
+        budgets: bits per element of all that is stored.
+        families: the columns whose values are compared.
+        columns: as in a pivot.
+    """
+
+    kind: Literal["equal_bits"]
+    budgets: Annotated[tuple[Annotated[float, Field(ge=0)], ...], ToTuple, Field(min_length=1)]
+    value: Annotated[Measured, AfterValidator(_directed)] = "r"
+    families: Annotated[Columns, Field(min_length=1)] = ("family",)
+    columns: Columns = ("source",)
+    columns_used = ("families", "columns", "value")
+
+    @property
+    def stem(self) -> str:
+        """Of its files."""
+        return self.name or f"{self.value}_at_equal_bits"
 
 
 class ErrorOverBits(Output):
@@ -101,7 +131,7 @@ class ErrorOverInput(Output):
     points: Annotated[int, Field(ge=2, le=1_000_000)] = 4097
 
 
-TABLES: dict[str, type[Output]] = {"pivot": Pivot, "paired": Paired, "published": Published}
+TABLES: dict[str, type[Output]] = {"pivot": Pivot, "paired": Paired, "published": Published, "equal_bits": EqualBits}
 FIGURES: dict[str, type[Output]] = {
     "error_vs_bits": ErrorOverBits,
     "error_vs_block": ErrorOverBlock,

@@ -29,6 +29,7 @@ from experiments.figures.style import Nothing, save, styled
 from experiments.store import tidy
 from experiments.store.files import write
 from experiments.summary import derived, only
+from experiments.theory import with_theory
 
 Drawing = Callable[[Any, pd.DataFrame], Figure]
 Curves = Callable[[Any, Config], tuple[Figure, pd.DataFrame]]
@@ -48,7 +49,7 @@ THEORY: dict[type[Output], Curves] = {Densities: densities, BlockMaximum: block_
 
 def make_figures(folder: Path, config: Config, say: Callable[[str], None] = print) -> Iterator[Path]:
     """Draws all figures of a folder; yields what was written, and says so where a figure has no rows. Raises `OSError`."""
-    frame = derived(tidy(folder, config))
+    frame = derived(with_theory(tidy(folder, config), config))
     for output, name in zip(config.figures, names(config), strict=True):
         path = folder / "figures" / name
         with styled():

@@ -10,7 +10,10 @@ from matplotlib.figure import Figure
 from experiments.config.outputs import ErrorOverBits
 from experiments.figures.style import legend_below, looks, name_axes, panels, parts, scale_values
 from experiments.summary import label, means
+from experiments.theory import LIMIT
 from qresearch import metrics
+
+BOUND = "limit of any code"
 
 
 def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
@@ -21,11 +24,23 @@ def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
     for each, (title, part) in zip(axes, found, strict=True):
         for name, line in parts(part, options.lines):
             _line(each, means(line, ["scheme"], options.y), options.y, name, styles[name])
-        scale_values(each, options.y, part[options.y].to_numpy())
+        limit = _limit(each, part, f"{LIMIT}{options.y}")
+        scale_values(each, options.y, np.concatenate([part[options.y].to_numpy(), limit]))
         each.set_title(title)
     name_axes(axes, label("true_bits"), label(options.y))
     legend_below(figure, axes)
     return figure
+
+
+def _limit(axes: Axes, part: pd.DataFrame, column: str) -> np.ndarray:
+    """What no code can better, source by source, through the bits of the rows; the values drawn."""
+    if column not in part:
+        return np.zeros(0)
+    drawn = part.dropna(subset=[column])
+    for _, line in drawn.groupby("source", sort=False):
+        points = line.drop_duplicates("true_bits").sort_values("true_bits")
+        axes.plot(points["true_bits"], points[column], color="0.35", linestyle=":", marker="none", label=BOUND, zorder=1)
+    return drawn[column].to_numpy(np.float64)
 
 
 def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict) -> None:
