@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
+from experiments.config.codebooks import Codebooks
 from experiments.config.output import derivable
 from experiments.config.outputs import Figures, Metric, Tables, used_columns
 from experiments.config.problems import Path
-from experiments.config.schemes import COLUMNS, FIXED, LIMIT, Codebooks, Schemes
+from experiments.config.schemes import COLUMNS, FIXED, LIMIT, Schemes
 from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
 from experiments.config.sources import Source, find
 from qresearch import metrics
@@ -60,7 +61,7 @@ class Config(Section):
         description: one sentence for the reader.
         output: the folder that results folders lie in.
         plugins: Python files that are run first, to register parts and presets.
-        codebooks: name -> levels; each becomes an element.
+        codebooks: name -> levels, or a design and its source; each becomes an element.
         seeds: of the distributions and of stochastic rounding; a number n stands for 0 .. n - 1.
         sources: name -> where numbers come from.
         schemes: what is done to them.

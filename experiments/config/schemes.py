@@ -1,4 +1,4 @@
-"""The sections `schemes`, `codebooks` and `plugins`: what is done to the numbers.
+"""The section `schemes`: what is done to the numbers.
 
 A scheme is a line of text, or a template with axes: `{scheme: "int{bits}@{block}", bits: [2, 4], block: [32, 64]}`.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from experiments.config.section import (
     Distinct,
@@ -23,11 +23,9 @@ from experiments.config.section import (
     Values,
     plain,
     refuse,
-    spelled,
-    together,
     wrong,
 )
-from qresearch import build, elements, levels_row, presets, scheme
+from qresearch import build, presets, scheme
 from qresearch.table import suggestion
 
 LIMIT = 1_000_000
@@ -189,27 +187,4 @@ def family_of(text: str) -> str:
     return SchemeEntry.model_construct(scheme=text, family=None, axes={})._family({})
 
 
-def _registered(codebooks: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Adds codebooks to the table of elements; the same name with the same levels may come again."""
-    given = codebooks.items() if isinstance(codebooks, dict) else ()
-    lists = {name: levels for name, levels in given if isinstance(levels, list) and all(isinstance(n, Number) for n in levels)}
-    return together(lambda: handler(codebooks), lambda: refuse([*_unregistrable(lists)]))
-
-
-def _unregistrable(codebooks: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    for name, levels in codebooks.items():
-        try:
-            if OURS.get(name) != levels:
-                elements.add(name, levels_row(levels), doc="from a configuration")
-                OURS[name] = levels
-        except (ValueError, TypeError) as error:
-            yield (name,), str(error)
-
-
-OURS: dict[str, list[float]] = {}
-"""The codebooks that configurations have registered in this process: a table does not let a row be added twice."""
-
-Levels = Annotated[tuple[float, ...], ToTuple]
-ElementName = Annotated[str, spelled(r"[A-Za-z_]\w*", "letters, digits and '_', no digit in front")]
-Codebooks = Annotated[dict[ElementName, Levels], WrapValidator(_registered)]
 Schemes = Annotated[tuple[SchemeEntry, ...], ToTuple, Field(min_length=1)]

@@ -38,12 +38,12 @@ def test_an_identity_hangs_on_what_the_numbers_hang_on(work):
 
 
 def test_a_codebook_that_changes_under_its_name_is_another_row(work, monkeypatch):
-    from experiments.config import schemes
+    from experiments.config import codebooks
     from qresearch.builder import _built
 
     name = "changing_book"
     first = ids(load(work.write(codebooks={name: [-1, 0, 1]}, schemes=[f"{name}@8"])))
-    monkeypatch.delitem(schemes.elements._rows, name)
+    monkeypatch.delitem(codebooks.elements._rows, name)
     _built.cache_clear()
     second = ids(load(work.write(codebooks={name: [-1, 0.25, 1]}, schemes=[f"{name}@8"])))
     assert list(first) == list(second)

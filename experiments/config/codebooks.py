@@ -1,0 +1,215 @@
+"""The section `codebooks`: levels written out, or a design and its source; each becomes an element under its name.
+
+mine: [-1, -0.3, 0, 0.3, 1]
+best: {design: lloyd_max, source: laplace, levels: 16}
+heavy: {design: bof, source: {distribution: student_t, df: 5}, block: 64, scale: bf16}
+fitted: {design: kmeans, source: {file: weights.npy}, levels: 8, weights: {file: importance.npy}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+from experiments.arrays import array
+from experiments.config.section import Context, Number, Section, ToTuple, plain, refuse, spelled, together, wrong
+from experiments.config.sources import KINDS, DistributionSource, FileSource, ValuesSource
+from qresearch import Design, design, designs, distributions, elements, levels_row
+from qresearch.distribution import Distribution
+from qresearch.families import ElementRow
+from qresearch.table import suggestion
+
+FIXED = ("design", "source", "levels", "weights")
+"""The keys of a design that are not options of it."""
+
+
+class DesignEntry(Section):
+    """A codebook from first principles; all keys besides the four are options of the design.
+
+    Attributes:
+        design: a row of `qr.designs`.
+        source: a distribution by name or as a mapping, a source of the configuration by name, a file or values; none for
+            designs that need none.
+        levels: how many.
+        weights: a file or values: a weight for each number of a file or of values.
+        options: of the design.
+    """
+
+    design: str
+    source: str | dict[str, Any] | None = None
+    levels: Annotated[int, Field(ge=2, le=65536)] = 16
+    weights: dict[str, Any] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    _made: Design = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        if "design" not in value:
+            typo = suggestion("design", value).replace("did you mean", "is it what was meant by")
+            wrong(f"the key 'design' is needed{typo or ';'} got the keys {', '.join(map(str, value)) or 'none'}")
+        given = {key: each for key, each in value.items() if key in FIXED}
+        return given | {"options": {key: each for key, each in value.items() if key not in FIXED}}
+
+    @field_validator("design")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in designs:
+            wrong(f"unknown design {name!r}{suggestion(name, designs) or ';'} there are: {', '.join(designs)}")
+        return name
+
+    @field_validator("options")
+    @classmethod
+    def _taken(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if (name := info.data.get("design")) is not None:
+            allowed = [*FIXED, *designs[name].options]
+            unknown = {key: suggestion(str(key), allowed) or ";" for key in options if key not in allowed}
+            refuse(
+                [((key,), f"{name} has no such option{near} allowed: {', '.join(allowed)}") for key, near in unknown.items()]
+            )
+        return options
+
+    def plain(self) -> Any:
+        """As written: the options beside the other keys."""
+        given = {"design": self.design, "source": self.source, "levels": self.levels, "weights": self.weights}
+        return {key: plain(each) for key, each in given.items() if each is not None} | plain(self.options)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same is written: what is made of it is not compared."""
+        return isinstance(other, DesignEntry) and self.plain() == other.plain()
+
+    @property
+    def made(self) -> Design:
+        """The codebook."""
+        return self._made
+
+    @model_validator(mode="after")
+    def _make(self, info: ValidationInfo) -> DesignEntry:
+        context = info.context or Context()
+        source = None if self.source is None else _source(self.source, context, "source")
+        weights = None if self.weights is None else _source(self.weights, context, "weights")
+        try:
+            self._made = _designed(self, source, weights)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            wrong(error)
+        return self
+
+
+def _designed(entry: DesignEntry, source: Any, weights: Any) -> Design:
+    if not isinstance(source, Distribution) or weights is not None:
+        return design(entry.design, source, entry.levels, weights, **entry.options)
+    key = (entry.design, source, entry.levels, json.dumps(entry.options, sort_keys=True))
+    if key not in MADE:
+        MADE[key] = design(entry.design, source, entry.levels, **entry.options)
+    return MADE[key]
+
+
+MADE: dict[Hashable, Design] = {}
+"""Codebooks of distributions that this process has designed: a configuration is read more than once."""
+
+
+def _source(given: str | dict[str, Any], context: Context, key: str) -> Distribution | np.ndarray:
+    """A distribution, or an array of numbers. Raises, inside a validator, what is wrong, at the key of the codebook."""
+    try:
+        return _read(given, context)
+    except ValidationError as error:
+        refuse([((key, *each["loc"]), each["msg"]) for each in error.errors()])
+        raise
+    except OSError as error:
+        wrong(f"{given!r} cannot be read: {error}")
+
+
+def _read(given: str | dict[str, Any], context: Context) -> Distribution | np.ndarray:
+    if isinstance(given, str):
+        known = context.data.get("sources")
+        known = known if isinstance(known, dict) else {}
+        if given not in known and given not in distributions:
+            names = [*known, *distributions]
+            wrong(f"no source or distribution {given!r}{suggestion(given, names) or ';'} there are: {', '.join(names)}")
+        given = known.get(given, {"distribution": given})
+    kind = next((key for key in KINDS if key in given), None) if isinstance(given, dict) else None
+    if kind is None or not isinstance(given, dict):
+        near = next(filter(None, (suggestion(str(key), KINDS) for key in given)), "")
+        wrong(f"got {given!r}; a source is a name, or a mapping with one of the keys {', '.join(KINDS)}{near}")
+    added = {"shape": [1]} if kind == "distribution" and "shape" not in given else {}
+    found: Distribution | np.ndarray = READ[KINDS[kind]](KINDS[kind].model_validate({**given, **added}, context=context))
+    return found
+
+
+def _numbers(section: FileSource) -> np.ndarray:
+    """All tensors of the file that match, one after the other."""
+    found = [array(FilePath(section.file), name, section.limit).reshape(-1) for name in section.matches()]
+    return np.concatenate(found)
+
+
+READ: dict[type, Any] = {
+    DistributionSource: lambda section: distributions[section.distribution](**section.parameters),
+    FileSource: _numbers,
+    ValuesSource: lambda section: np.asarray(section.values, np.float64),
+}
+"""A kind of source -> what a design takes."""
+
+
+def _entry(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    return DesignEntry.model_validate(value, context=info.context) if isinstance(value, dict) else handler(value)
+
+
+def _registered(codebooks: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """Adds codebooks to the table of elements; the same name with the same levels may come again."""
+    given = codebooks.items() if isinstance(codebooks, dict) else ()
+    lists = {name: levels for name, levels in given if isinstance(levels, list) and all(isinstance(n, Number) for n in levels)}
+    valid: dict[str, Any] = {}
+
+    def validate() -> Any:
+        valid.update(handler(codebooks))
+        return valid
+
+    return together(validate, lambda: refuse([*_unregistrable(lists)]), lambda: refuse([*_unregistrable_designs(valid)]))
+
+
+def _unregistrable(codebooks: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, levels in codebooks.items():
+        try:
+            _add(name, levels_row(levels), levels)
+        except (ValueError, TypeError) as error:
+            yield (name,), str(error)
+
+
+def _unregistrable_designs(codebooks: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, entry in codebooks.items():
+        if isinstance(entry, DesignEntry):
+            made = entry.made
+            try:
+                row = replace(levels_row(made.levels, made.reach, made.cuts), statistic=made.statistic)
+                _add(name, row, [made.levels.tolist(), made.reach, made.statistic])
+            except ValueError as error:
+                yield (name,), str(error)
+
+
+def _add(name: str, row: ElementRow, numbers: Any) -> None:
+    if OURS.get(name) != numbers:
+        elements.add(name, row, doc="from a configuration")
+        OURS[name] = numbers
+
+
+OURS: dict[str, Any] = {}
+"""The codebooks that configurations have registered in this process: a table does not let a row be added twice."""
+
+Levels = Annotated[tuple[float, ...], ToTuple]
+ElementName = Annotated[str, spelled(r"[A-Za-z_]\w*", "letters, digits and '_', no digit in front")]
+Codebooks = Annotated[dict[ElementName, Annotated[Levels, WrapValidator(_entry)]], WrapValidator(_registered)]
