@@ -2,8 +2,12 @@
 
 >>> import qresearch as qr
 >>> found = qr.theory.limits(qr.distributions["laplace"](), 4)
->>> {name: round(bound.value, 5) for name, bound in found.items() if name != "rate_distortion"}
-{'shannon_lower_bound': 0.00338, 'entropy_coded': 0.00481, 'best_step': 0.0048, 'panter_dite': 0.01758, 'best_uniform': 0.02535}
+>>> for name in ("shannon_lower_bound", "best_step", "lloyd_max", "best_uniform"):
+...     print(name, round(found[name].value, 5))
+shannon_lower_bound 0.00338
+best_step 0.0048
+lloyd_max 0.01537
+best_uniform 0.02535
 """
 
 from __future__ import annotations
@@ -11,12 +15,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from qresearch import checks
 from qresearch.distribution import Distribution
 from qresearch.table import Table
+from qresearch.theory.density import density
 from qresearch.theory.highrate import Bound, entropy_coded, panter_dite, shannon_lower_bound
 from qresearch.theory.ratedistortion import rate_distortion
-from qresearch.theory.uniform import best_step, best_uniform
+from qresearch.theory.uniform import best_step, best_uniform, whole_levels
+
+
+MANY = 10.0
+"""Bits of a codebook so large that Newton's method on its levels is no longer sure to settle."""
+
+
+def lloyd_max(distribution: Distribution, bits: float) -> Bound:
+    """The least mean square error of `2^bits` levels, rounded down (Lloyd 1957, Max 1960); infinite where the variance is.
+
+    From `MANY` bits on it is Panter-Dite's limit, and the error what the two differ by there.
+    """
+    from qresearch.design import lloyd_max as designed  # designs stand on densities, so this package is there before theirs
+
+    q = density(distribution)
+    if not np.isfinite(q.variance):
+        return Bound(np.inf, 0.0)
+    if checks.rate(bits) > MANY:
+        many, last = panter_dite(distribution, bits), lloyd_max(distribution, MANY)
+        return Bound(many.value, many.value * abs(1 - last.value / panter_dite(distribution, MANY).value) + many.error)
+    return Bound(designed(distribution, whole_levels(bits)).mse, q.error * q.second)
 
 
 @dataclass(frozen=True)
@@ -50,6 +77,7 @@ LIMITS.add(
 LIMITS.add("entropy_coded", Limit(entropy_coded, "uniform, entropy-coded, many bits"), doc="2^(2h) / 12 2^(-2 bits)")
 LIMITS.add("best_step", Limit(best_step, "uniform, entropy-coded"), doc="the best equal steps, centroids, ideal code")
 LIMITS.add("panter_dite", Limit(panter_dite, "Panter-Dite"), doc="integral(p^(1/3))^3 / 12 2^(-2 bits): many levels")
+LIMITS.add("lloyd_max", Limit(lloyd_max, "Lloyd-Max levels"), doc="the best 2^bits levels, rounded down")
 LIMITS.add("best_uniform", Limit(best_uniform, "best uniform levels"), doc="2^bits equally spaced levels, rounded down")
 
 

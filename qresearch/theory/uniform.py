@@ -61,7 +61,7 @@ def best_uniform(distribution: Distribution, bits: float) -> Bound:
 
     `bits` gives a whole number of levels, at least 1, or the next smaller one.
     """
-    return uniform_levels(distribution, _levels(bits)).mse
+    return uniform_levels(distribution, whole_levels(bits)).mse
 
 
 def best_step(distribution: Distribution, bits: float) -> Bound:
@@ -184,5 +184,6 @@ def _rest_entropy(distribution: Distribution, low: float, high: float, step: flo
     return float(-np.sum(q.unit.weights[outside] * part * np.log2(part * (step / distribution.scale))))
 
 
-def _levels(bits: float) -> int:
+def whole_levels(bits: float) -> int:
+    """The largest whole number of levels that so many bits tell apart, at least 1."""
     return max(int(np.floor(2.0 ** checks.rate(bits) + 1e-9)), 1)

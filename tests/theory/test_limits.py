@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import qresearch as qr
 from qresearch.distribution import DISTRIBUTIONS as D
 from qresearch.theory import (
     LIMITS,
@@ -15,6 +16,7 @@ from qresearch.theory import (
     differential_entropy,
     entropy_coded,
     limits,
+    lloyd_max,
     panter_dite,
     rate_distortion,
     shannon_lower_bound,
@@ -93,6 +95,26 @@ def test_published_uniform_quantizers(levels, step, mse):
     assert best_uniform(D["normal"](scale=2), np.log2(levels)).value == pytest.approx(4 * found.mse.value, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("source", "mses"),
+    [
+        (D["normal"](), (0.363380, 0.117482, 0.0345478, 0.00950101, 0.00250467)),
+        (D["laplace"](), (0.5, 0.1762, 0.0545, 0.01537, 0.0041)),
+    ],
+    ids=str,
+)
+def test_published_lloyd_max(source, mses):
+    """Case P1, to its figures."""
+    for bits, mse in enumerate(mses, start=1):
+        last = 10.0 ** -len(f"{mse:.8f}".rstrip("0").split(".")[1])
+        assert lloyd_max(source, bits).value == pytest.approx(mse, abs=0.51 * last)
+
+
+def test_beyond_many_levels_the_error_holds_what_the_levels_would_give():
+    found = lloyd_max(D["laplace"](), 12)
+    assert abs(qr.design("lloyd_max", D["laplace"](), 4096).mse - found.value) <= found.error < 0.01 * found.value
+
+
 def test_a_uniform_distribution_is_its_own_best_case():
     """Width 2 sqrt(3), N cells: 1 / N^2, with or without an entropy code."""
     for levels in (2, 5, 16):
@@ -145,21 +167,24 @@ def test_the_order_of_limits(source):
         assert all(bound.error <= 0.05 * bound.value for bound in found.values())
         assert value["shannon_lower_bound"] <= value["rate_distortion"] * (1 + 1e-12)
         assert value["rate_distortion"] <= value["best_step"] * (1 + 1e-12)
-        assert value["best_step"] <= value["best_uniform"] * (1 + 1e-9)
+        assert value["best_step"] <= value["lloyd_max"] * (1 + 1e-9)  # its code may be an entropy code's, of fewer bits
+        assert value["lloyd_max"] <= value["best_uniform"] * (1 + 1e-9)
     assert value["rate_distortion"] / value["shannon_lower_bound"] - 1 < 0.02  # they meet as bits grow
     assert value["best_step"] / value["entropy_coded"] == pytest.approx(1, abs=0.02)
 
 
 def test_infinite_where_they_are():
     cauchy = {name: bound.value for name, bound in limits(D["student_t"](1), 3).items()}
-    assert cauchy["panter_dite"] == cauchy["best_uniform"] == np.inf  # a code of one length cannot reach the tail
+    assert (
+        cauchy["panter_dite"] == cauchy["lloyd_max"] == cauchy["best_uniform"] == np.inf
+    )  # a code of one length cannot reach the tail
     assert np.isfinite([cauchy[name] for name in ("shannon_lower_bound", "rate_distortion", "best_step")]).all()
     assert rate_distortion(D["student_t"](2), 0).value == best_step(D["student_t"](2), 0).value == np.inf
     assert np.isfinite(panter_dite(D["student_t"](2.05), 3).value)
 
 
 def test_no_bits_leave_the_variance():
-    for name in ("rate_distortion", "best_step", "best_uniform"):
+    for name in ("rate_distortion", "best_step", "lloyd_max", "best_uniform"):
         assert limits(D["laplace"](scale=3), 0)[name].value == pytest.approx(18, rel=1e-9)
 
 
