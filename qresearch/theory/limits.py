@@ -25,7 +25,6 @@ from qresearch.theory.highrate import Bound, entropy_coded, panter_dite, shannon
 from qresearch.theory.ratedistortion import rate_distortion
 from qresearch.theory.uniform import best_step, best_uniform, whole_levels
 
-
 MANY = 10.0
 """Bits of a codebook so large that Newton's method on its levels is no longer sure to settle."""
 
