@@ -108,12 +108,12 @@ class Quantizer(Coder):
         """Params with the scale as its storage keeps it; in the outer scales of `plain`, where that is given. `-exact` keeps
         what was not stored, scale and minimum, too.
         """
-        stored = storage(self.scale).store(raw, _stream(key, 1), None if plain is None else plain.scale)
+        stored = storage(self.scale).store(raw, key, 1, None if plain is None else plain.scale)
         return Params(stored, offset, *((raw, low) if self.exact else ()))
 
     def store_offset(self, low: Array, key: Array | None, plain: Params | None = None) -> Any:
         """A minimum as its storage keeps it; in the outer scales of `plain`, where that is given."""
-        return storage(self.offset).store(low, _stream(key, 2), None if plain is None else plain.offset)
+        return storage(self.offset).store(low, key, 2, None if plain is None else plain.offset)
 
     def load_scale(self, params: Params) -> Any:
         """float32 [grid]; None for a cast."""
@@ -136,7 +136,7 @@ class Quantizer(Coder):
         """The same scheme with its scales and minima decoded to float32, so that they can be sliced by block."""
         if self.bare:
             return self, params
-        offset = params.offset if params.offset is None or self.form.integer_offset else self.load_minimum(params.offset)
+        offset = self.load_minimum(params.offset) if self.form.minimum else params.offset
         loaded = Params(self.load_scale(params), offset, params.raw, params.low)
         return dataclasses.replace(self, scale=None, offset=None), loaded
 
@@ -245,8 +245,3 @@ class Quantizer(Coder):
         scale, offset = layout.expand(self.load_scale(params)), self.load_offset(params)
         offset = None if offset is None else layout.expand(offset)
         return self.form.value(self.element.decode(codes), scale, reciprocal(scale), self._least, offset)
-
-
-def _stream(key: Array | None, number: int) -> Array | None:
-    """The key of one of several storages."""
-    return None if key is None else jax.random.fold_in(key, number)

@@ -77,13 +77,12 @@ class Spec:
         name, arguments = split_call(self.element)
         self._set(element=ELEMENTS.canonical(name) + shortest(arguments), form=FORMS.find(self.form).row.name)
         self._set(rule=RULES.find(self.rule).row.name)
-        row = self.row
-        statistic = self.statistic or (row.statistic if self.form == "sym" else "minmax")
+        statistic = self.statistic or (self.row.statistic if self.form == "sym" else "minmax")
         called, given = split_call(statistic)
         statistic = STATISTICS.find(called).row.name + shortest(given)
-        rounding = ROUNDINGS.find(self.rounding or row.rounding).row.name
+        rounding = ROUNDINGS.find(self.rounding or self.row.rounding).row.name
         self._set(statistic=statistic, rounding=rounding, block=Block.parse(self.block))
-        if self.range is None and row.ranges:
+        if self.range is None and self.row.ranges:
             self._set(range=self._default_range())
         elif self.range not in (None, *RANGES):
             raise ValueError(

@@ -39,7 +39,7 @@ class Storage(Protocol):
 class Float32:
     """Numbers as they are."""
 
-    def store(self, number: Array, key: Array | None, like: Any = None) -> Array:
+    def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Array:
         """Nothing is lost."""
         return number
 
@@ -74,8 +74,9 @@ class Nested:
 
     coder: Coder
 
-    def store(self, number: Array, key: Array | None, like: Encoded | None = None) -> Encoded:
-        """The numbers encoded; in the outer scales of `like`, where that is given."""
+    def store(self, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Encoded:
+        """The numbers encoded; in the outer scales of `like`, where that is given. Each stream draws from a key of its own."""
+        key = None if key is None else jax.random.fold_in(key, stream)
         if like is None:
             return self.coder.quantize(number, key)
         params = self.coder.adapt(number, like.params)
