@@ -87,7 +87,15 @@ def _schemes() -> Iterator[str]:
         yield form.format(element, length)
     for rounding, length, element in product(ROUNDINGS, LENGTHS[:2], ROUNDED):
         yield rounding.format(element, length)
-    yield from ("bof4s@64", "bof4s@16:bf16", "int4-full-signmax@64:f16", "int4-full-firstmax@16:bf16", "int8-offset@64", *CASTS)
+    yield from (
+        "bof4s@64",
+        "bof4s@16:bf16",
+        "int4-full-signmax@64:f16",
+        "int4-full-firstmax@16:bf16",
+        "int8-offset@64",
+        "int8-asym@64",
+        *CASTS,
+    )
 
 
 def _with_sources(scheme: str) -> Iterator[Combination]:

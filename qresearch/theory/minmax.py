@@ -38,7 +38,10 @@ FEW_JUMPS = 300
 """The most jumps in the least number that cut: a stored minimum has small ones."""
 
 FINE = 100
-"""From so many codes on, the changes of the zero point are too small to cut for."""
+"""From so many codes on only the ends need the cuts at jumps: to the numbers between them, a shifted grid is the same."""
+
+CHUNK = 2**20
+"""The most cells times nodes that are held at once."""
 
 NEGLIGIBLE = 1e-12
 """Weights of points that are left out."""
@@ -46,6 +49,10 @@ NEGLIGIBLE = 1e-12
 
 class Ranged(Protocol):
     """A scheme whose blocks are described by their least and largest number."""
+
+    @property
+    def steps(self) -> int:
+        """How many codes there are, less one."""
 
     def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
         """The scheme in blocks from `least` to `largest`, float64 [nodes]."""
@@ -94,11 +101,13 @@ class ZeroPoints:
         return found[(found > low) & (found < high)]
 
     def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Zero; where the zero point changes, if the encoding scale is the range itself; where the stored scale does."""
+        """Zero; where the zero point changes, and the sign of the error of the ends, if the encoding scale is the range itself;
+        where the stored scale jumps.
+        """
         start = np.minimum(least, 0.0)[:, None]
         found = [np.zeros_like(start)]
-        if self.steps < FINE and (self.exact or self.stored.values is None or self.stored.values.size > MOST):
-            found.append(-start * (self.steps / (np.arange(self.steps) + 0.5) - 1))
+        if self.exact or self.stored.values is None or self.stored.values.size > MOST:
+            found.append(-start * (self.steps / (np.arange(1, 2 * self.steps) / 2) - 1))
         wide = integer_cells(self.rounding, self.steps + 1)
         found += _stairs(self.stored, start, self.steps, 0.0 * start, None if self.exact else wide, (low, high))
         return np.concatenate(found, axis=1)
@@ -177,33 +186,44 @@ def expected(density: Density, scheme: Ranged, block: int, finer: int = 1) -> Su
         block: the elements of a block, at least 2.
         finer: how many times as many quadrature points in each direction, for an estimate of the error.
     """
-    least, largest, weight = _nodes(density, scheme, block, finer)
-    scaled = scheme.at(least, largest)
-    others, one = weight * ((block - 2) / block), weight / block
-    piece = np.searchsorted(magnitude_pieces(density, block), np.maximum(np.abs(least), np.abs(largest)))
-    parts = [Part(errors.inside(density, scaled, least, largest, others), others, piece)] if block > 2 else []
-    return collect(parts + [Part(errors.at(scaled, end, one), one, piece) for end in (least, largest)])
+    cut = _nodes(density, scheme, block, NODES * finer, FEW * finer)
+    whole = cut if scheme.steps < FINE else _nodes(density, None, block, NODES * finer, FEW * finer)
+    parts = []
+    for nodes, inner in ((whole, True), (cut, False)):
+        step = max(CHUNK // (scheme.steps + 1), 1)
+        for first in range(0, len(nodes[0]), step):
+            least, largest, weight = (each[first : first + step] for each in nodes)
+            scaled = scheme.at(least, largest)
+            piece = np.searchsorted(magnitude_pieces(density, block), np.maximum(np.abs(least), np.abs(largest)))
+            if inner and block > 2:
+                others = weight * ((block - 2) / block)
+                parts.append(Part(errors.inside(density, scaled, least, largest, others), others, piece))
+            elif not inner:
+                parts += [Part(errors.at(scaled, end, weight / block), weight / block, piece) for end in (least, largest)]
+    return collect(parts)
 
 
-def _nodes(density: Density, scheme: Ranged, block: int, finer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points of the least and the largest number of a block, and their weights."""
+def _nodes(
+    density: Density, scheme: Ranged | None, block: int, many: int, few: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of the least and the largest number of a block, and their weights; cut at the jumps of a scheme, if any."""
     ends = least_pieces(density, block)
-    jumps = scheme.outer_jumps(ends[0], ends[-1])
+    jumps = np.zeros(1) if scheme is None else scheme.outer_jumps(ends[0], ends[-1])
     cuts = np.unique(np.concatenate([ends, jumps])) if len(jumps) <= FEW_JUMPS else ends
-    low, length = (each.ravel() for each in spread(cuts[:-1], cuts[1:], NODES * finer))
+    low, length = (each.ravel() for each in spread(cuts[:-1], cuts[1:], many))
     tail = density.below(low)[0]
     outer = block * density.pdf(low) * power(tail, block - 1) * length
     low, length, tail = (each[outer > NEGLIGIBLE] for each in (low, length, tail))
 
     ends = largest_pieces(density, block - 1)
-    jumps = scheme.inner_jumps(low, ends[0], ends[-1])
+    jumps = np.zeros((len(low), 1)) if scheme is None else scheme.inner_jumps(low, ends[0], ends[-1])
     cuts = np.concatenate([np.broadcast_to(ends, (len(low), len(ends))), jumps], axis=1)
     cuts = np.sort(np.clip(cuts, np.maximum(low, ends[0])[:, None], max(ends[-1], low.max())), axis=1)
     which, piece = np.nonzero(np.diff(cuts) > 0)
     start, stop = cuts[which, piece], cuts[which, piece + 1]
     whole = np.diff(ends)[np.clip(np.searchsorted(ends, start, side="right") - 1, 0, len(ends) - 2)]
     found = []
-    for chosen, nodes in ((stop - start >= whole / 4, NODES * finer), (stop - start < whole / 4, FEW * finer)):
+    for chosen, nodes in ((stop - start >= whole / 4, many), (stop - start < whole / 4, few)):
         points, lengths = spread(start[chosen], stop[chosen], nodes)
         found.append((np.repeat(which[chosen], nodes), points.ravel(), lengths.ravel()))
     which, high, inner = (np.concatenate(each) for each in zip(*found, strict=True))

@@ -57,6 +57,9 @@ def expected_sums(
         if number is not None and not (math.isfinite(number) and number != 0):
             raise ValueError(f"{name} must be a finite number other than 0, not {number!r}")
     question = Question(_quantizer(scheme), density(given), scale, outer, finer)
+    storage = question.quantizer.scale
+    if outer is not None and (scale is not None or storage is None or storage.bare):
+        raise ValueError("outer is the scale of what stores the scales, and here that has none; leave it out")
     answer = _way(question)
     total: Sums | None = None
     for block, share in _blocks(question, shape):
