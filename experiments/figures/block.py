@@ -16,6 +16,10 @@ from experiments.figures.style import Nothing, legend_below, looks, name_axes, p
 from experiments.summary import label, means
 
 
+MANY = 10
+"""So many values of an axis are each written below it, unless they are numbers that an axis shows anyway."""
+
+
 def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
     """A panel for each value of `panel`, a line for each of `lines`; blocks that are words stand at the right end."""
     frame = frame[frame[options.x] != ""]
@@ -51,6 +55,8 @@ def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
 
 
 def _ticks(axes: Axes, order: dict[Any, float]) -> None:
+    if len(order) > MANY and all(value == at for value, at in order.items()):
+        return  # many numbers at their own places: round ones are shown
     long = sum(len(str(value)) for value in order) > 18
     axes.set_xticks(
         list(order.values()), [str(value) for value in order], rotation=45 if long else 0, ha="right" if long else "center"

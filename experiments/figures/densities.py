@@ -29,7 +29,7 @@ def densities(options: Densities, config: Config) -> tuple[Figure, pd.DataFrame]
     for each, name in zip(axes, options.sources, strict=True):
         source = distribution_of(config, name)
         for row, (power, look) in enumerate(zip(options.powers, looks())):
-            x, density, levels = powered(source, power, options.levels)
+            x, density, levels = powered(source, power, (np.arange(options.levels) + 0.5) / options.levels)
             near = np.abs(x) <= options.span
             each.plot(x[near], density[near], color=look["color"], linestyle=look["linestyle"], marker="", label=_worded(power))
             at = -0.05 - 0.06 * row
@@ -42,14 +42,21 @@ def densities(options: Densities, config: Config) -> tuple[Figure, pd.DataFrame]
     return figure, pd.concat(tables, ignore_index=True)
 
 
-def powered(source: Distribution, power: float, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grid, the density on it that is proportional to a power of the source's, and the medians of equal shares of it."""
-    t = np.linspace(-1, 1, POINTS)
-    x = np.sinh(t * np.arcsinh(REACH))
+def powered(
+    source: Distribution, power: float, shares: np.ndarray, end: float = REACH
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A grid, the density on it that is proportional to a power of the source's, and the quantiles of that.
+
+    Args:
+        source: of variance 1.
+        power: of its density.
+        shares: float64, the probabilities of the quantiles.
+        end: where the density is cut off on both sides.
+    """
+    x = np.sinh(np.linspace(-1, 1, POINTS) * np.arcsinh(end))
     with np.errstate(over="ignore"):  # some densities are written with exponentials of x
         raw = source.pdf(x) ** power
     below = integrate.cumulative_simpson(raw, x=x, initial=0)
-    shares = (np.arange(levels) + 0.5) / levels
     return x, raw / below[-1], np.interp(shares, below / below[-1], x)
 
 

@@ -147,7 +147,7 @@ def test_the_density_after_scaling_is_a_density():
 
 def test_levels_of_a_power_of_the_normal_density():
     """p^a of a normal is a normal whose variance is 1 / a times as large."""
-    x, density, levels = powered(distributions["normal"](), 1 / 3, 4)
+    x, density, levels = powered(distributions["normal"](), 1 / 3, (np.arange(4) + 0.5) / 4)
     expected = distributions["normal"](scale=math.sqrt(3))
     np.testing.assert_allclose(levels, expected.quantile((np.arange(4) + 0.5) / 4), atol=1e-5)
     np.testing.assert_allclose(density, expected.pdf(x), atol=1e-6)
