@@ -1,10 +1,10 @@
-"""A plugin of the gallery: codebooks in the units of a distribution, for schemes scaled by the RMS (`-rms(1)`) or not (`-unit`).
+"""A plugin of the gallery: codebooks in units of a distribution, for schemes scaled by the RMS (`-rms(1)`) or not (`-unit`).
 
 `lloyd4(laplace)`: levels of least mean square error (Lloyd 1957, Max 1960).
 `power4(0.333,inner,student_t,7)`: as dense as a power of the density, at its quantiles i / 17 (`inner`) or (2 i - 1) / 32
 (`middles`).
-`cut4(0.333,64,normal)`: the same for numbers over the largest of their block: the density cut off at the mean largest, both ends
-levels (arXiv 2505.12988). It scales by the largest magnitude.
+`cut4(0.333,64,normal)`: the same for numbers over the largest of their block: the density cut off at the mean largest, the ends
+too (arXiv 2505.12988). It scales by the largest magnitude.
 """
 
 import numpy as np
