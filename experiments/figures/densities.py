@@ -42,18 +42,9 @@ def densities(options: Densities, config: Config) -> tuple[Figure, pd.DataFrame]
     return figure, pd.concat(tables, ignore_index=True)
 
 
-def powered(
-    source: Distribution, power: float, shares: np.ndarray, end: float = REACH
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grid, the density on it that is proportional to a power of the source's, and the quantiles of that.
-
-    Args:
-        source: of variance 1.
-        power: of its density.
-        shares: float64, the probabilities of the quantiles.
-        end: where the density is cut off on both sides.
-    """
-    x = np.sinh(np.linspace(-1, 1, POINTS) * np.arcsinh(end))
+def powered(source: Distribution, power: float, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A grid, the density on it that is proportional to a power of the source's, and its quantiles of some probabilities."""
+    x = np.sinh(np.linspace(-1, 1, POINTS) * np.arcsinh(REACH))
     with np.errstate(over="ignore"):  # some densities are written with exponentials of x
         raw = source.pdf(x) ** power
     below = integrate.cumulative_simpson(raw, x=x, initial=0)
