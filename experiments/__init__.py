@@ -8,6 +8,6 @@ Floors, each importing only those below it:
     measure  one compiled, stacked function for every group of rows
     store    the results folder: log, manifest, lock
     theory, verdicts   limits and expectations beside the rows, and what they rule out
-    summary, tables, figures   what is rebuilt from the rows alone
-    report, sweep   what the reader is told; the story
+    summary, quantities, published, tables, figures   what is rebuilt from the rows alone, and beside numbers in print
+    report, sweep, gallery   what the reader is told; the story; many sweeps on one page
 """
