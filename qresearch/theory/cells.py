@@ -92,6 +92,7 @@ def cells(element: Scalar) -> Cells:
     edges = _middles(_first_change(element, starts[:-1][changes], starts[1:][changes]))
     reached = np.append(known[:1], known[1:][changes])
     values = np.asarray(element.decode(jnp.asarray(reached)), np.float64)
+    everything = np.union1d(everything, reached)  # a format without infinities overflows to NaN
     ids = np.searchsorted(everything, reached)
     return Cells(np.concatenate([[-np.inf], edges, [np.inf]]), values, values, np.stack([ids, ids]), len(everything))
 

@@ -133,6 +133,8 @@ def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray,
     moments = density.along(points)
     left, right = moments[..., ::2], moments[..., 1::2]
     m0, m1, m2 = left + right
+    random &= m0 > 0
+    below, above = np.where(m0 > 0, below, 0.0), np.where(m0 > 0, above, 0.0)  # else infinities of cells that nothing reaches
     with np.errstate(invalid="ignore", divide="ignore"):
         square = m2 - (below + above) * m1 + below * above * m0
         size = below * (left[0] - right[0]) - (left[1] - right[1])

@@ -42,7 +42,7 @@ def expect(
 
     Args:
         scheme: text, Spec or Quantizer: a cast; a symmetric scheme in blocks by `absmax`, `signmax` or `firstmax`; one with a
-            zero point or a minimum in blocks by `minmax`. Entropy coders may stand around it.
+            zero point or a minimum in blocks by `minmax`. Entropy coders and layouts of bytes may stand around it.
         distribution: of the numbers, such as `qr.distributions["normal"]()`.
         metrics: names from `qr.metrics`; by default all that have an expectation.
         shape: of the array, where the block length hangs on it (`@row`, `@tensor`), or where blocks do not divide it.

@@ -14,6 +14,7 @@ from qresearch.builder import build
 from qresearch.distribution import Distribution
 from qresearch.entropy_coding import Coded
 from qresearch.forms import Bare, Offset, Symmetric, ZeroPoint
+from qresearch.ggml import GGML
 from qresearch.quantizer import Quantizer
 from qresearch.statistic import AbsMax, FirstMax, MinMax, SignMax
 from qresearch.theory import absmax, errors, minmax
@@ -71,7 +72,7 @@ def expected_sums(
 
 def _quantizer(scheme: Any) -> Quantizer:
     coder = build(scheme)
-    while isinstance(coder, Coded):  # changes no number
+    while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.layout.minus_zero):  # changes no number and no code
         coder = coder.inner  # type: ignore[attr-defined]
     if not isinstance(coder, Quantizer):
         raise ValueError(
@@ -113,8 +114,14 @@ def _way(question: Question) -> Way:
         if type(form) is not Symmetric:
             raise ValueError("scale fixes the scale of symmetric schemes only; leave it out, or take the form 'sym'")
         return _fixed
-    for forms, statistics, way in _WAYS:
-        if type(form) is forms and isinstance(statistic, statistics):
+    ways = {statistics: way for each, statistics, way in _WAYS if type(form) is each}
+    if not ways:
+        raise ValueError(
+            f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take sym, asym or offset, "
+            "or measure with qr.compare"
+        )
+    for statistics, way in ways.items():
+        if isinstance(statistic, statistics):
             return way
     raise ValueError(
         f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "

@@ -162,6 +162,17 @@ def test_metrics_are_their_formulas():
     assert expect("nf4@64", NORMAL, ["bias"])["bias"] > 0 == one("bof4s@64", "bias")
 
 
+def test_what_only_stores_changes_nothing():
+    assert one("q4_0", "mse") == one("int4-full-firstmax-exact@32~add_half:f16", "mse")
+    assert one("e4m3-overflow-unit", "mse") == pytest.approx(
+        one("e4m3-unit", "mse"), rel=1e-9
+    )  # no normal number is that large
+    with pytest.raises(ValueError, match="has the wrapper GGML around it"):
+        expect("gguf-mxfp4", NORMAL)  # merges the codes of two zeros
+    with pytest.raises(ValueError, match="the form 'edge' has none"):
+        expect("mlx-int4", NORMAL)
+
+
 def test_a_fixed_scale_is_a_plain_grid():
     """P1's best uniform steps: 16 levels of step 0.3352 have a mean square error of 0.01154; 8 levels of 0.5860, 0.03744."""
     even = [f"codebook({','.join(str(k + 0.5) for k in range(-n // 2, n // 2))})-rms(1)" for n in (16, 8)]
