@@ -23,7 +23,8 @@ from qresearch.theory import (
     uniform_entropy,
     uniform_levels,
 )
-from qresearch.theory.ratedistortion import CLOSED, blahut_arimoto
+from qresearch.theory.blahut import blahut_arimoto
+from qresearch.theory.ratedistortion import CLOSED
 
 # a distribution for every row of the table
 SOURCES = [
