@@ -109,6 +109,18 @@ def test_errors_of_block_designs_are_those_of_the_quantizer(name, options, schem
         assert abs(each.mean() - made.figures[metric]) < 5 * each.std() / np.sqrt(len(each))
 
 
+def test_a_source_without_negative_numbers_has_no_negative_levels():
+    source = qr.distributions["lognormal"](0.5)
+    made = qr.design("bof", source, 8, block=16)
+    assert made.levels[0] == 0
+    assert made.levels[-1] == 1
+    x = np.random.default_rng(1).lognormal(0, 0.5, (2**14, 16))
+    scale = x.max(1, keepdims=True)
+    cell = np.searchsorted((made.levels[1:] + made.levels[:-1]) / 2, x / scale)
+    error = ((made.levels[cell] * scale - x) ** 2).mean(1)
+    assert abs(error.mean() - made.mse) < 5 * error.std() / 2**7  # five standard errors
+
+
 def test_a_design_for_the_stored_scale_beats_one_for_the_exact_scale():
     plain, stored = qr.design("bof", NORMAL, 16), qr.design("bof", NORMAL, 16, scale="e8m0")
     law = stored_scale(NORMAL, 64, "e8m0", rounding="floor")

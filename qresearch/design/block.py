@@ -37,6 +37,9 @@ PANEL = 2.0
 OUTSIDE = 1e-18
 """The share of the mixture's weight that may be left out at either end."""
 
+UNSEEN = 1e-40
+"""A density under this is taken for zero: near it, logarithms of a lognormal's density lose their digits."""
+
 GRID = 96
 """Equal steps between zero and the end of a law, where levels begin."""
 
@@ -82,7 +85,8 @@ class Mixture:
             np.where((low < at) & (at <= high), pdf, 0.0) @ (weight * self.scale)
             for low, high, weight in zip(self.low, self.high, self.weight, strict=True)
         ]
-        return np.asarray(np.sum(found, axis=0))
+        total = np.sum(found, axis=0)
+        return np.where(total > UNSEEN, total, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
