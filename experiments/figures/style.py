@@ -89,7 +89,7 @@ def worded(columns: Sequence[str], values: Sequence[Any]) -> str:
     return ", ".join(WORDS.get(column, column + " {}").format(value) for column, value in pairs if value != "")
 
 
-WORDS = {"source": "{}", "group": "{}", "scheme": "{}", "family": "{}", "bits": "{} bits", "seed": "seed {}"}
+WORDS = {"source": "{}", "group": "{}", "scheme": "{}", "family": "{}", "bits": "{} bits", "element": "{}", "seed": "seed {}"}
 """How the values of a column are put; those of others follow its name."""
 
 
