@@ -19,7 +19,7 @@ def test_a_preset():
     assert qr.quantize(np.ones(64, np.float32), "mine").bits == 4.5
     with pytest.raises(ValueError, match="already registered"):
         qr.presets.add("mine", "nf4")
-    with pytest.raises(ValueError, match="is it the preset 'mine'"):
+    with pytest.raises(ValueError, match="is it the named scheme 'mine'"):
         qr.scheme("mime")
 
 
