@@ -174,16 +174,7 @@ def scheme(text: str | Spec) -> Spec:
         raise TypeError(f"a scheme is a text such as 'int4@32' or a Spec, not {type(text).__name__}: {shown(text)}")
     written = text.strip()
     try:
-        if written in _FLOAT32:
-            raise ValueError(f"{written} only stores scales, as in 'int4@32:{written}'; arrays are in float32 already")
-        if (depth := written.count(":") + written.count("(")) > DEPTH:
-            raise ValueError(f"{depth} schemes and brackets in one scheme; at most {DEPTH} are allowed")
-        core, *wrappers = split(outside_brackets(written), "+")
-        if core.startswith("("):
-            inside = scheme(core)
-            return inside.replace(wrappers=(*inside.wrappers, *wrappers))
-        core, *within = split(_named(core), "+")
-        return Spec(**fields_of(core), wrappers=(*within, *wrappers))
+        return _read(written)
     except ValueError as error:
         if isinstance(error, UnknownName) and (near := suggestion(written, [*PRESETS, *HUGGING_FACE])):
             error = ValueError(f"{error}{near.replace('did you mean', 'or is it the named scheme')}")
@@ -191,18 +182,26 @@ def scheme(text: str | Spec) -> Spec:
         raise ValueError(message if message.startswith(prefix) else f"{prefix}{message}") from None
 
 
-def _named(text: str) -> str:
-    """The scheme that a name stands for; a text that is no name unchanged."""
-    if text in HUGGING_FACE:
-        return HUGGING_FACE[text].weights
-    return PRESETS[text] if text in PRESETS else text  # noqa: SIM401  a table has no `get`
+def _read(written: str) -> Spec:
+    if written in _FLOAT32:
+        raise ValueError(f"{written} only stores scales, as in 'int4@32:{written}'; arrays are in float32 already")
+    if (depth := written.count(":") + written.count("(")) > DEPTH:
+        raise ValueError(f"{depth} schemes and brackets in one scheme; at most {DEPTH} are allowed")
+    core, *wrappers = split(outside_brackets(written), "+")
+    if core.startswith("("):
+        inside = scheme(core)
+        return inside.replace(wrappers=(*inside.wrappers, *wrappers))
+    core = HUGGING_FACE[core].weights if core in HUGGING_FACE else core
+    core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401  a table has no `get`
+    core, *within = split(core, "+")
+    return Spec(**fields_of(core), wrappers=(*within, *wrappers))
 
 
 def _check_preset(name: str, text: str) -> None:
     """A preset's text must be a scheme, and its name must not be one: `nf4` would hide the element."""
     scheme(text)
     try:
-        hidden: Spec | None = scheme(name)
+        hidden: Spec | None = _read(name)
     except ValueError:
         hidden = None
     if hidden is not None:

@@ -164,7 +164,9 @@ class UnknownName(ValueError):
     """A name that no row of a table answers to; the message offers the nearest one."""
 
     def __init__(self, kind: str, name: str, table: Table) -> None:
-        usable = [n for n in table.names() if "{" not in n]
-        known = ", ".join(table)
-        super().__init__(f"unknown {kind} {shown(name)}{suggestion(name, usable) or '.'} Known: {known}")
-        self.kind, self.name = kind, name
+        super().__init__(kind, name)
+        self.kind, self.name, self._table = kind, name, table
+
+    def __str__(self) -> str:  # found when it is shown: near names take a millisecond to find, and many errors are caught
+        near = suggestion(self.name, [n for n in self._table.names() if "{" not in n])
+        return f"unknown {self.kind} {shown(self.name)}{near or '.'} Known: {', '.join(self._table)}"
