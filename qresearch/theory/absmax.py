@@ -46,6 +46,7 @@ class Scaled:
         stored: what the storage makes of a scale.
         signed: whether the maximum has its sign.
         exact: whether encoding uses the scale before it is stored.
+        divided: whether the scale is a quotient by the inverse of `gain`, not a product.
     """
 
     cells: Cells
@@ -53,6 +54,7 @@ class Scaled:
     stored: Stored
     signed: bool
     exact: bool
+    divided: bool = False
 
     def deviations(self, m: np.ndarray) -> list[tuple[float, np.ndarray | float]]:
         """By how much maxima over their scale miss the end of the grid, each with its chance at the nodes, where only float32
@@ -63,7 +65,8 @@ class Scaled:
             return [(0.0, 1.0)]
         near = (1 + (np.arange(NEAR) * 0.6180339887498949 % 1) / NEAR) * m[:, None]  # spread in all their bits
         near = near.astype(np.float32)
-        y = near * (1 / (near * np.float32(self.gain)))
+        scale = near / np.float32(1 / self.gain) if self.divided else near * np.float32(self.gain)
+        y = near * (1 / scale)
         off = np.abs(y).astype(np.float64) / end - 1
         return [(float(each), np.mean(off == each, axis=1)) for each in np.unique(off)]
 

@@ -46,6 +46,9 @@ CHUNK = 2**20
 NEGLIGIBLE = 1e-12
 """Weights of points that are left out."""
 
+RARE = 1e-8
+"""Blocks that are too rare to change an expectation."""
+
 
 class Ranged(Protocol):
     """A scheme whose blocks are described by their least and largest number."""
@@ -53,6 +56,9 @@ class Ranged(Protocol):
     @property
     def steps(self) -> int:
         """How many codes there are, less one."""
+
+    def decided_by_rounding(self, density: Density, block: int) -> bool:
+        """Whether an end of the range lies on a threshold, so that the rounding of scale or minimum decides about its code."""
 
     def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
         """The scheme in blocks from `least` to `largest`, float64 [nodes]."""
@@ -79,6 +85,12 @@ class ZeroPoints:
     rounding: Rounding
     stored: Stored
     exact: bool
+
+    def decided_by_rounding(self, density: Density, block: int) -> bool:
+        """Only in blocks of one sign: there the end of the range that is not zero is a whole number of steps."""
+        positive, negative = (float(side[0]) ** block for side in (density.above(0.0), density.below(0.0)))
+        upper, lower = (_on_threshold(self.rounding, self.steps, first, end) for first, end in ((0, 1), (-self.steps, -1)))
+        return (upper and positive > RARE) or (lower and negative > RARE)
 
     def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
         """The code of zero is the least one, less the rounded quotient of the lower end of the range."""
@@ -131,6 +143,11 @@ class Minima:
     minimum: Stored
     exact: bool
 
+    def decided_by_rounding(self, density: Density, block: int) -> bool:
+        """At the upper end always; at the lower one where the minimum is stored with an error: before that it is exactly 0."""
+        upper, lower = (_on_threshold(self.rounding, self.steps, 0, end) for end in (1, 0))
+        return upper or (lower and self.minimum.values is not None and not self.exact)
+
     def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
         """The scale spans what lies above the stored minimum (`exact`: above the true one)."""
         kept = self.minimum(least)
@@ -150,6 +167,14 @@ class Minima:
         start = (least if self.exact else self.minimum(least))[:, None]
         wide = None if self.exact else integer_cells(self.rounding, self.steps + 1)
         return np.concatenate([start, *_stairs(self.stored, start, self.steps, start, wide, (low, high))], axis=1)
+
+
+def _on_threshold(rounding: Rounding, steps: int, first: int, end: int) -> bool:
+    """Whether there is a threshold at `end * steps` between the codes of the integers from `first` on."""
+    if rounding.stochastic:
+        return False
+    edges = window(integer_cells(rounding, steps + 1), steps + 1, np.array([first]), steps + 1).edges[0, 1:-1]
+    return bool(np.any(np.abs(edges - end * steps) <= errors.FLOAT32 * steps))
 
 
 def _stairs(

@@ -147,6 +147,7 @@ def _largest_magnitude(question: Question, block: int) -> Sums:
         stored=stored(quantizer.scale, question.outer, quantizer.rise),
         signed=bool(getattr(quantizer.statistic, "signed", False)),
         exact=quantizer.exact,
+        divided=quantizer.divided,
     )
     return absmax.expected(question.density, scheme, block, question.finer)
 
@@ -166,6 +167,11 @@ def _range(question: Question, block: int) -> Sums:
                 "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
             )
         scheme = minmax.Minima(steps, rounding, kept, stored(quantizer.offset, None, what="minimum"), quantizer.exact)
+    if scheme.decided_by_rounding(question.density, block):
+        raise ValueError(
+            f"no exact expectation: by ~{rounding.name} the rounding of the scale decides into which code the end of the range "
+            "falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
+        )
     return minmax.expected(question.density, scheme, block, question.finer)
 
 
