@@ -28,7 +28,7 @@ def test_the_librarys_own_scales_decide(scheme):
      ("int3-offset@3~down:bf16", UNIFORM), ("int4-offset@32~up:bf16", NORMAL), ("int4-asym@3~toward_zero:bf16", UNIFORM)],
 )  # fmt: skip
 def test_ranges_that_rounding_decides_about_are_refused(scheme, source):
-    with pytest.raises(ValueError, match=r"decides into which code the end of the range falls; take .* measure with qr\.compare"):
+    with pytest.raises(ValueError, match=r"decides into which code the end .* falls; take .* measure with qr\.compare"):
         expect(scheme, source)
 
 
