@@ -33,9 +33,11 @@ def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
 
 
 def rate(bits: Any) -> float:
-    """A number of bits per element, zero or more. Raises `ValueError`."""
-    if isinstance(bits, bool) or not isinstance(bits, int | float | np.number) or not 0 <= bits < float("inf"):
-        raise ValueError(f"bits must be a finite number that is not negative, such as 4.25, not {shown(bits)}")
+    """A number of bits per element, from 0 to 500: float64 holds no error of more. Raises `ValueError`."""
+    if isinstance(bits, bool) or not isinstance(bits, int | float | np.integer | np.floating) or not 0 <= bits <= 500:
+        raise ValueError(
+            f"bits must be a finite number that is not negative (and at most 500), such as 4.25, not {shown(bits)}"
+        )
     return float(bits)
 
 

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,13 +18,20 @@ import numpy as np
 from qresearch import checks
 from qresearch.distribution import Distribution
 from qresearch.theory.density import Density, density
-from qresearch.theory.highrate import Bound, differential_entropy
+from qresearch.theory.extremes import spread
+from qresearch.theory.highrate import Bound, differential_entropy, entropy_coded
 
 CELLS = 2**15
 """The largest number of cells that are summed one by one; in the rest of a heavy tail the density is flat over a cell."""
 
+MANY = 12.0
+"""Bits from which on the limits of many levels stand for the cells: these would take ever more memory, and lose digits."""
+
 OFFSETS = 16
 """Places of the thresholds that are tried for a distribution that is no mirror image of itself."""
+
+NODES = 16
+"""Gauss-Legendre points of a piece of that rest."""
 
 
 @dataclass(frozen=True)
@@ -59,37 +67,62 @@ class _Sums(NamedTuple):
 def best_uniform(distribution: Distribution, bits: float) -> Bound:
     """The least mean square error of `2^bits` equally spaced levels (Max 1960); infinite where the variance is.
 
-    `bits` gives a whole number of levels, at least 1, or the next smaller one.
+    `bits` gives a whole number of levels, at least 1, or the next smaller one. From `MANY` bits on the density is taken to be
+    flat over a cell, and the error is what that makes at `MANY` bits.
     """
-    return uniform_levels(distribution, whole_levels(bits)).mse
+    if checks.rate(bits) <= MANY:
+        return uniform_levels(distribution, whole_levels(bits)).mse
+    exact, there = uniform_levels(distribution, whole_levels(MANY)).mse, _flat(distribution, 2.0**MANY)
+    many = _flat(distribution, 2.0 ** float(bits))
+    return Bound(many, many * (abs(exact.value - there) + exact.error) / there if np.isfinite(many) else 0.0)
+
+
+@lru_cache(maxsize=512)
+def _flat(distribution: Distribution, levels: float) -> float:
+    """The least mean square error of so many equal steps, over each of which the density is flat (Hui and Neuhoff, IEEE Trans.
+    IT 47, 2001); beyond the outermost steps it is what it is.
+    """
+    q = density(distribution)
+    if not np.isfinite(q.variance):
+        return np.inf
+
+    def cost(width: float, middle: float) -> float:
+        step, low, high = width / levels, middle - width / 2, middle + width / 2
+        (m0, m1, m2), (n0, n1, n2) = q.below(low), q.above(high)
+        a, b = low + step / 2, high - step / 2
+        outside = (max(m2 - 2 * a * m1 + a * a * m0, m0 * step**2 / 4), max(n2 - 2 * b * n1 + b * b * n0, n0 * step**2 / 4))
+        return float(q.between(low, high)[0] * step**2 / 12 + sum(outside))  # never less, whatever the differences lose
+
+    return cost(*_searched(q, cost, np.array([3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5])))
 
 
 def best_step(distribution: Distribution, bits: float) -> Bound:
-    """The least mean square error of equal steps, centroids as levels, and an ideal entropy code of so many bits."""
-    return uniform_entropy(distribution, checks.rate(bits)).mse
+    """The least mean square error of equal steps, centroids as levels, and an ideal entropy code of so many bits.
+
+    From `MANY` bits on it is the limit of many bits, `entropy_coded`, and the error what the two differ by there.
+    """
+    if checks.rate(bits) <= MANY:
+        return uniform_entropy(distribution, float(bits)).mse
+    many, last = entropy_coded(distribution, bits), uniform_entropy(distribution, MANY).mse
+    there = entropy_coded(distribution, MANY).value
+    return Bound(many.value, many.value * (abs(last.value - there) + last.error) / there + many.error)
 
 
 @lru_cache(maxsize=512)
 def uniform_levels(distribution: Distribution, levels: int) -> Uniform:
     """The best uniform quantizer of so many levels: its step and, for a distribution without symmetry, its place."""
-    from scipy.optimize import minimize, minimize_scalar  # slow to import
-
-    q, levels = density(distribution), checks.integer(levels, "levels", 1)
+    q, levels = density(distribution), checks.integer(levels, "levels", 1, 2**16)
     if not np.isfinite(q.variance):
         return Uniform(np.nan, np.nan, Bound(np.inf, 0.0), np.nan)
-    spread = np.sqrt(q.variance)
-    middle = 0.0 if q.symmetric else q.mean
     if levels == 1:
         return Uniform(np.nan, q.mean, Bound(q.variance, q.error * q.second), 0.0)
-    cost = partial(_fixed_cost, q, levels, spread)
-    widths = np.log(np.array([0.5, 1.0, 2.0, 4.0]) * (3 + np.log2(levels)) / levels)
-    rough = min((minimize_scalar(lambda t: cost(t, middle), bracket=(t, t + 0.1)) for t in widths), key=lambda found: found.fun)
-    step, place = float(rough.x), middle
-    if not q.symmetric:
-        options: Any = {"xatol": 1e-9, "fatol": 1e-15}
-        found: Any = minimize(cast(Any, lambda v: cost(*v)), np.array([step, middle]), method="Nelder-Mead", options=options)
-        step, place = (float(each) for each in found.x)
-    step = _settled(q, levels, float(np.exp(step)) * spread, place) if q.symmetric else float(np.exp(step)) * spread
+
+    def cost(width: float, middle: float) -> float:
+        sums, table = _fixed(q, levels, width / levels, middle)
+        return float(np.sum(sums.second - 2 * table * sums.first + table**2 * sums.mass))
+
+    width, place = _searched(q, cost, np.array([0.5, 1.0, 2.0, 4.0]) * (3 + np.log2(levels)))
+    step = _settled(q, levels, width / levels, place) if q.symmetric else width / levels
     sums, table = _fixed(q, levels, step, place)
     mse = float(np.sum(sums.second - 2 * table * sums.first + table**2 * sums.mass))
     return Uniform(step, place, Bound(mse, q.error * q.second), sums.entropy)
@@ -101,9 +134,36 @@ def _fixed(q: Density, levels: int, step: float, middle: float) -> tuple[_Sums, 
     return _Sums(*q.between(ends[:-1], ends[1:])), table
 
 
-def _fixed_cost(q: Density, levels: int, spread: float, logarithm: float, middle: float) -> float:
-    sums, table = _fixed(q, levels, float(np.exp(logarithm)) * spread, middle)
-    return float(np.sum(sums.second - 2 * table * sums.first + table**2 * sums.mass)) / spread**2
+def _searched(q: Density, cost: Callable[[float, float], float], widths: np.ndarray) -> tuple[float, float]:
+    """The width of all steps together, and their middle, at which a cost is least.
+
+    Without symmetry it is the lower end that is searched for: that hardly hangs on the width, as the middle does.
+    """
+    from scipy.optimize import minimize, minimize_scalar  # slow to import
+
+    spread = float(np.sqrt(q.variance))
+    unit = spread**2
+
+    def bounded(logarithm: float) -> float:
+        return float(np.exp(np.clip(logarithm, -100, 100))) * spread
+
+    if q.symmetric:
+        tried = [minimize_scalar(lambda t: cost(bounded(t), 0.0) / unit, bracket=(t, t + 0.1)) for t in np.log(widths)]
+        return bounded(float(min(tried, key=lambda each: each.fun).x)), 0.0
+
+    def beside(v: np.ndarray) -> float:
+        return cost(bounded(v[0]), v[1] * spread + bounded(v[0]) / 2) / unit
+
+    starts = [np.array([t, low]) for t in np.log(widths) for low in q.quantile([1e-6, 1e-2, 0.2]) / spread]
+    best, least = min(starts, key=beside), np.inf
+    for _ in range(4):  # begun afresh: a simplex may have become flat
+        options: Any = {"xatol": 1e-10, "fatol": 1e-14 * beside(best), "maxiter": 400}
+        found: Any = minimize(cast(Any, beside), best, method="Nelder-Mead", options=options)
+        done, best, least = found.fun > least * (1 - 1e-12), found.x, float(found.fun)
+        if done:
+            break
+    width = bounded(float(best[0]))
+    return width, float(best[1]) * spread + width / 2
 
 
 def _settled(q: Density, levels: int, step: float, middle: float) -> float:
@@ -178,10 +238,14 @@ def _upper(q: Density, place: float, step: float) -> int:
 def _rest_entropy(distribution: Distribution, low: float, high: float, step: float) -> float:
     """Bits of the cells outside: `-integral(p log2(p step))`."""
     q = density(distribution)
-    x, p = q.unit.points * distribution.scale, q.unit.values
-    outside = ((x < low) | (x > high)) & (p > 0)
-    part = p[outside]
-    return float(-np.sum(q.unit.weights[outside] * part * np.log2(part * (step / distribution.scale))))
+    ends = q.unit.edges * distribution.scale
+    total = 0.0
+    for cut in (np.minimum(ends, low), np.maximum(ends, high)):
+        starts, stops = (each[np.diff(cut) > 0] for each in (cut[:-1], cut[1:]))
+        x, length = spread(starts, stops, NODES)
+        p = q.pdf(x)
+        total -= float(np.sum(length * p * (np.log2(np.where(p > 0, p, 1.0)) + np.log2(step))))
+    return total
 
 
 def whole_levels(bits: float) -> int:

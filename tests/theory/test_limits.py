@@ -25,6 +25,7 @@ from qresearch.theory import (
 )
 from qresearch.theory.blahut import blahut_arimoto
 from qresearch.theory.ratedistortion import CLOSED
+from qresearch.theory.uniform import MANY
 
 # a distribution for every row of the table
 SOURCES = [
@@ -116,6 +117,31 @@ def test_beyond_many_levels_the_error_holds_what_the_levels_would_give():
     assert abs(qr.design("lloyd_max", D["laplace"](), 4096).mse - found.value) <= found.error < 0.01 * found.value
 
 
+@pytest.mark.parametrize("source", [D["normal"](), D["lognormal"](1), D["laplace"](scale=3), D["uniform"]()], ids=str)
+def test_many_bits_take_their_limits_in_bounded_work(source):
+    """Continuous at `MANY` bits to within the stated error, and on from there; the last one would need 2^30 levels."""
+    for limit in (best_step, best_uniform):
+        found, exact = limit(source, MANY + 1e-9), limit(source, MANY)
+        assert abs(found.value / exact.value - 1) <= 2e-9 + (found.error + exact.error) / exact.value
+        assert found.error < 1e-3 * found.value
+    assert best_step(source, 18).value == entropy_coded(source, 18).value  # 2.5 % below it before
+    many = limits(source, 30)
+    assert many["lloyd_max"].value <= many["best_uniform"].value * (1 + 1e-7)
+    assert many["best_step"].value <= many["best_uniform"].value * (1 + 1e-7) < np.inf
+
+
+def test_uniform_levels_of_a_lognormal_begin_near_zero():
+    """The widths and places of a grid: no search that begins at the mean finds the better ones (0.524 before)."""
+    best, q = uniform_levels(D["lognormal"](1), 16), density(D["lognormal"](1))
+    found = np.inf
+    for step, low in itertools.product(np.arange(1.5, 2.4, 0.1), np.arange(0, 2, 0.25)):
+        levels = low + np.arange(16) * step
+        ends = np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+        mass, first, second = q.between(ends[:-1], ends[1:])
+        found = min(found, float(np.sum(second - 2 * levels * first + levels**2 * mass)))
+    assert best.mse.value <= found < best.mse.value * 1.02
+
+
 def test_a_uniform_distribution_is_its_own_best_case():
     """Width 2 sqrt(3), N cells: 1 / N^2, with or without an entropy code."""
     for levels in (2, 5, 16):
@@ -189,7 +215,7 @@ def test_no_bits_leave_the_variance():
         assert limits(D["laplace"](scale=3), 0)[name].value == pytest.approx(18, rel=1e-9)
 
 
-@pytest.mark.parametrize("bits", [-1, np.nan, "4", True])
+@pytest.mark.parametrize("bits", [-1, np.nan, np.inf, 1e6, "4", True, None, 1j])
 def test_bits_that_are_none(bits):
     with pytest.raises(ValueError, match="bits must be"):
         limits(D["normal"](), bits)
