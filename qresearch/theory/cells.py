@@ -44,7 +44,7 @@ class Cells:
     @property
     def stochastic(self) -> bool:
         """Whether any cell has two levels."""
-        return bool(np.any(self.low != self.high))
+        return bool(np.any((self.low != self.high) & np.isfinite(self.low)))  # an overflow to NaN is none
 
     @cached_property
     def _turns(self) -> np.ndarray:

@@ -126,7 +126,7 @@ def inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, 
 def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> Sums:
     edges = np.clip(scheme.edges(), low[:, None], high[:, None])
     below, above = scheme.levels()
-    random = below != above
+    random = (below != above) & np.isfinite(below)  # NaN, to which a format overflows, differs from itself
     cut = np.clip(np.where(random, edges[:, 1:], below), edges[:, :-1], edges[:, 1:])  # cells of one level are cut at it
     points = np.empty((len(edges), 2 * edges.shape[1] - 1))
     points[:, ::2], points[:, 1::2] = edges, cut
@@ -145,6 +145,10 @@ def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray,
             up = np.where(random, (m1 - below * m0) / gap, 0.0)
             square, size = np.where(random, -square, square), np.where(random, -2 * square / np.abs(gap), size)
             error, back = np.where(random, 0.0, error), back + (above**2 - below**2) * up
+        lost = (m0 > 0) & np.isinf(below)  # overflow: infinity less infinity is no error
+        square, size, error, back = (
+            np.where(lost, each, other) for each, other in ((np.inf, square), (np.inf, size), (below, error), (np.inf, back))
+        )
         square = np.where(np.isinf(m2), np.inf, np.where(m0 > 0, square, 0.0))
         total = _mass(density, low, high)
         share = np.where(total > 0, weight / np.where(total > 0, total, 1.0), 0.0)

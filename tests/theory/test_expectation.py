@@ -253,3 +253,17 @@ def test_sampling_finds_an_error_of_one_per_cent():
     chosen = [c for c in SAMPLED if c.source == "uniform" and c.scheme in SCHEMES[:3]]
     rows = sampling.run(chosen, size=2**18, factor=1.01)
     assert {row.metric for row in rows if row.verdict == "differs"} >= {"mse"}
+
+
+def test_overflow_is_infinite_or_nan_and_only_where_numbers_reach_it():
+    heavy = qr.distributions["student_t"](5)
+    assert abs(expect("f16-overflow", NORMAL, ["bias"])["bias"]) < 1e-15
+    found = expect("f16-overflow", heavy)
+    assert found["mse"] == found["mae"] == found["r"] == np.inf
+    assert found["entropy"] == pytest.approx(expect("f16", heavy, ["entropy"])["entropy"], abs=1e-6)
+    assert expect("cast-e4m3-overflow", NORMAL) == pytest.approx(expect("cast-e4m3", NORMAL))
+    found = expect("cast-e4m3-overflow", heavy)  # E4M3 has no infinity but a NaN
+    assert np.isnan([found["mse"], found["mae"], found["bias"]]).all()
+    assert found["entropy"] == pytest.approx(expect("cast-e4m3", heavy, ["entropy"])["entropy"], abs=1e-6)
+    one_side = expect("f16-overflow", qr.distributions["lognormal"](3))
+    assert one_side["bias"] == one_side["mse"] == np.inf
