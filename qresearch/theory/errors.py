@@ -126,8 +126,9 @@ def inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, 
 def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> Sums:
     edges = np.clip(scheme.edges(), low[:, None], high[:, None])
     below, above = scheme.levels()
-    random = (below != above) & np.isfinite(below)  # NaN, to which a format overflows, differs from itself
-    cut = np.clip(np.where(random, edges[:, 1:], below), edges[:, :-1], edges[:, 1:])  # cells of one level are cut at it
+    whole = below != above  # stochastic, or NaN, to which a format overflows
+    random = whole & ~np.isnan(below)
+    cut = np.clip(np.where(whole, edges[:, 1:], below), edges[:, :-1], edges[:, 1:])  # cells of one level are cut at it
     points = np.empty((len(edges), 2 * edges.shape[1] - 1))
     points[:, ::2], points[:, 1::2] = edges, cut
     moments = density.along(points)
