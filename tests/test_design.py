@@ -303,3 +303,37 @@ def test_a_design_and_a_distribution_of_ones_own():
     assert -np.sqrt(6) < found[0] < -1
     with pytest.raises(ValueError, match="did you mean 'part'"):
         qr.design("halves", triangle, 5, prat=0.25)
+
+
+@pytest.mark.parametrize("name", ["kmeans", "lloyd_max"])
+@pytest.mark.parametrize("offset", [0.0, 1e6, 1e8])
+def test_a_common_offset_costs_no_digits(name, offset):
+    """The mean square error was 0.0068 at 1e6 and 4.7 at 1e8: squares of the offset."""
+    x = offset + np.array([0, 0.1, 0.2, 5, 5.1, 5.2])
+    found = qr.design(name, x, 2)
+    assert found.levels - offset == pytest.approx([0.1, 5.1], abs=1e-7)
+    assert (found.mse, found.entropy) == pytest.approx((0.0066666667, 1), rel=1e-6)
+    assert found.r == pytest.approx(np.sqrt(found.mse / np.mean(x**2)), rel=1e-9)
+    assert qr.design(name, x, 2, weights=np.arange(1, 7)).mse == pytest.approx(0.0062222222, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "levels", "given", "says"),
+    [
+        ("kmeans", np.array([1e155, -1e155, 3, 4]), 2, {}, r"1e\+155, whose square overflows"),
+        ("kmeans", [1.0, 2.0, 2.0], 4, {}, "4 levels are more than the 2 different numbers"),
+        ("bof", qr.distributions["student_t"](2), 4, {}, "has no variance"),
+        ("lloyd_max", "normal", 16, {}, r'qr\.distributions\["normal"\]\(\), or an array, not \'normal\''),
+        ("kmeans", [1.0, 2.0, 3.0], 2, {"weight": [1, 2, 3]}, "for weights of the numbers write weights="),
+    ],
+)
+def test_sources_that_are_refused_say_why(name, source, levels, given, says):
+    with pytest.raises(ValueError, match=says):
+        qr.design(name, source, levels, **given)
+
+
+def test_an_odd_number_of_block_optimal_levels_has_zero_in_the_middle():
+    assert qr.design("bof", NORMAL, 3).levels.tolist() == [-1.0, 0.0, 1.0]
+    five = qr.design("bof", NORMAL, 5).levels
+    assert five[2] == 0.0
+    assert np.allclose(five, -five[::-1])

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,8 @@ def design(name: str, source: Any = None, levels: int = 16, weights: Any = None,
     for option in options:
         if option not in recipe.options:
             near = suggestion(option, recipe.options) or ";"
+            if option == "weight" and "data" in recipe.sources:
+                near = "; for weights of the numbers write weights=...;"
             raise ValueError(f"{name} has no option {option!r}{near} its options: {', '.join(recipe.options) or 'none'}")
     found = _source(name, recipe, source, weights)
     return recipe.make(int(levels), **options) if found is None else recipe.make(found, int(levels), **options)
@@ -83,6 +86,8 @@ def _source(name: str, recipe: Recipe, source: Any, weights: Any) -> Source | No
             given = f"got {shown(source)}" if source is not None else "got none"
             raise ValueError(f"{name} needs {f'a source ({wanted})' if wanted else 'no source'}, {given}")
         return None
+    if isinstance(source, str):
+        raise ValueError(f'a source is a distribution such as qr.distributions["normal"](), or an array, not {shown(source)}')
     if not isinstance(source, Distribution | Samples):
         source = samples(source, weights)
     elif weights is not None:
@@ -103,13 +108,20 @@ def _scaled(source: Source, levels: np.ndarray, known: dict[str, float], cuts: n
     return Design(levels, cuts, float(np.sqrt(second / mass)) or 1.0, "rms(1)", known)
 
 
+def _fitted(source: Samples, levels_of: Callable[[Samples], np.ndarray]) -> Design:
+    """Levels fitted to numbers without their common offset, and moved back."""
+    centred, centre = source.centred()
+    found = levels_of(centred)
+    moved = _scaled(source, found + centre, figures(centred, found))
+    return replace(moved, figures={**moved.figures, "r": float(np.sqrt(moved.mse)) / moved.reach})
+
+
 def lloyd_max(source: Source, levels: int, *, metric: str = "mse", zero: bool = False, weight: Any = None) -> Design:
     """Least mean square (or absolute) error. With a zero, that is one of the levels, half of them above it."""
     if isinstance(source, Samples):
         if weight is not None or zero:
             raise ValueError("lloyd_max on data has no weight and no zero; give weights, one for each number")
-        found = fit.lloyd(source, levels, metric)
-        return _scaled(source, found, figures(source, found))
+        return _fitted(source, partial(fit.lloyd, count=levels, metric=metric))
     plain = law(source)
     fixed = {levels // 2 - 1: 0.0} if zero else None
     found = least_error(plain if weight is None else weighted(source, _weight(weight)), levels, metric, fixed)
@@ -129,8 +141,7 @@ def _weight(given: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 def kmeans(source: Samples, levels: int) -> Design:
     """The partition of least squared error of all, by dynamic programming."""
-    found = fit.exact(source, levels)
-    return _scaled(source, found, figures(source, found))
+    return _fitted(source, partial(fit.exact, count=levels))
 
 
 def entropy_constrained(
@@ -158,7 +169,12 @@ def power_density(
         known = figures(law(source), found) if np.isfinite(source.variance) else {}
         return _scaled(source, found, known)
     found = blockwise.dense(source, levels, exponent, at or "ends", block)
-    return Design(found, figures=blockwise.block_figures(blockwise.ratio(source, block, False, None, None), found))
+    return _of_ratios(source, blockwise.ratio(source, block, False, None, None), found)
+
+
+def _of_ratios(source: Distribution, laws: blockwise.Ratio, levels: np.ndarray) -> Design:
+    """Levels for numbers over their block's absmax; without figures where the source has no variance."""
+    return Design(levels, figures=blockwise.block_figures(laws, levels) if np.isfinite(source.variance) else {})
 
 
 def block_optimal(
@@ -205,10 +221,12 @@ def _block_optimal(
     """Ends are fixed where the scale is exact, unless it is said otherwise: the largest number then has no error at all."""
     if metric not in blockwise.POWERS:
         raise ValueError(f"unknown metric {metric!r}{suggestion(metric, blockwise.POWERS) or ';'} there are: mse, mae")
+    law(source)  # which has a variance
     laws = blockwise.ratio(source, block, signed, scale, rounding)
     ends = scale is None if ends is None else ends
     half = blockwise.one_sided(source)
-    fixed = {0 if half else levels // 2 - 1: 0.0} if zero and levels > 2 else {}
+    middle = levels // 2 - (1 if signed or levels % 2 == 0 else 0)
+    fixed = {0 if half else middle: 0.0} if zero and levels > 2 else {}
     fixed |= {levels - 1: 1.0} if ends else {}
     fixed |= {0: -1.0} if ends and not signed and not half else {}
     found = blockwise.block_optimal(laws, levels, metric, fixed)
@@ -220,7 +238,7 @@ def abnormal_float(source: Distribution, levels: int, *, block: int = 64, zero: 
     laws = blockwise.ratio(source, block, False, None, None)
     above = levels - zero if blockwise.one_sided(source) else levels - levels // 2
     found = blockwise.abnormal(laws, levels - above - zero, above, zero)
-    return Design(found, figures=blockwise.block_figures(laws, found))
+    return _of_ratios(source, laws, found)
 
 
 def quantile(source: Source, levels: int, *, zero: bool = False) -> Design:

@@ -27,11 +27,13 @@ GAIN = 1e-12
 
 
 def exact(samples: Samples, count: int) -> np.ndarray:
-    """float64: the at most `count` levels of least weighted squared error of all (fewer for fewer different numbers).
+    """float64 [count]: the levels of least weighted squared error of all.
 
-    Raises `ValueError` for more than `MOST` different numbers.
+    Raises `ValueError` for more than `MOST` different numbers, and for fewer than levels.
     """
     points = distinct(samples)
+    if points.mass.size < count:
+        raise ValueError(f"{count} levels are more than the {points.mass.size} different numbers there are; ask for fewer")
     if points.mass.size > MOST:
         raise ValueError(
             f"{points.mass.size:,} different numbers are too many for the exact partition, at most {MOST:,}; take lloyd_max, "

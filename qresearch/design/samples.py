@@ -18,6 +18,12 @@ RUN = 256
 GRID = 4096
 """How many quantiles stand for the numbers where levels begin."""
 
+FAR = 0.01
+"""A median of more of the range is taken off before numbers are squared."""
+
+LARGEST = 1e150
+"""Magnitudes above that have squares beyond float64."""
+
 CHUNK = 2**16
 """Numbers converted to float64 at once, so that they stay in the cache."""
 
@@ -35,6 +41,13 @@ class Samples:
     weights: np.ndarray | None = None
 
     symmetric = False
+
+    def centred(self) -> tuple[Samples, float]:
+        """The numbers less their median, to which squares lose their digits, in float64; as they are where it is small."""
+        centre = float(self.x[self.x.size // 2])
+        if abs(centre) <= FAR * (float(self.x[-1]) - float(self.x[0])):
+            return self, 0.0
+        return Samples(self.x.astype(np.float64) - centre, self.weights), centre
 
     @property
     def support(self) -> tuple[float, float]:
@@ -94,12 +107,15 @@ def samples(x: Any, weights: Any = None) -> Samples:
 
     Raises:
         TypeError: for anything but real numbers.
-        ValueError: for no number at all, a NaN or an infinity, for weights of another shape, negative, not finite or all zero.
+        ValueError: for no number at all, a NaN or an infinity, for weights of another shape, negative, not finite or all zero;
+            for magnitudes above `LARGEST`.
 
     >>> samples([3.0, 1.0, 2.0], [1, 0, 5]).x.tolist()
     [2.0, 3.0]
     """
     found = _real("x", x)
+    if found.dtype == np.float64 and (largest := float(np.abs(found).max())) > LARGEST:
+        raise ValueError(f"x holds a magnitude of {largest:g}, whose square overflows; divide the numbers by a power of two")
     if weights is None:
         return Samples(np.sort(found))
     given = _real("weights", weights)
