@@ -130,7 +130,7 @@ def _branch(density: Density, scheme: Scaled, block: int, signs: tuple[float, ..
     for off, chance in scheme.deviations(m):
         for sign, weight in zip(signs, weights, strict=True):
             parts.append(Part(errors.at(affine, sign * m * (1 + off), weight * chance), weight * chance, piece))
-    return collect(parts)
+    return collect(parts, density, len(ends) - 1)
 
 
 class Nodes(NamedTuple):

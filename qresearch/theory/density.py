@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -22,8 +23,21 @@ from qresearch.theory.pieces import CHUNK, Pieces, halved, pieces
 FAR = 1e145
 """Where the pieces end at the latest, in units of the scale: its square times a density is still a float64."""
 
+FAR_POWERS = 27
+"""How many of the quantiles, those under 1e-30, are of use in a falling tail only."""
+
 LEAST = 1e-290
 """The least density that pieces are made for; under it float64 loses its digits."""
+
+
+MISSED = 1e-10
+"""The probability that pieces may miss between their edges; above, they are cut at more quantiles."""
+
+WRONG = 1e-6
+"""The largest `Density.error` that anything is computed from."""
+
+ROUNDS = 12
+"""How often pieces are cut at more quantiles at most."""
 
 
 class Tail(NamedTuple):
@@ -105,8 +119,10 @@ class Density:
         return self.between(x, np.inf)
 
     def pdf(self, x: ArrayLike) -> np.ndarray:
-        """float64: the density at x, as the distribution itself gives it."""
-        return self.distribution.pdf(x)
+        """float64: the density at x, as the distribution itself gives it; 0 where that is infinite, as at an end."""
+        with np.errstate(divide="ignore"):
+            p = self.distribution.pdf(x)
+        return np.where(np.isfinite(p), p, 0.0)
 
     def cdf(self, x: ArrayLike) -> np.ndarray:
         """float64: the probability of a number under x."""
@@ -200,20 +216,59 @@ def _like(row: np.ndarray, array: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def density(distribution: Distribution) -> Density:
-    """The density of a distribution as polynomials on pieces; cached. `Density.error` says how good it is."""
+    """The density of a distribution as polynomials on pieces; cached. `Density.error` says how good it is.
+
+    Raises:
+        ValueError: where that is worse than 1e-6, naming the distribution; and where it has no density at a number.
+    """
     symmetric, unit, tails = _unit(replace(distribution, given_scale=1.0))
-    return Density(distribution, unit, tails, symmetric)
+    found = Density(distribution, unit, tails, symmetric)
+    if not found.error <= WRONG:
+        raise ValueError(
+            f"the density of {distribution} cannot be integrated: its mass and moments miss the distribution's own by "
+            f"{found.error:.3g} (Density.error; at most {WRONG:g} is taken); see that its pdf, cdf, ppf, mean and var agree, "
+            "or sample it and measure with qr.compare"
+        )
+    return found
 
 
 @lru_cache(maxsize=256)
 def _unit(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
-    with np.errstate(all="ignore"):  # far out quantiles overflow and densities underflow: those edges are dropped
-        symmetric = _is_symmetric(distribution)
-        edges = _edges(distribution, symmetric)
-        found = pieces(_at_unit_scale(distribution), edges)
-        support = distribution.quantile([0.0, 1.0])
-        tails = [_tail(distribution, edge, bool(edge == end)) for edge, end in zip(edges[[0, -1]], support, strict=True)]
+    try:
+        # far out quantiles overflow and densities underflow: those edges are dropped
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what SciPy's beta says from C++
+            symmetric = _is_symmetric(distribution)
+            edges = _edges(distribution, symmetric)
+            found = _pieces(distribution, edges)
+            support = distribution.quantile([0.0, 1.0])
+            tails = [_tail(distribution, edge, bool(edge == end)) for edge, end in zip(edges[[0, -1]], support, strict=True)]
+    except ArithmeticError as error:
+        raise ValueError(f"the density of {distribution} cannot be computed: its pdf, cdf or ppf says {error!r}") from error
     return symmetric, found, (tails[0], tails[1])
+
+
+def _pieces(distribution: Distribution, edges: np.ndarray) -> Pieces:
+    """Pieces that have the probability between their edges: where a feature lies between the points, more quantiles cut."""
+    pdf = _at_unit_scale(distribution)
+    found, before = pieces(pdf, edges), np.inf
+    for _ in range(ROUNDS):
+        cdf = distribution.cdf(found.edges)
+        missed = np.abs(found.whole[0] - np.diff(cdf))
+        bad = np.flatnonzero(missed > MISSED)
+        if not len(bad) or not np.sum(missed) < before:  # else the pdf and the cdf do not agree
+            break
+        before = 0.9 * np.sum(missed)
+        low, high = found.edges[bad], found.edges[bad + 1]
+        shares = np.arange(1, 8) / 8
+        inner = distribution.quantile((cdf[bad, None] * (1 - shares) + cdf[bad + 1, None] * shares).ravel())
+        inner = np.append(inner, low / 2 + high / 2)
+        inner = np.setdiff1d(inner[(inner > edges[0]) & (inner < edges[-1])], found.edges)
+        if not len(inner):
+            break
+        edges = np.union1d(edges, inner)
+        found = pieces(pdf, edges)
+    return found
 
 
 def _at_unit_scale(distribution: Distribution) -> Callable[[np.ndarray], np.ndarray]:
@@ -240,22 +295,40 @@ def _is_symmetric(distribution: Distribution) -> bool:
 
 def _edges(distribution: Distribution, symmetric: bool) -> np.ndarray:
     """Quantiles, far out those of powers of ten; an upper tail that is no mirror image in doubling steps."""
-    body = distribution.quantile(np.arange(1, 20) / 20)
-    lower = distribution.quantile([0.0, *10.0 ** -np.append(np.arange(300.0, 20, -10), np.arange(20.0, 1, -1))])
+    low, high = distribution.quantile([0.0, 1.0])
+    body = distribution.quantile(np.append(np.arange(1, 20) / 20, [0.99, 0.999, 0.9999]))
+    lower = distribution.quantile([*10.0 ** -np.append(np.arange(300.0, 20, -10), np.arange(20.0, 1, -1))])
+    if np.isfinite(low) and np.greater(*distribution.pdf(distribution.quantile([1e-10, 1e-2]))):
+        lower = lower[FAR_POWERS:]  # the density rises to that end: nothing hangs on what is nearer
     if symmetric:
         upper, body = -lower, np.concatenate([body, -body, [0.0]])
     else:
-        middle, start, end = distribution.quantile([0.5, 0.99, 1.0])
+        middle, start = distribution.quantile([0.5, 0.99])
         doubling = middle + (start - middle) * 2.0 ** np.arange(600)
-        upper = np.append(doubling[doubling < end], end)
-    edges = np.concatenate([lower, body, upper])
-    edges = edges[np.isfinite(edges) & (np.abs(edges) <= FAR)]
-    ends = np.isin(edges, distribution.quantile([0.0, 1.0]))
-    return np.unique(edges[ends | (distribution.pdf(edges) >= LEAST)])
+        upper = doubling[doubling < high]
+    edges = np.unique(np.concatenate([lower, body, upper]))
+    edges = edges[np.isfinite(edges) & (np.abs(edges) <= FAR) & (edges > low) & (edges < high)]
+    kept = distribution.pdf(edges) >= LEAST
+    if not np.any(kept):
+        return edges
+    last = int(np.flatnonzero(kept)[-1])
+    beyond = [] if symmetric else edges[last + 1 : last + 2]
+    ends = [end for end in (low, high) if np.abs(end) <= FAR]
+    return np.unique(np.concatenate([edges[kept], [_end(distribution, edges[last], each) for each in beyond], ends]))
+
+
+def _end(distribution: Distribution, inside: float, outside: float) -> float:
+    """Between a number that has a density and one that has none left: where it ends, by bisection."""
+    for _ in range(60):
+        middle = inside / 2 + outside / 2
+        inside, outside = (middle, outside) if distribution.pdf(middle) >= LEAST else (inside, middle)
+    return float(inside)
 
 
 def _tail(distribution: Distribution, edge: float, is_end: bool) -> Tail:
+    if is_end:
+        return Tail(abs(edge), 0.0, np.inf)
     nearer, height = distribution.pdf([edge / 2, edge])
-    if is_end or not 0 < height < nearer:
+    if not 0 < height < nearer:
         return Tail(abs(edge), 0.0, np.inf)
     return Tail(abs(edge), float(height), float(np.log2(nearer / height)))

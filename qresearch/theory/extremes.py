@@ -9,6 +9,7 @@ and heavy tails alike; only where they are cut hangs on it, not what they sum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,6 +27,18 @@ NEGLIGIBLE = 1e-18
 
 LEAST_TAIL = 1e-280
 """No piece lies where fewer numbers than that are beyond."""
+
+POWER = 50
+"""Densities that fall so slowly, by logarithms, where their pieces end have moments beyond: a normal's slope is 1,300 there."""
+
+MISSED = 1e-8
+"""The probability that quadrature may miss on a piece; above, the piece is cut."""
+
+ROUNDS = 40
+"""How often pieces are cut at most."""
+
+MOST = 1000
+"""So many pieces are not cut further."""
 
 
 @lru_cache
@@ -52,41 +65,74 @@ def outside(density: Density, m: np.ndarray) -> np.ndarray:
 def magnitude_pieces(density: Density, block: int) -> np.ndarray:
     """float64, ascending: the ends of pieces of the largest magnitude of a block."""
     m = np.unique(np.abs(_marks(density)))
-    return _pieces(density, m, outside(density, m), block)
+    return _pieces(_Extreme(density, lambda x: outside(density, x), lambda x: density.pdf(x) + density.pdf(-x), block, 8), m)
 
 
 @lru_cache(maxsize=512)
 def largest_pieces(density: Density, block: int) -> np.ndarray:
     """float64, ascending: the ends of pieces of the largest of a block."""
-    x = _marks(density)
-    return _pieces(density, x, density.above(x)[0], block)
+    return _pieces(_Extreme(density, lambda x: density.above(x)[0], density.pdf, block, 4), _marks(density))
 
 
 @lru_cache(maxsize=512)
 def least_pieces(density: Density, block: int) -> np.ndarray:
     """float64, ascending: the ends of pieces of the least of a block."""
-    x = _marks(density)[::-1]
-    return -_pieces(density, -x, density.below(x)[0], block)[::-1]
+    mirrored = _Extreme(density, lambda x: density.below(-x)[0], lambda x: density.pdf(-x), block, 4)
+    return -_pieces(mirrored, -_marks(density)[::-1])[::-1]
 
 
 def _marks(density: Density) -> np.ndarray:
-    """Numbers that stand close enough for tables: the ends of the density's own pieces, some 4,000."""
-    edges = density.unit.edges * density.distribution.scale
-    return edges[:: max(len(edges) // 4000, 1)]
+    """Numbers that stand close enough for tables: the ends of the density's own pieces."""
+    return density.unit.edges * density.distribution.scale
 
 
-def _pieces(density: Density, x: np.ndarray, tail: np.ndarray, block: int) -> np.ndarray:
-    """Ends of pieces: `tail`, falling, is the probability of a number above x, rising."""
+class _Extreme(NamedTuple):
+    """The largest of a block.
+
+    Attributes:
+        density: of the numbers.
+        tail: the probability of a number above x.
+        pdf: its density at x.
+        block: how many numbers.
+        nodes: the points that will be taken on a piece.
+    """
+
+    density: Density
+    tail: Callable[[np.ndarray], np.ndarray]
+    pdf: Callable[[np.ndarray], np.ndarray]
+    block: int
+    nodes: int
+
+
+def _pieces(extreme: _Extreme, x: np.ndarray) -> np.ndarray:
+    """Ends of pieces, by a table of the tail at x, rising: equal steps of v, cut further where they miss a feature."""
+    tail, block = extreme.tail(x), extreme.block
     with np.errstate(divide="ignore"):
         v = -np.log(-block * np.log1p(-np.clip(tail, 0.0, 1.0)))
-    needed = (block * tail * size(density, x) > NEGLIGIBLE) & (tail > LEAST_TAIL)
+    needed = (block * tail * size(extreme.density, x) > NEGLIGIBLE) & (tail > LEAST_TAIL)
     end = min(int(np.flatnonzero(needed)[-1]) + 2, len(x))
     start = max(int(np.searchsorted(v, STEPS[0], side="right")) - 1, 0)
     x, v = x[start:end], v[start:end]
     finite = np.isfinite(v)
     x_known, v_known = x[finite], v[finite]
     inner = np.interp(np.clip(STEPS, v_known[0], v_known[-1]), v_known, x_known)
-    return np.unique(np.concatenate([x[:1], inner, x[-1:]]))
+    return _refined(extreme, x, np.unique(np.concatenate([x[:1], inner, x[-1:]])))
+
+
+def _refined(extreme: _Extreme, marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The pieces, cut where quadrature misses probability: at the density's own pieces, which stand where its features are."""
+    for _ in range(ROUNDS):
+        points, lengths = spread(ends[:-1], ends[1:], extreme.nodes)
+        found = extreme.block * extreme.pdf(points) * power(extreme.tail(points), extreme.block - 1) * lengths
+        missed = np.abs(found.sum(axis=1) - np.diff(power(extreme.tail(ends), extreme.block)))
+        bad = np.flatnonzero(~(missed < MISSED))
+        if not len(bad) or len(ends) > MOST:
+            return ends
+        low, high = ends[bad], ends[bad + 1]
+        first, last = np.searchsorted(marks, low, side="right"), np.searchsorted(marks, high, side="left")
+        cuts = np.where(first < last, marks[np.minimum((first + last) // 2, len(marks) - 1)], low / 2 + high / 2)
+        ends = np.unique(np.concatenate([ends, cuts]))
+    return ends
 
 
 def size(density: Density, x: np.ndarray) -> np.ndarray:
@@ -109,15 +155,16 @@ class Part(NamedTuple):
     piece: np.ndarray
 
 
-def collect(parts: list[Part]) -> Sums:
-    """Means over an extreme: sums at the nodes times their weights."""
+def collect(parts: list[Part], density: Density, pieces: int) -> Sums:
+    """Means over an extreme, which has so many pieces, of numbers of a density: sums at the nodes times their weights."""
     length = 1 + max(int(part.piece.max(initial=0)) for part in parts)
+    endless = length > pieces - 4 and any(tail.height and tail.slope < POWER for tail in density.tails)
     totals = []
     for name in ("error2", "abs", "error", "vv"):
         each = np.zeros(length)
         for part in parts:
             each += np.bincount(part.piece, getattr(part.sums, name) * part.weight, length)
-        totals.append(_total(each))
+        totals.append(_total(each) if endless else np.sum(each))
     return Sums(np.sum([part.sums.histogram for part in parts], axis=0), *totals)
 
 
@@ -126,12 +173,12 @@ def _total(each: np.ndarray) -> np.float64:
     beyond is added as a geometric series; infinity where they do not fall.
     """
     total, far = np.float64(np.sum(each)), np.abs(each[-8:-3])  # the pieces at the very end may be shorter
-    if len(far) < 5 or not np.isfinite(total) or far[-1] <= 1e-13 * np.sum(np.abs(each)):
+    if len(far) < 5 or not np.isfinite(total) or far[-1] <= 1e-13 * np.sum(np.abs(each[:-3])):
         return total
     with np.errstate(divide="ignore"):
         ratios = far[1:] / far[:-1]
+    if np.all(ratios[:3] > 0.99):  # as e^(step (2 - 2 df) / df), for a mean square that has the tail m^(1 - 2 df)
+        return np.float64(np.copysign(np.inf, total))
     if np.any(ratios < 0.5) or np.any(ratios > 1.5):
         return total
-    if ratios[-1] > 0.99:
-        return np.float64(np.copysign(np.inf, total))
     return np.float64(np.sum(each[:-3]) + each[-4] * ratios[-1] / (1 - ratios[-1]))

@@ -225,7 +225,7 @@ def expected(density: Density, scheme: Ranged, block: int, finer: int = 1) -> Su
                 parts.append(Part(errors.inside(density, scaled, least, largest, others), others, piece))
             elif not inner:
                 parts += [Part(errors.at(scaled, end, weight / block), weight / block, piece) for end in (least, largest)]
-    return collect(parts)
+    return collect(parts, density, len(magnitude_pieces(density, block)))
 
 
 def _nodes(

@@ -30,6 +30,8 @@ ENOUGH = 1e-14
 ROUNDING = 1e-10
 """Under this, coefficients may be the function's own rounding: that of exp(-700) is 700 times that of exp(-1)."""
 
+EPSILON = float(np.finfo(np.float64).eps)
+
 TINY = float(np.finfo(np.float64).tiny)
 
 CHUNK = 4096
@@ -129,8 +131,15 @@ def pieces(f: Function, edges: np.ndarray) -> Pieces:
         points = (low / 2 + high / 2)[:, None] + (high / 2 - low / 2)[:, None] * _U
         values = f(points.ravel()).reshape(points.shape)
         rest = _rest(values)
-        # a small rest that halving does not lessen is f's own rounding
-        good = (rest <= ENOUGH) | ((rest <= ROUNDING) & (rest > before / 4)) | (depth == DEPTH) | (len(low) > MOST)
+        # a small rest that halving does not lessen is f's own rounding; and points themselves are rounded, which shows where a
+        # density rises from an end other than 0
+        rounded = 4 * EPSILON * np.maximum(np.abs(low), np.abs(high)) / (high - low)
+        good = (
+            (rest <= np.maximum(ENOUGH, rounded))
+            | ((rest <= ROUNDING) & (rest > before / 4))
+            | (depth == DEPTH)
+            | (len(low) > MOST)
+        )
         done.append((low[good], points[good], values[good]))
         low, high, before = low[~good], high[~good], rest[~good]
         cut = _middle(low, high)

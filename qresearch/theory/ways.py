@@ -23,6 +23,9 @@ from qresearch.theory.density import Density, density
 from qresearch.theory.errors import Affine, Sums
 from qresearch.theory.stored import stored
 
+MISSED = 1e-6
+"""By how much the probabilities of all codes may miss 1."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -67,6 +70,13 @@ def expected_sums(
         found = answer(question, block) * share
         total = found if total is None else total + found
     assert total is not None
+    found_mass = float(np.sum(total.histogram))
+    if not abs(found_mass - 1) <= MISSED:
+        raise ValueError(
+            f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - found_mass:.3g} of the probability "
+            f"(its codes' probabilities add up to {found_mass:.8g}); the density has features that quadrature cannot follow: "
+            "measure with qr.compare"
+        )
     return total
 
 
