@@ -70,12 +70,12 @@ def expected_sums(
         found = answer(question, block) * share
         total = found if total is None else total + found
     assert total is not None
-    found_mass = float(np.sum(total.histogram))
-    if not abs(found_mass - 1) <= MISSED:
+    mass = float(np.sum(total.histogram))
+    if not abs(mass - 1) <= MISSED:
         raise ValueError(
-            f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - found_mass:.3g} of the probability "
-            f"(its codes' probabilities add up to {found_mass:.8g}); the density has features that quadrature cannot follow: "
-            "measure with qr.compare"
+            f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the "
+            f"probability (all codes have {mass:.8g}); the density has features that quadrature "
+            "cannot follow: measure with qr.compare"
         )
     return total
 

@@ -50,40 +50,52 @@ GAPPED = Mixture((0.6, -2, 0.2), (0.3, 2, 0.2), (0.1, 8, 0.2))
 SPIKED = Mixture((0.99, 0, 1), (0.01, 3, 1e-3))
 
 
+SOURCES = {
+    "triangular": stats.triang(0.2, -1, 2),
+    "beta": stats.beta(2, 5, loc=-1, scale=3),
+    "arcsine": stats.arcsine(-1, 2),
+    "beta .5": stats.beta(0.5, 0.5),
+    "weibull": stats.weibull_min(0.5),
+    "gapped": GAPPED,
+    "spiked": SPIKED,
+    "outliers": Mixture((0.5, 0, 1), (0.5, 0, 1e-4)),
+}
+
+
 @pytest.mark.parametrize(
-    ("textbook", "scheme", "block"),
+    ("name", "scheme", "block"),
     [
-        (stats.triang(0.2, -1, 2), "uint4-offset@16:bf16", 16),
-        (stats.beta(2, 5, loc=-1, scale=3), "int4@32", 32),
-        (stats.beta(2, 5, loc=-1, scale=3), "nf4-signmax@16:bf16", 16),
-        (stats.arcsine(-1, 2), "int4@32", 32),
-        (stats.beta(0.5, 0.5), "int4@32", 32),
-        (GAPPED, "nf4-signmax@16:bf16", 16),
-        (SPIKED, "int4@32", 32),
-        (SPIKED, "uint4-offset@16:bf16", 16),
-        (Mixture((0.5, 0, 1), (0.5, 0, 1e-4)), "int3-asym@8", 8),
+        ("triangular", "uint4-offset@16:bf16", 16),
+        ("beta", "int4@32", 32),
+        ("beta", "nf4-signmax@16:bf16", 16),
+        ("arcsine", "int4@32", 32),
+        ("beta .5", "int4@32", 32),
+        ("gapped", "nf4-signmax@16:bf16", 16),
+        ("spiked", "int4@32", 32),
+        ("spiked", "uint4-offset@16:bf16", 16),
+        ("outliers", "int3-asym@8", 8),
     ],
-    ids=str,
-)  # fmt: skip
-def test_against_sampling(textbook, scheme, block):
+)
+def test_against_sampling(name, scheme, block):
     """Five standard errors of the mean over blocks."""
+    textbook = SOURCES[name]
     x = textbook.rvs(size=2**18, random_state=np.random.default_rng(1)).astype(np.float32).reshape(-1, block)
     back = np.asarray(qr.quantize(x, scheme).dequantize(), np.float64)
     found = expect(scheme, source(textbook), ["mse", "mae"])
-    for name, errors in (("mse", (back - x) ** 2), ("mae", np.abs(back - x))):
+    for metric, errors in (("mse", (back - x) ** 2), ("mae", np.abs(back - x))):
         means = errors.mean(axis=1)
-        assert found[name] == pytest.approx(means.mean(), abs=5 * means.std() / len(means) ** 0.5)
+        assert found[metric] == pytest.approx(means.mean(), abs=5 * means.std() / len(means) ** 0.5)
 
 
 def test_two_ways_to_the_same_outliers():
     by_row = expect("int3-asym@8", qr.distributions["normal_outliers"](0.5, 1e-4, scale=1), ["mse", "entropy"])
-    by_mixture = expect("int3-asym@8", source(Mixture((0.5, 0, 1), (0.5, 0, 1e-4))), ["mse", "entropy"])
+    by_mixture = expect("int3-asym@8", source(SOURCES["outliers"]), ["mse", "entropy"])
     assert by_row == pytest.approx(by_mixture, rel=1e-6)
 
 
-@pytest.mark.parametrize("textbook", [GAPPED, SPIKED, stats.triang(0.2, -1, 2), stats.weibull_min(0.5)], ids=str)
-def test_pieces_hold_all_the_mass_and_are_few(textbook):
-    found = density(source(textbook))
+@pytest.mark.parametrize("name", ["gapped", "spiked", "triangular", "weibull"])
+def test_pieces_hold_all_the_mass_and_are_few(name):
+    found = density(source(SOURCES[name]))
     assert found.error < 1e-12
     assert len(found.unit.edges) < 4000
 
@@ -98,7 +110,7 @@ def test_a_generalized_normal_of_great_beta_is_nearly_uniform(beta):
 
 
 @pytest.mark.parametrize("scheme", ["int4@32", "int3-asym@8"])
-@pytest.mark.parametrize(("df", "mse", "mae"), [(0.3, 0, 0), (0.45, 0, 0), (0.55, 0, 1), (0.99, 0, 1), (1.05, 1, 1), (2, 1, 1)])
+@pytest.mark.parametrize(("df", "mse", "mae"), [(0.3, 0, 0), (0.55, 0, 1), (1.05, 1, 1), (2, 1, 1)])
 def test_moments_of_the_second_largest(scheme, df, mse, mae):
     """The largest number is exact, and the second largest has the tail exponent 2 df."""
     found = expect(scheme, qr.distributions["student_t"](df), ["mse", "mae"])
