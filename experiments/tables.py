@@ -126,8 +126,14 @@ def _limits(output: EqualBits, frame: pd.DataFrame, config: Config, budget: floa
     known = [(source, found) for source, group in pairs.to_numpy() if (found := law(config, group)) is not None]
     names = dict.fromkeys(output.families, ANY)
     return pd.DataFrame(
-        {"source": name, "budget": float(budget), **names, "cell": number(limit(each.law, budget, output.value), output.value)}
+        {
+            "source": name,
+            "budget": float(budget),
+            **names,
+            "cell": "diverges" if pd.isna(least) else number(least, output.value),
+        }
         for name, each in known
+        for least in [limit(each.law, budget, output.value)]
     )
 
 

@@ -60,9 +60,13 @@ def expected(scheme: str, known: Known, metrics: tuple[str, ...]) -> tuple[dict[
     """The exact expectation of each metric that has one, and what is said where there is none."""
     names = [name for name in metrics if name in qr.theory.expectable()]
     try:
-        return qr.theory.expect(scheme, known.law, names, shape=known.shape), ""
+        found = qr.theory.expect(scheme, known.law, names, shape=known.shape)
     except (ValueError, ArithmeticError) as error:
         return {}, str(error)
+    ratios = [name for name in names if {"x2", "xx"} & set(qr.metrics[name].needs)]
+    if ratios and math.isinf(qr.theory.density(known.law).second):
+        return found | dict.fromkeys(ratios, math.nan), f"the source has no mean square, so none: {', '.join(ratios)}"
+    return found, ""
 
 
 def with_theory(frame: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def judgement(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
             "measured": written(each.measured, each.error, each.metric),
             "expected": f"{each.expected:.6g}",
             "allowed difference": f"{each.bound:.2g}",
-            "verdict": "RULED OUT" if each.ruled_out else "as expected",
+            "verdict": "RULED OUT" if each.ruled_out else "not ruled out",
         }
         for each in verdicts(frame, config)
     ]

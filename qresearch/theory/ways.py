@@ -58,8 +58,9 @@ def expected_sums(
     """What the metrics are made of, for one number. Arguments as those of `theory.expect`; `finer`: as in `Question`."""
     given = checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
     for name, number in (("scale", scale), ("outer", outer)):
-        if number is not None and not (math.isfinite(number) and number != 0):
-            raise ValueError(f"{name} must be a finite number other than 0, not {number!r}")
+        real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
+        if number is not None and not (real and math.isfinite(number) and number != 0):
+            raise ValueError(f"{name} must be a finite number other than 0, such as 0.3, not {checks.shown(number)}")
     question = Question(_quantizer(scheme), density(given), scale, outer, finer)
     storage = question.quantizer.scale
     if outer is not None and (scale is not None or storage is None or storage.bare):
@@ -101,6 +102,8 @@ def _blocks(question: Question, shape: tuple[int, ...] | None) -> list[tuple[int
         return [(1, 1.0)]
     sizes = quantizer.block.sizes
     if shape is not None:
+        if 0 in checks.shape(shape):
+            raise ValueError(f"shape={tuple(shape)} has no elements, so there is nothing to expect; give lengths of 1 or more")
         lengths, blocks = np.unique(quantizer.block.layout(checks.shape(shape)).counts(), return_counts=True)
         return [(int(n), float(n * k / np.sum(lengths * blocks))) for n, k in zip(lengths, blocks, strict=True) if n]
     if sizes is None or min(sizes) < 1:
@@ -125,6 +128,11 @@ def _way(question: Question) -> Way:
             raise ValueError("scale fixes the scale of symmetric schemes only; leave it out, or take the form 'sym'")
         return _fixed
     ways = {statistics: way for each, statistics, way in _WAYS if type(form) is each}
+    if not ways and isinstance(statistic, MinMax):
+        raise ValueError(
+            f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take '-asym' or '-offset', whose blocks "
+            "are scaled by minmax as well, or measure with qr.compare"
+        )
     if not ways:
         raise ValueError(
             f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take sym, asym or offset, "

@@ -77,7 +77,7 @@ def test_columns_of_a_sweep(work):
     assert given[["limit_r", "expected_r"]].isna().all(axis=None)
     assert given["theory"].eq(theory.NO_LAW).all()
     judged = (work.results / "tables" / "theory.md").read_text()
-    assert "as expected" in judged
+    assert "not ruled out" in judged
     assert "heavy" not in judged  # its square error has no variance
     assert json.loads((work.results / "manifest.json").read_text())["theory"][-1].endswith(" 0 ruled out")
     best = (work.results / "tables" / "r_at_equal_bits.md").read_text()
@@ -150,3 +150,12 @@ def test_equal_bits_needs_a_better_and_a_budget(work):
         load(work.write(metrics=["bias", "r"], tables=[{**BUDGETS, "value": "bias"}, {**BUDGETS, "budgets": []}]))
     assert "no value of 'bias' is the better one" in str(error.value)
     assert "budgets" in str(error.value)
+
+
+def test_a_finite_error_over_an_infinite_mean_square_is_no_ratio():
+    """Student's t of two degrees: the error of int4 is finite, its R was 0 and its SQNR `exact`."""
+    known = theory.Known(qr.distributions["student_t"](2), (4, 64))
+    found, note = theory.expected("int4@64", known, ("mse", "r", "sqnr"))
+    assert 0.3 < found["mse"] < 0.35
+    assert np.isnan([found["r"], found["sqnr"]]).all()
+    assert note == "the source has no mean square, so none: r, sqnr"

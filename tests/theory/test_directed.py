@@ -36,3 +36,19 @@ def test_blocks_of_one_sign_are_what_matters_with_a_zero_point():
     assert expect("int4-asym@64~toward_zero", NORMAL, ["mse"])["mse"] == pytest.approx(0.031, rel=0.01)
     with pytest.raises(ValueError, match="decides into which code"):
         expect("int4-asym@64~toward_zero", qr.distributions["lognormal"](0.5))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "given", "says"),
+    [
+        ("mlx-int4", {}, "the form 'edge' has none; take '-asym' or '-offset'"),
+        ("int8@row", {"shape": (4, 0)}, r"shape=\(4, 0\) has no elements"),
+        ("int4", {"scale": "0.3"}, "scale must be a finite number other than 0, such as 0.3, not '0.3'"),
+        ("int4", {"scale": True}, "scale must be a finite number"),
+        ("int4", {"scale": np.array([1.0, 2.0])}, r"scale must be a finite number .* not array\(\[1., 2.\]\)"),
+        ("e2m1@16:e4m3", {"outer": "x"}, "outer must be a finite number"),
+    ],
+)
+def test_refusals_name_the_argument_and_the_way_out(scheme, given, says):
+    with pytest.raises(ValueError, match=says):
+        expect(scheme, NORMAL, **given)
