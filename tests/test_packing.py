@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qresearch as qr
@@ -24,8 +24,7 @@ def test_every_width_there_and_back(bits, signed):
     assert np.array_equal(back, codes)
 
 
-@pytest.mark.parametrize("bits", [4, 8, 16])
-@pytest.mark.parametrize("length", [1, 2, 31, 32])
+@pytest.mark.parametrize(("bits", "length"), [(4, 1), (4, 31), (4, 32), (8, 31), (16, 2), (16, 31)])
 def test_fast_paths_are_the_plain_one(bits, length):
     codes = np.random.default_rng(0).integers(0, 2**bits, (2, length)).astype(np.uint8 if bits <= 8 else np.uint16)
     assert np.array_equal(pack(codes, bits), pack_bits(codes, bits))
@@ -33,6 +32,7 @@ def test_fast_paths_are_the_plain_one(bits, length):
     assert np.array_equal(unpack(data, bits, length), unpack_bits(data, bits, length))
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 16), st.lists(st.integers(0, 2**16 - 1), max_size=9))
 def test_the_stream_is_little_endian(bits, numbers):
     numbers = [n % 2**bits for n in numbers]
@@ -52,7 +52,9 @@ def test_bytes_that_do_not_fit_are_told():
         unpack(np.zeros(2, np.uint8), 4, 5)
 
 
-@pytest.mark.parametrize("scheme", [row.name for row in qr.presets.rows])
+@pytest.mark.parametrize(
+    "scheme", ["nf4-double", "int3-affine-search", "tq1_0", "mxfp6-e2m3"]
+)  # all presets: the law "packing"
 def test_a_packed_tensor_comes_back(scheme):
     x = np.random.default_rng(0).normal(size=(5, 70)).astype(np.float32)
     q = qr.quantize(x, scheme, key=jax.random.key(0))

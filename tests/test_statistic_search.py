@@ -20,8 +20,7 @@ def errors(text, p):
     return (np.abs(back - X) ** p).reshape(6, 4, 32).sum(-1)
 
 
-@pytest.mark.parametrize(("element", "form"), [("int4", ""), ("nf4", ""), ("e2m1", ""), ("int3", "-asym")])
-@pytest.mark.parametrize("p", [2, 2.4])
+@pytest.mark.parametrize(("element", "form", "p"), [("int4", "", 2), ("nf4", "", 2.4), ("e2m1", "", 2), ("int3", "-asym", 2)])
 def test_a_search_finds_the_best_of_its_candidates(element, form, p):
     found = errors(f"{element}{form}-search({p},4,0.625)@32", p)
     # Each candidate alone: a search among it and itself has no choice.
@@ -83,9 +82,8 @@ def test_a_factor_of_absmax_is_exact():
     np.testing.assert_allclose(clipped[0, 1], -125, rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_divergences_are_those_of_scipy(seed):
-    counts = np.random.default_rng(seed).poisson(300 * np.exp(-np.arange(64) / 9)).astype(np.int32)
+def test_divergences_are_those_of_scipy():
+    counts = np.random.default_rng(0).poisson(300 * np.exp(-np.arange(64) / 9)).astype(np.int32)
     for i in (16, 23, 40, 63, 64):
         p = counts[:i].astype(float)
         p[-1] += counts[i:].sum()
