@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from qresearch import checks
 from qresearch.distribution import Distribution
 from qresearch.theory.pieces import CHUNK, Pieces, halved, pieces
 
@@ -219,8 +220,10 @@ def density(distribution: Distribution) -> Density:
     """The density of a distribution as polynomials on pieces; cached. `Density.error` says how good it is.
 
     Raises:
+        TypeError: where `distribution` is none.
         ValueError: where that is worse than 1e-6, naming the distribution; and where it has no density at a number.
     """
+    checks.instance(distribution, Distribution, "distribution", 'a Distribution such as qr.distributions["normal"]()')
     symmetric, unit, tails = _unit(replace(distribution, given_scale=1.0))
     found = Density(distribution, unit, tails, symmetric)
     if not found.error <= WRONG:

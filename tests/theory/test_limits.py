@@ -224,3 +224,5 @@ def test_bits_that_are_none(bits):
 def test_a_name_is_no_distribution():
     with pytest.raises(TypeError, match=r'qr.distributions\["normal"\]'):
         limits("normal", 4)
+    with pytest.raises(TypeError, match=r'distribution must be a Distribution such as qr.distributions\["normal"\]'):
+        density("normal")
