@@ -17,13 +17,14 @@ figures: $(VENV)/.sweep          ## the gallery: published numbers and figures o
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
 test: $(VENV)/.dev lint          ## everything CI checks
-	$(RUN) -m pytest -n auto --dist loadgroup
+	$(RUN) -m pytest -n auto --dist loadgroup -m "not slow"
 
 coverage: $(VENV)/.dev           ## the same tests, a quarter slower: which lines they run
 	$(RUN) -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered
 
-contract: $(VENV)/.dev           ## every law on every preset, those that share a compiled program too (make test takes one of each)
+contract: $(VENV)/.dev           ## every law on every preset, those that share a compiled program too (make test takes one of each); and slow tests
 	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto --dist loadgroup tests/contract
+	$(RUN) -m pytest -n auto -m slow
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

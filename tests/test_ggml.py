@@ -223,6 +223,7 @@ def test_true_bits(name, bits):
     assert qr.quantize(jnp.ones((2, 512)), PRESETS[name]).bits == bits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (5,), (2, 3, 300)])
 @pytest.mark.parametrize("name", ["q4_1", "tq1_0", "nvfp4"])
 def test_a_short_last_block_is_filled_up(name, shape):

@@ -32,6 +32,7 @@ def test_fast_paths_are_the_plain_one(bits, length):
     assert np.array_equal(unpack(data, bits, length), unpack_bits(data, bits, length))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 16), st.lists(st.integers(0, 2**16 - 1), max_size=9))
 def test_the_stream_is_little_endian(bits, numbers):

@@ -11,6 +11,8 @@ from qresearch.kl import divergence
 from qresearch.testing import describe, oracle
 from qresearch.testing.law import assert_same
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).standard_t(4, (6, 128)).astype(np.float32)
 
 

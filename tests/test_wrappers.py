@@ -160,6 +160,7 @@ def test_of_equal_magnitudes_the_first_are_outliers():
     assert qr.quantize(x, "int4 + outliers(0.05)").fitted.params.own.places.tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_bits_of_outliers():
     # 5,120 elements: 13 bits a place; 51 outliers of 16 bits; each part on whole bytes
     q = qr.quantize(normal(), "int4@32 + outliers(0.01,bf16)")

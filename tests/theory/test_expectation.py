@@ -240,6 +240,7 @@ SCHEMES = (
 SAMPLED = [c for c in sampling.combinations() if c.source in ("normal", "uniform", "lognormal") and c.scheme in SCHEMES]
 
 
+@pytest.mark.slow
 def test_expectations_against_sampling():
     """A part of `make sampling`, which has all."""
     assert len(SAMPLED) == 3 * len(SCHEMES)

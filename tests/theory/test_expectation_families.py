@@ -8,6 +8,8 @@ from scipy import stats
 import qresearch as qr
 from qresearch.theory import density, expect
 
+pytestmark = pytest.mark.slow
+
 
 def source(textbook):
     return qr.Family("own", "own", lambda key, shape: jnp.zeros(shape), lambda: textbook, lambda: 1.0)()

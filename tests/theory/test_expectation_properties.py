@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 import qresearch as qr
 from qresearch.theory import expect
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["mse", "mae", "bias", "entropy"]
 SOURCES = st.sampled_from(["normal", "laplace", "uniform", "logistic"])
 
