@@ -17,7 +17,8 @@ figures: $(VENV)/.sweep          ## the gallery: published numbers and figures o
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
 test: $(VENV)/.dev lint          ## everything CI checks
-	$(RUN) -m pytest -n auto --dist loadgroup -m "not slow"
+	$(RUN) -m pytest -n auto --dist loadgroup tests/contract
+	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow"
 
 coverage: $(VENV)/.dev           ## the same tests, a quarter slower: which lines they run
 	$(RUN) -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered
