@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from qresearch.distribution import Distribution
 from qresearch.theory.density import Density, density
-from qresearch.theory.pieces import Pieces, pieces
+from qresearch.theory.pieces import Pieces, between_edges, pieces
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -72,9 +72,8 @@ class OfPieces:
         """The moments of cells, from the sums that are small."""
         at_low, inner_low = self._left(low)
         at_high, inner_high = self._left(high)
-        under, over, centre = self.pieces.under, self.pieces.over, self._centre
-        rising = under[:, np.minimum(at_high, centre)] - under[:, np.minimum(at_low, centre)]
-        return rising + over[:, np.maximum(at_low, centre)] - over[:, np.maximum(at_high, centre)] + inner_high - inner_low
+        whole = between_edges(self.pieces.under, self.pieces.over, self.pieces.centre, at_low, at_high)
+        return whole + (inner_high - inner_low)
 
     def pdf(self, x: np.ndarray, width: np.ndarray) -> np.ndarray:
         """The function."""
@@ -84,10 +83,6 @@ class OfPieces:
     def grid(self) -> np.ndarray:
         """The points that its polynomials go through, and their edges."""
         return np.unique(np.concatenate([self.pieces.edges, self.pieces.points.ravel()]))
-
-    @cached_property
-    def _centre(self) -> int:
-        return int(np.searchsorted(self.pieces.under[0], self.pieces.under[0, -1] / 2))
 
     def _left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = np.asarray(x, np.float64)

@@ -8,58 +8,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from qresearch import checks
 from qresearch.distribution import Distribution
-from qresearch.theory.pieces import CHUNK, Pieces, halved, pieces
-
-FAR = 1e145
-"""Where the pieces end at the latest, in units of the scale: its square times a density is still a float64."""
-
-FAR_POWERS = 27
-"""How many of the quantiles, those under 1e-30, are of use in a falling tail only."""
-
-LEAST = 1e-290
-"""The least density that pieces are made for; under it float64 loses its digits."""
-
-
-MISSED = 1e-10
-"""The probability that pieces may miss between their edges; above, they are cut at more quantiles."""
+from qresearch.theory.cutting import Tail, at_unit_scale, cut
+from qresearch.theory.pieces import CHUNK, Pieces, between_edges, halved
 
 WRONG = 1e-6
 """The largest `Density.error` that anything is computed from."""
-
-ROUNDS = 12
-"""How often pieces are cut at more quantiles at most."""
-
-
-class Tail(NamedTuple):
-    """What lies beyond the last piece: `p(x) = height (x / edge)^-slope`, to rounding; no tail where the height is 0.
-
-    Attributes:
-        edge: the magnitude of the end of the last piece.
-        height: the density there.
-        slope: of the density, by logarithms.
-    """
-
-    edge: float
-    height: float
-    slope: float
-
-    def integral(self, power: float = 1.0, moment: int = 0) -> float:
-        """The integral of `t^moment p^power` from the edge to infinity; inf where it diverges."""
-        if not self.height:
-            return 0.0
-        excess = power * self.slope - moment - 1
-        return self.height**power * self.edge ** (moment + 1) / excess if excess > 0 else np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,21 +46,19 @@ class Density:
         axes = max(np.ndim(low), np.ndim(high))
         at_low, inner_low, out_low = self._find(low, axes)
         at_high, inner_high, out_high = self._find(high, axes)
-        total = self._whole_pieces(at_low, at_high) + (inner_high - inner_low)
-        for side, tail in zip((out_low < 0, out_high > 0), self._outside, strict=True):
-            if np.any(side) and np.any(tail):
-                with np.errstate(invalid="ignore"):  # the mean of a Student's t with df <= 1: inf - inf
-                    total = total + np.where(side & (out_low != out_high), _like(tail, total), 0.0)
-        return total * _like(self.distribution.scale ** np.arange(3.0), total)
+        return self._with_tails(self._whole_pieces(at_low, at_high) + (inner_high - inner_low), out_low, out_high)
 
     def along(self, x: np.ndarray) -> np.ndarray:
         """float64 [3, ..., n - 1]: `between` of neighbours along the last axis of x, `[..., n]`, rising. In half the time."""
         at, inner, out = self._find(x, x.ndim)
-        total = self._whole_pieces(at[..., :-1], at[..., 1:]) + np.diff(inner)
-        for side, tail in zip((out[..., :-1] < 0, out[..., 1:] > 0), self._outside, strict=True):
+        return self._with_tails(self._whole_pieces(at[..., :-1], at[..., 1:]) + np.diff(inner), out[..., :-1], out[..., 1:])
+
+    def _with_tails(self, total: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Integrals over pieces, and the tails where one end lies beyond all pieces and the other does not; own scale."""
+        for side, tail in zip((low < 0, high > 0), self._outside, strict=True):
             if np.any(side) and np.any(tail):
-                with np.errstate(invalid="ignore"):
-                    total = total + np.where(side & (out[..., :-1] != out[..., 1:]), _like(tail, total), 0.0)
+                with np.errstate(invalid="ignore"):  # the mean of a Student's t with df <= 1: inf - inf
+                    total = total + np.where(side & (low != high), _like(tail, total), 0.0)
         return total * _like(self.distribution.scale ** np.arange(3.0), total)
 
     def _in_parts(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -135,7 +94,7 @@ class Density:
 
     def finer(self) -> Pieces:
         """The pieces at scale 1, each cut in two: what that changes in an integral is the error of its quadrature."""
-        return halved(_at_unit_scale(self.distribution), self.unit)
+        return halved(at_unit_scale(self.distribution), self.unit)
 
     @cached_property
     def mean(self) -> float:
@@ -179,11 +138,6 @@ class Density:
         )
 
     @cached_property
-    def _centre(self) -> int:
-        """The edge up to which sums from below are the smaller ones."""
-        return int(np.searchsorted(self.unit.under[0], self.unit.under[0, -1] / 2))
-
-    @cached_property
     def _exists(self) -> np.ndarray:
         """Bool [3]: which of the three integrals over all numbers are finite, as the distribution knows it."""
         return np.isfinite([1.0, self.distribution.mean, self.variance])
@@ -191,7 +145,7 @@ class Density:
     @cached_property
     def _sums(self) -> tuple[np.ndarray, np.ndarray]:
         """float64 [3, n + 1], twice: sums over pieces that are small far out; from the centre where those would be infinite."""
-        c, whole, exists = self._centre, self.unit.whole, self._exists[:, None]
+        c, whole, exists = self.unit.centre, self.unit.whole, self._exists[:, None]
         lower, upper = np.cumsum(whole[:, :c][:, ::-1], axis=1)[:, ::-1], np.cumsum(whole[:, c:], axis=1)
         outward = np.concatenate([-lower, np.zeros((3, 1)), upper], axis=1)
         return np.where(exists, self.unit.under, outward), np.where(exists, self.unit.over, -outward)
@@ -205,10 +159,7 @@ class Density:
 
     def _whole_pieces(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         """float64 [3, ...]: the integrals from the left end of one piece to that of another, from the sums that are small."""
-        (under, over), centre = self._sums, self._centre
-        rising = under[:, np.minimum(last, centre)] - under[:, np.minimum(first, centre)]
-        falling = over[:, np.maximum(first, centre)] - over[:, np.maximum(last, centre)]
-        return rising + falling
+        return between_edges(*self._sums, self.unit.centre, first, last)
 
 
 def _like(row: np.ndarray, array: np.ndarray) -> np.ndarray:
@@ -224,7 +175,7 @@ def density(distribution: Distribution) -> Density:
         ValueError: where that is worse than 1e-6, naming the distribution; and where it has no density at a number.
     """
     checks.instance(distribution, Distribution, "distribution", 'a Distribution such as qr.distributions["normal"]()')
-    symmetric, unit, tails = _unit(replace(distribution, given_scale=1.0))
+    symmetric, unit, tails = cut(replace(distribution, given_scale=1.0))
     found = Density(distribution, unit, tails, symmetric)
     if not found.error <= WRONG:
         raise ValueError(
@@ -233,105 +184,3 @@ def density(distribution: Distribution) -> Density:
             "or sample it and measure with qr.compare"
         )
     return found
-
-
-@lru_cache(maxsize=256)
-def _unit(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
-    try:
-        # far out quantiles overflow and densities underflow: those edges are dropped
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # what SciPy's beta says from C++
-            symmetric = _is_symmetric(distribution)
-            edges = _edges(distribution, symmetric)
-            found = _pieces(distribution, edges)
-            support = distribution.quantile([0.0, 1.0])
-            tails = [_tail(distribution, edge, bool(edge == end)) for edge, end in zip(edges[[0, -1]], support, strict=True)]
-    except ArithmeticError as error:
-        raise ValueError(f"the density of {distribution} cannot be computed: its pdf, cdf or ppf says {error!r}") from error
-    return symmetric, found, (tails[0], tails[1])
-
-
-def _pieces(distribution: Distribution, edges: np.ndarray) -> Pieces:
-    """Pieces that have the probability between their edges: where a feature lies between the points, more quantiles cut."""
-    pdf = _at_unit_scale(distribution)
-    found, before = pieces(pdf, edges), np.inf
-    for _ in range(ROUNDS):
-        cdf = distribution.cdf(found.edges)
-        missed = np.abs(found.whole[0] - np.diff(cdf))
-        bad = np.flatnonzero(missed > MISSED)
-        if not len(bad) or not np.sum(missed) < before:  # else the pdf and the cdf do not agree
-            break
-        before = 0.9 * np.sum(missed)
-        low, high = found.edges[bad], found.edges[bad + 1]
-        shares = np.arange(1, 8) / 8
-        inner = distribution.quantile((cdf[bad, None] * (1 - shares) + cdf[bad + 1, None] * shares).ravel())
-        inner = np.append(inner, low / 2 + high / 2)
-        inner = np.setdiff1d(inner[(inner > edges[0]) & (inner < edges[-1])], found.edges)
-        if not len(inner):
-            break
-        edges = np.union1d(edges, inner)
-        found = pieces(pdf, edges)
-    return found
-
-
-def _at_unit_scale(distribution: Distribution) -> Callable[[np.ndarray], np.ndarray]:
-    """A density without what polynomials cannot hold: infinities at single points, and digits lost near underflow."""
-    unit = replace(distribution, given_scale=1.0)
-
-    def pdf(x: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            p = unit.pdf(x)
-        return np.where((p >= LEAST) & np.isfinite(p), p, 0.0)
-
-    return pdf
-
-
-def _is_symmetric(distribution: Distribution) -> bool:
-    p = np.array([1e-12, 1e-6, 1e-3, 0.03, 0.11, 0.23, 0.31, 0.42])
-    x = distribution.quantile(p)
-    return bool(
-        np.all(x < 0)
-        and np.allclose(distribution.pdf(x), distribution.pdf(-x), rtol=1e-12, atol=0)
-        and np.allclose(distribution.cdf(-x), 1 - p, rtol=1e-9, atol=0)
-    )
-
-
-def _edges(distribution: Distribution, symmetric: bool) -> np.ndarray:
-    """Quantiles, far out those of powers of ten; an upper tail that is no mirror image in doubling steps."""
-    low, high = distribution.quantile([0.0, 1.0])
-    body = distribution.quantile(np.append(np.arange(1, 20) / 20, [0.99, 0.999, 0.9999]))
-    lower = distribution.quantile([*10.0 ** -np.append(np.arange(300.0, 20, -10), np.arange(20.0, 1, -1))])
-    if np.isfinite(low) and np.greater(*distribution.pdf(distribution.quantile([1e-10, 1e-2]))):
-        lower = lower[FAR_POWERS:]  # the density rises to that end: nothing hangs on what is nearer
-    if symmetric:
-        upper, body = -lower, np.concatenate([body, -body, [0.0]])
-    else:
-        middle, start = distribution.quantile([0.5, 0.99])
-        doubling = middle + (start - middle) * 2.0 ** np.arange(600)
-        upper = doubling[doubling < high]
-    edges = np.unique(np.concatenate([lower, body, upper]))
-    edges = edges[np.isfinite(edges) & (np.abs(edges) <= FAR) & (edges > low) & (edges < high)]
-    kept = distribution.pdf(edges) >= LEAST
-    if not np.any(kept):
-        return edges
-    last = int(np.flatnonzero(kept)[-1])
-    beyond = [] if symmetric else edges[last + 1 : last + 2]
-    ends = [end for end in (low, high) if np.abs(end) <= FAR]
-    return np.unique(np.concatenate([edges[kept], [_end(distribution, edges[last], each) for each in beyond], ends]))
-
-
-def _end(distribution: Distribution, inside: float, outside: float) -> float:
-    """Between a number that has a density and one that has none left: where it ends, by bisection."""
-    for _ in range(60):
-        middle = inside / 2 + outside / 2
-        inside, outside = (middle, outside) if distribution.pdf(middle) >= LEAST else (inside, middle)
-    return float(inside)
-
-
-def _tail(distribution: Distribution, edge: float, is_end: bool) -> Tail:
-    if is_end:
-        return Tail(abs(edge), 0.0, np.inf)
-    nearer, height = distribution.pdf([edge / 2, edge])
-    if not 0 < height < nearer:
-        return Tail(abs(edge), 0.0, np.inf)
-    return Tail(abs(edge), float(height), float(np.log2(nearer / height)))

@@ -88,6 +88,11 @@ class Pieces:
         return np.concatenate([np.cumsum(self.whole[:, ::-1], axis=1)[:, ::-1], np.zeros((3, 1))], axis=1)
 
     @cached_property
+    def centre(self) -> int:
+        """The edge up to which sums from below are the smaller ones."""
+        return int(np.searchsorted(self.under[0], self.under[0, -1] / 2))
+
+    @cached_property
     def _antiderivatives(self) -> np.ndarray:
         """float64 [NODES + 3, 3, n]: powers of u = (t - middle) / half of the three integrals from the left end of a piece."""
         f = (self.values @ _SERIES.T @ _POWERS) * self.half[:, None]  # [n, NODES], of f dt / du
@@ -121,6 +126,12 @@ class Pieces:
         """What the last coefficients stand for, summed over the pieces, in units of the integral of f."""
         series = self.values @ _SERIES.T
         return float(np.sum(np.abs(series[:, -2:]).max(axis=1) * self.half) / np.sum(self.whole[0])) / NODES
+
+
+def between_edges(under: np.ndarray, over: np.ndarray, centre: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """float64 [3, ...]: the integrals from one edge to another, from the sums that are small on each side of the centre."""
+    rising = under[:, np.minimum(last, centre)] - under[:, np.minimum(first, centre)]
+    return rising + (over[:, np.maximum(first, centre)] - over[:, np.maximum(last, centre)])
 
 
 def pieces(f: Function, edges: np.ndarray) -> Pieces:
