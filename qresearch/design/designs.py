@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -34,16 +34,18 @@ class Recipe:
     Attributes:
         make: `make(source, levels, **options) -> Design`; no source where `sources` is empty; keywords are options.
         sources: what it can be designed for: `distribution`, `data`, both or neither.
+        fixed: keywords that the row gives itself; they are no options.
     """
 
     make: Callable[..., Design]
     sources: tuple[str, ...] = ("distribution",)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def options(self) -> tuple[str, ...]:
         """The names of its options."""
         parameters = inspect.signature(self.make).parameters.values()
-        return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+        return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY and each.name not in self.fixed)
 
 
 DESIGNS: Table[Recipe] = Table("design", of=Recipe)
@@ -75,7 +77,8 @@ def design(name: str, source: Any = None, levels: int = 16, weights: Any = None,
                 near = "; for weights of the numbers write weights=...;"
             raise ValueError(f"{name} has no option {option!r}{near} its options: {', '.join(recipe.options) or 'none'}")
     found = _source(name, recipe, source, weights)
-    return recipe.make(int(levels), **options) if found is None else recipe.make(found, int(levels), **options)
+    given = (int(levels),) if found is None else (found, int(levels))
+    return recipe.make(*given, **recipe.fixed, **options)
 
 
 def _source(name: str, recipe: Recipe, source: Any, weights: Any) -> Source | None:
@@ -181,44 +184,19 @@ def block_optimal(
     source: Distribution,
     levels: int,
     *,
-    block: int = 64,
-    metric: str = "mse",
-    zero: bool = True,
-    ends: bool | None = None,
-    scale: str | None = None,
-    rounding: str | None = None,
-) -> Design:
-    """BOF: least error of numbers divided by their block's absmax, which is exact unless a format stores it."""
-    return _block_optimal(source, levels, False, block, metric, zero, ends, scale, rounding)
-
-
-def block_optimal_signed(
-    source: Distribution,
-    levels: int,
-    *,
-    block: int = 64,
-    metric: str = "mse",
-    zero: bool = True,
-    ends: bool | None = None,
-    scale: str | None = None,
-    rounding: str | None = None,
-) -> Design:
-    """BOF-S: the same for blocks divided by their number of largest magnitude with its sign, which becomes 1."""
-    return _block_optimal(source, levels, True, block, metric, zero, ends, scale, rounding)
-
-
-def _block_optimal(
-    source: Distribution,
-    levels: int,
     signed: bool,
-    block: int,
-    metric: str,
-    zero: bool,
-    ends: bool | None,
-    scale: str | None,
-    rounding: str | None,
+    block: int = 64,
+    metric: str = "mse",
+    zero: bool = True,
+    ends: bool | None = None,
+    scale: str | None = None,
+    rounding: str | None = None,
 ) -> Design:
-    """Ends are fixed where the scale is exact, unless it is said otherwise: the largest number then has no error at all."""
+    """BOF: least error of numbers divided by their block's absmax, which is exact unless a format stores it. BOF-S: by the
+    number of largest magnitude with its sign (`signed`), which becomes 1.
+
+    Ends are fixed where the scale is exact, unless it is said otherwise: the largest number then has no error at all.
+    """
     if metric not in blockwise.POWERS:
         raise ValueError(f"unknown metric {metric!r}{suggestion(metric, blockwise.POWERS) or ';'} there are: mse, mae")
     law(source)  # which has a variance
@@ -287,8 +265,8 @@ _BOF_DOC = (
     "for a `block` (64) over its {}: least error of the numbers (`metric`); `zero`, `ends` fixed or not; `scale`: a format "
     "that stores it, by `rounding` (arXiv 2505.06653)"
 )
-DESIGNS.add("bof", Recipe(block_optimal), doc=f"BOF, {_BOF_DOC.format('absmax')}")
-DESIGNS.add("bof_s", Recipe(block_optimal_signed), doc=f"BOF-S, {_BOF_DOC.format('signed maximum')}")
+DESIGNS.add("bof", Recipe(block_optimal, fixed={"signed": False}), doc=f"BOF, {_BOF_DOC.format('absmax')}")
+DESIGNS.add("bof_s", Recipe(block_optimal, fixed={"signed": True}), doc=f"BOF-S, {_BOF_DOC.format('signed maximum')}")
 DESIGNS.add(
     "af",
     Recipe(abnormal_float),
