@@ -158,7 +158,7 @@ def _numbers(section: FileSource) -> np.ndarray:
 
 
 READ: dict[type, Any] = {
-    DistributionSource: lambda section: distributions[section.distribution](**section.parameters),
+    DistributionSource: lambda section: section.law,
     FileSource: _numbers,
     ValuesSource: lambda section: np.asarray(section.values, np.float64),
 }
@@ -202,7 +202,7 @@ def _unregistrable_designs(codebooks: dict[str, Any]) -> Iterator[tuple[tuple[st
 
 
 def _add(name: str, row: ElementRow, numbers: Any) -> None:
-    if OURS.get(name) != numbers:
+    if name not in elements or OURS.get(name) != numbers:
         elements.add(name, row, doc="from a configuration")
         OURS[name] = numbers
 

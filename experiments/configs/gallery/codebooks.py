@@ -5,21 +5,18 @@
 """
 
 import qresearch as qr
-from qresearch.books import Book
+from qresearch.books import Book, designed
 from qresearch.families import book_row
 
 
 def power(bits: int, exponent: float, at: str, source: str, *parameters: float) -> Book:
     """In units of the source."""
-    made = qr.design("power_density", qr.distributions[source](*parameters), 2**bits, exponent=exponent, at=at)
-    return Book(made.levels, reach=made.reach)
+    return designed("power_density", bits, source, parameters, exponent=exponent, at=at)
 
 
 def cut(bits: int, exponent: float, block: int, source: str, *parameters: float) -> Book:
     """Inside a block."""
-    return Book(
-        qr.design("power_density", qr.distributions[source](*parameters), 2**bits, exponent=exponent, block=block).levels
-    )
+    return designed("power_density", bits, source, parameters, exponent=exponent, block=block)
 
 
 _ROWS = {"texts": True}
