@@ -18,7 +18,7 @@ from jax import Array
 from experiments.arrays import array, corner, fingerprint
 from experiments.config.model import Config
 from experiments.config.sources import DistributionSource, FileSource, ValuesSource
-from qresearch.distribution import DISTRIBUTIONS, Distribution
+from qresearch.distribution import Distribution
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def distribution_of(config: Config, name: str) -> Distribution:
     section = config.sources[name]
     if not isinstance(section, DistributionSource):
         raise TypeError(f"the source {name!r} is no distribution; name one that is")
-    return DISTRIBUTIONS[section.distribution](**section.parameters)
+    return section.law
 
 
 def _drawn(name: str, section: DistributionSource) -> Iterator[Source]:
-    distribution = DISTRIBUTIONS[section.distribution](**section.parameters)
+    distribution = section.law
 
     def make(seed: int) -> Array:
         return draw(distribution, data_key(name, seed), section.shape)

@@ -35,9 +35,7 @@ class Known(NamedTuple):
 def law(config: Config, group: str) -> Known | None:
     """What is known of a source by its name in the configuration; None where it is no distribution."""
     section = config.sources[group]
-    if not isinstance(section, DistributionSource):
-        return None
-    return Known(qr.distributions[section.distribution](**section.parameters), section.shape)
+    return Known(section.law, section.shape) if isinstance(section, DistributionSource) else None
 
 
 def limited(metrics: tuple[str, ...]) -> list[str]:

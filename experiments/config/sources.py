@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, fiel
 
 from experiments.arrays import FLOATS, READERS, Header, corner, headers
 from experiments.config.section import Context, Section, ToTuple, refuse, wrong
-from qresearch.distribution import DISTRIBUTIONS
+from qresearch.distribution import DISTRIBUTIONS, Distribution
 from qresearch.table import suggestion
 
 MOST = 2**34
@@ -53,6 +53,11 @@ class DistributionSource(Section):
     distribution: Annotated[str, AfterValidator(_known_distribution)]
     shape: Shape
     parameters: dict[str, float] = Field(default_factory=dict, validate_default=True)
+
+    @property
+    def law(self) -> Distribution:
+        """The distribution itself."""
+        return DISTRIBUTIONS[self.distribution](**self.parameters)
 
     @model_validator(mode="before")
     @classmethod
