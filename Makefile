@@ -51,8 +51,8 @@ sampling: $(VENV)/.dev           ## exact expected errors of 1,200 schemes and s
 peers: $(PEERS)/.ready           ## codes, scales and values beside those of other libraries, in an environment of its own
 	$(PEERS)/bin/python -m experiments.peers
 
-bench: $(VENV)/.sweep            ## how fast elements and presets encode and decode, beside a plain cast; SIZE=22 is quicker
-	$(RUN) -m experiments.bench --size $(SIZE)
+bench: $(PEERS)/.ready           ## how fast: beside peers, beside a plain cast, every element and preset; SIZE=22 is quicker
+	$(PEERS)/bin/python -m experiments.bench --size $(SIZE)
 
 $(PEERS)/.ready: pyproject.toml experiments/peers/requirements.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)

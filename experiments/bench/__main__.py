@@ -1,47 +1,105 @@
-"""How fast elements and presets of at most 8 bits are, there and back.
+"""How fast: beside peers, beside the limit of the machine, and every format by itself.
 
-    python -m experiments.bench [--size 24] [--only 'e4m3*'] [--repeats 7] [--out results/bench]
+    python -m experiments.bench [peers] [catalogue] [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out FOLDER]
 
-Every rate stands beside XLA's plain cast of as many numbers, timed in the same rounds: the share of it is what can be compared
+`peers` runs the contests of `contests/table.py`, a sweep beside a loop of eager torch, and an import; peers are timed where
+they are installed (`make bench` sees to it). `catalogue` times every element and preset of at most 8 bits. Without words, both.
+Rates stand beside XLA's plain cast of as many numbers, timed in the same rounds: the share of it is what can be compared
 between machines, or on one that has other work. Timings are reported, never tested.
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from experiments.bench import contest_page, imports, page, sweep
 from experiments.bench.cases import cases
+from experiments.bench.contests.race import race
+from experiments.bench.contests.table import contests
 from experiments.bench.measure import measure
-from experiments.bench.page import leave
+
+LEAST, MORE = 16, 2
+"""The curves over sizes begin at 2^16, and end at four times the size that is asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0, or 2 where nothing matches."""
+    options = _options(arguments)
+    written: list[Path] = []
+    for name in options.parts or PARTS:
+        written += PARTS[name](options)
+    if not written:
+        words = "`python -m qresearch` lists elements and presets, experiments/bench/contests/table.py the contests"
+        print(f"no element, preset or contest matches {options.only!r}; {words}", file=sys.stderr)
+        return 2
+    print(*written, sep="\n")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--size", type=int, default=24, help="log2 of the number of float32 (default 24)")
-    parser.add_argument("--only", default="*", help="a pattern of names of elements or presets (default: all)")
+    parser.add_argument("--only", default="*", help="a pattern of names of elements, presets or contests (default: all)")
     parser.add_argument("--repeats", type=int, default=7, help="rounds that are counted (default 7)")
+    parser.add_argument("--rows", type=int, default=12, help="of the sweep, run in the loop of eager torch (default 12)")
     parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder (default results/bench)")
     options = parser.parse_args(arguments)
-    if options.size < 1 or options.repeats < 1:
-        parser.error("--size and --repeats must be at least 1")
+    if min(options.size, options.repeats, options.rows) < 1:
+        parser.error("--size, --repeats and --rows must be at least 1")
+    if unknown := [part for part in options.parts if part not in PARTS]:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    return options
+
+
+def _peers(options: argparse.Namespace) -> list[Path]:
+    rows = []
+    for row in _contested(options):
+        rows.append(row)
+        print(told(row), flush=True)
+    about = {"power": options.size, "repeats": options.repeats}
+    return list(contest_page.leave(options.out, rows, about)) if rows else []
+
+
+def _contested(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for contest in contests(options.only):
+        for power in contest.sizes(options.size, LEAST, MORE):
+            yield race(contest, power, options.repeats)
+    if fnmatch.fnmatch(sweep.NAME, options.only):
+        yield sweep.sweep(options.size, options.rows)
+    if fnmatch.fnmatch(imports.NAME, options.only):
+        yield imports.imports(options.repeats)
+
+
+def _catalogue(options: argparse.Namespace) -> list[Path]:
     rows = []
     for case in cases(options.only):
         rows += measure(case, options.size, options.repeats)
         print("\n".join(map(spoken, rows[-2:])), flush=True)
-    if not rows:
-        print(f"no element or preset matches {options.only!r}; `python -m qresearch` lists them", file=sys.stderr)
-        return 2
-    for path in leave(options.out, rows, {"elements": 2**options.size, "repeats": options.repeats}):
-        print(path)
-    return 0
+    about = {"elements": 2**options.size, "repeats": options.repeats}
+    return list(page.leave(options.out, rows, about)) if rows else []
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Path]]] = {"peers": _peers, "catalogue": _catalogue}
+"""What can be asked for by name."""
+
+
+def told(row: dict[str, Any]) -> str:
+    """A row of a contest on the terminal."""
+    size = "" if row["power"] is None else f"2^{row['power']}"
+    ratio = "" if row["ratio"] is None else f"{row['ratio']:6.2f}x {row['peer'].split()[0]}"
+    share = "" if row["share"] is None else f"{row['share']:5.2f} of the cast"
+    words = f"{row['contest']:26} {size:5} {row['ours']:8.4g} {row['unit']:4} {ratio:20} {share:17} {row['reached']:4}"
+    return f"{words} {row['why']}".rstrip()
 
 
 def spoken(row: dict) -> str:
-    """A row on the terminal."""
+    """A row of the catalogue on the terminal."""
     words = (
         f"{row['name']:28} {row['step']:10} {row['rate']:7.0f} M/s {row['of_limit']:6.2f} of the cast {row['cold']:6.2f} s cold"
     )

@@ -40,13 +40,37 @@ def program(function: Callable[..., Any], *arguments: Any) -> Program:
     return Program(lambda: jax.block_until_ready(compiled(*arguments)), cold, given, memory.temp_size_in_bytes)
 
 
-def interleaved(work: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, np.ndarray]:
-    """float64 [repeats] for each name: seconds of rounds in which every function runs once; the first round is not counted."""
+def interleaved(
+    work: Mapping[str, Callable[[], Any]], repeats: int, most: float = np.inf, short: float = 0.0, pause: float = 0.0
+) -> dict[str, np.ndarray]:
+    """float64 [rounds] for each name: seconds of rounds in which every function runs; the first round is not counted.
+
+    Args:
+        work: functions that do something once and wait for its end.
+        repeats: rounds that are counted.
+        most: seconds after which no further round begins, once three have been counted.
+        short: a function that takes less in the first round runs as often as it takes to fill so many seconds; the mean counts.
+        pause: seconds of sleep before each function.
+    """
+    started = time.perf_counter()
+    times = dict.fromkeys(work, 1)
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for round_ in range(repeats + 1):
+        if round_ > 3 and time.perf_counter() - started > most:
+            break
         for name, run in work.items():
-            start = time.perf_counter()
-            run()
+            if pause:
+                time.sleep(pause)
+            taken = _taken(run, times[name])
             if round_:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
+            elif taken < short:
+                times[name] = int(np.ceil(short / taken))
     return {name: np.array(each) for name, each in seconds.items()}
+
+
+def _taken(run: Callable[[], Any], times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.bench.machine import machine
 from experiments.bench.reasons import NEEDED, WANTED
 from experiments.figures.style import PAGE, looks, plt, save, styled
 from experiments.store.files import write
@@ -39,21 +38,6 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
     yield folder / "manifest.json"
     with styled():
         yield from save(figure(frame), folder / "rates")
-
-
-def machine() -> dict[str, Any]:
-    """The processor and how many of its cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": _processor(), "cores": cores}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,10 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "pandas", "matplotlib", "pydantic", "safetensors", "ml_dtypes", "qresearch")
+PACKAGES = (
+    *("jax", "jaxlib", "numpy", "scipy", "pandas", "matplotlib", "pydantic", "safetensors", "ml_dtypes", "qresearch"),
+    *("torch", "bitsandbytes"),
+)
 """The packages whose versions are noted, where they are installed."""
 
 

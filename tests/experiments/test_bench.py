@@ -8,10 +8,16 @@ import pytest
 
 import qresearch as qr
 from experiments.bench import __main__ as bench
+from experiments.bench import contest_page, sweep, torch_loop
 from experiments.bench.cases import REPRESENTATIVE, cases
 from experiments.bench.clock import interleaved, program
+from experiments.bench.contests import race as racing
+from experiments.bench.contests.contest import LEAST, Bars, Contest, Work
+from experiments.bench.contests.race import race, same
+from experiments.bench.contests.table import CONTESTS, contests
 from experiments.bench.measure import _element, measure
 from experiments.bench.reasons import NEEDED, WANTED, reason
+from experiments.bench.row import COLUMNS, row
 
 ELEMENTS = [case for case in cases() if case.kind == "element"]
 
@@ -90,4 +96,109 @@ def test_the_page_holds_rows_and_a_figure(tmp_path, capsys):
 
 def test_nothing_to_time_is_an_error(tmp_path, capsys):
     assert bench.main(["--only", "no such", "--out", str(tmp_path)]) == 2
-    assert "no element or preset matches" in capsys.readouterr().err
+    assert "no element, preset or contest matches" in capsys.readouterr().err
+
+
+def work(paces, size=4):
+    return Work(lambda: None, size, 0.5, lambda found: np.zeros(size))
+
+
+def made(name="a contest", theirs=work, **options):
+    return Contest(name, "ours", work, "a-package", "theirs", theirs, limit=work, **options)
+
+
+def test_contests_have_names_of_their_own_and_bars_that_aims_exceed():
+    names = [contest.name for contest in CONTESTS]
+    assert len(names) == len(set(names))
+    assert contests("no such") == []
+    assert {contest.name for contest in contests("T10*")} == {"T10: encode dynamic8@4096", "T10: beside brute force"}
+    for contest in CONTESTS:
+        assert contest.bars.aim is None or contest.bars.aim > contest.bars.bar
+
+
+def test_a_bar_is_reached_by_all_that_is_asked_for():
+    assert Bars(bar=2, share=0.5).reached(2.0, 0.5) is True
+    assert Bars(bar=2, share=0.5).reached(3.0, 0.4) is False
+    assert Bars(bar=2, aim=3, share_aim=0.9).reached(2.5, 0.1) is True
+    assert Bars(bar=2).reached(None, 1.0) is None
+    assert Bars().reached(2.0, 1.0) is None
+
+
+def test_curves_have_sizes():
+    assert made().sizes(24, 16, 2) == [24]
+    assert made(curve=True).sizes(24, 16, 2) == [16, 18, 20, 22, 24, 26]
+    assert made(curve=True, most=22).sizes(24, 16, 2) == [16, 18, 20, 22]
+    assert made(curve=True).sizes(8, 16, 2) == [LEAST]
+
+
+def test_ratios_are_medians_of_one_round(monkeypatch):
+    seconds = {"ours": np.array([1.0, 2.0, 4.0]), "theirs": np.array([2.0, 8.0, 12.0]), "limit": np.array([1.0, 1.0, 1.0])}
+    monkeypatch.setattr(racing, "interleaved", lambda work, *rest: {name: seconds[name] for name in work})
+    found = racing.race(made(bars=Bars(bar=3, aim=9)), 13, 3)
+    assert (found["ratio"], found["ratio_least"], found["ratio_most"], found["share"]) == (3.0, 2.0, 4.0, 0.5)
+    assert (found["ours"], found["ours_least"], found["rounds"]) == (2e-6, 1e-6, 3)
+    assert (found["reached"], found["why"], found["same"]) == ("yes", "", "all 4 equal to 1e-6")
+    missed = racing.race(made(bars=Bars(bar=3.5)), 13, 3)
+    assert (missed["reached"], missed["why"]) == ("no", "not explained")
+
+
+def test_a_peer_that_is_missing_is_a_row_that_says_so():
+    def theirs(x):
+        raise ImportError("No module named 'a_package'")
+
+    found = race(made(theirs=theirs, bars=Bars(bar=2)), 13, 1)
+    assert found["why"] == "not compared: ImportError: No module named 'a_package'"
+    assert (found["theirs"], found["ratio"], found["reached"]) == (None, None, "")
+    assert min(found["ours"], found["share"]) > 0
+
+
+@pytest.mark.parametrize("name", ["cast to e2m3", "encode 1024 levels", "T10: beside brute force"])
+def test_both_sides_do_the_same_work(name):
+    (contest,) = contests(name)
+    x = np.random.default_rng(1).standard_normal(2**LEAST, np.float32)
+    assert same(contest.ours(x), contest.theirs(x)).startswith("all ")
+
+
+@pytest.mark.parametrize("name", ["encode nf4@64, packed", "decode nf4@64, packed", "error of nf4@64"])
+def test_our_sides_give_what_the_library_gives(name):
+    (contest,) = contests(name)
+    x = np.random.default_rng(1).standard_normal(2**LEAST, np.float32)
+    done, q = contest.ours(x), qr.quantize(x, "nf4@64")
+    error = np.asarray(q.dequantize()) - x
+    wanted = {"encode": q.codes, "decode": q.dequantize(), "error": np.sqrt(np.mean(np.square(error, dtype=np.float64)))}
+    np.testing.assert_allclose(done.answer(done.run()), wanted[name.split()[0]], rtol=1e-6)
+
+
+def test_rows_of_the_loop_are_spread_over_the_sweep():
+    assert torch_loop.chosen(range(324), 4) == [0, 108, 215, 323]
+    assert torch_loop.chosen(range(3), 12) == [0, 1, 2]
+
+
+def test_the_sweep_stands_between_two_loops(monkeypatch):
+    loops = iter([{"extrapolated": 26.0, "off": 1e-8}, {"extrapolated": 22.0, "off": 2e-8}])
+    monkeypatch.setattr(sweep, "loop", lambda *_: next(loops))
+    monkeypatch.setattr(sweep, "_ours", lambda _: 2.0)
+    found = sweep.sweep(18, 12)
+    assert (found["ratio"], found["ratio_least"], found["theirs"], found["reached"]) == (12.0, 11.0, 24.0, "yes")
+    monkeypatch.setattr(sweep, "loop", lambda *_: None)
+    assert sweep.sweep(18, 12)["why"] == "not compared: torch is not installed"
+
+
+def test_the_page_of_contests_has_a_line_for_each_and_says_what_is_asked_for(tmp_path):
+    rows = [race(made("flat", curve=True, bars=Bars(bar=2, aim=3, share=0.5)), power, 1) for power in (18, 20, 22)]
+    rows += [race(made("alone", bars=Bars(bar=1.1, share_aim=0.9)), 20, 1)]
+    rows += [row(contest="import", peer="jax", unit="s", ours=2.0, ours_least=1.0, ours_most=3.0, bar=0.15, reached="yes")]
+    for power, each in zip((18, 20, 22), rows):
+        each["share"] = power / 100
+    assert {path.name for path in contest_page.leave(tmp_path, rows, {"power": 20})} == {
+        f"{name}.{kind}"
+        for name, kinds in (("peers", "csv md tex json pdf png"), ("sizes", "pdf png"))
+        for kind in kinds.split()
+    }
+    table = pd.read_csv(tmp_path / "peers.csv")
+    assert tuple(table) == COLUMNS
+    np.testing.assert_allclose(table["flat"][:3], 1.1)
+    text = (tmp_path / "peers.md").read_text()
+    for words in ("2x (aim 3x); 0.5 of the limit", "1.1x; aim 0.9 of the limit", "at most 0.15 s above", "2 s (1 to 3)"):
+        assert words in text
+    assert text.count("| flat ") == 2  # the heading, and one line of three sizes

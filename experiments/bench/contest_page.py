@@ -1,0 +1,108 @@
+"""What the contests leave: tidy rows, a table for readers, two figures and a manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.bench.contest_figures import ratios, sizes
+from experiments.bench.machine import machine
+from experiments.figures.style import save, styled
+from experiments.store.files import write
+from experiments.store.manifest import surroundings
+from experiments.tables import for_readers
+
+CAPTION = (
+    "What we do, what a peer does, and the limit of the machine (XLA's plain cast of as many numbers), in the same rounds: "
+    "medians (least to most). M/s: million elements a second. Cold: seconds to our first result, compiling included. Flat: "
+    "the most over the least time, divided by the limit's, from 2^20 elements on. Asked for: times the peer's rate, and the "
+    "share of the limit's."
+)
+
+FLAT_FROM = 20
+"""log2 of the least size at which time an element is asked to be flat."""
+
+
+def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
+    """Writes peers.csv, .md, .tex, .json and the figures; yields the files."""
+    frame = flattened(pd.DataFrame(rows))
+    write(folder / "peers.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    yield folder / "peers.csv"
+    main = chosen(frame, options["power"])
+    yield from for_readers(folder / "peers", readable(main), CAPTION)
+    write(folder / "peers.json", json.dumps(options | machine() | surroundings(), indent=2) + "\n")
+    yield folder / "peers.json"
+    with styled():
+        if main["ratio"].notna().any():
+            yield from save(ratios(main), folder / "peers")
+        if len(curves := frame[frame["share"].notna() & frame.duplicated("contest", keep=False)]):
+            yield from save(sizes(curves), folder / "sizes")
+
+
+def flattened(frame: pd.DataFrame) -> pd.DataFrame:
+    """With `flat`: of each contest that was run at several sizes, how much its time over that of the limit varies."""
+    large = frame[(frame["power"] >= FLAT_FROM) & frame["share"].notna()]
+    found = {name: part["share"].max() / part["share"].min() for name, part in large.groupby("contest") if len(part) > 1}
+    return frame.assign(flat=frame["contest"].map(found).astype(float))
+
+
+def chosen(frame: pd.DataFrame, power: int) -> pd.DataFrame:
+    """A row for each contest: that of the size asked for, or of the nearest."""
+    away = (frame["power"].fillna(power) - power).abs()
+    first = away.groupby(frame["contest"], sort=False).idxmin()
+    return frame.loc[first.tolist()]
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line for each contest."""
+    return pd.DataFrame([_line(row) for row in frame.to_dict("records")])
+
+
+def _line(row: Mapping[Any, Any]) -> dict[str, Any]:
+    unit = row["unit"]
+    return {
+        "contest": row["contest"],
+        "numbers": "" if pd.isna(row["power"]) else f"2^{row['power']:.0f}",
+        "ours": _spread(row, "ours", unit),
+        "peer": f"{row['peer']}: {row['peer_does']}",
+        "peer's": _spread(row, "theirs", unit),
+        "limit": _spread(row, "limit", unit),
+        "times the peer": _spread(row, "ratio", ""),
+        "of the limit": _number(row["share"]),
+        "flat": _number(row["flat"]),
+        "cold (s)": _number(row["cold"]),
+        "asked for": asked(row),
+        "reached": row["reached"],
+        "why not": row["why"],
+        "same answers": row["same"],
+    }
+
+
+def asked(row: Mapping[Any, Any]) -> str:
+    """The bars of a row in words: `6x (aim 10x); 0.5 of the limit (aim 0.8 of the limit)`."""
+    if row["unit"] == "s" and pd.isna(row["ratio"]):
+        return f"at most {row['bar']:g} s above"
+    pairs = [("bar", "aim", "x"), ("bar_share", "aim_share", " of the limit")]
+    return "; ".join(words for bar, aim, unit in pairs if (words := _bar(row[bar], row[aim], unit)))
+
+
+def _bar(bar: float | None, aim: float | None, unit: str) -> str:
+    wanted = "" if pd.isna(bar) else f"{bar:g}{unit}"
+    aimed = "" if pd.isna(aim) else f"aim {aim:g}{unit}"
+    return f"{wanted} ({aimed})" if wanted and aimed else wanted or aimed
+
+
+def _spread(row: Mapping[Any, Any], name: str, unit: str) -> str:
+    if pd.isna(row[name]):
+        return ""
+    least, most = _number(row[f"{name}_least"]), _number(row[f"{name}_most"])
+    return f"{_number(row[name])} {unit}".strip() + f" ({least} to {most})"
+
+
+def _number(value: Any) -> str:
+    """Three digits, and no exponent."""
+    return "" if pd.isna(value) else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

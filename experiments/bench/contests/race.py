@@ -1,0 +1,116 @@
+"""Running a contest: both sides and the limit, in the same rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from experiments.bench.clock import interleaved
+from experiments.bench.contests.causes import why
+from experiments.bench.contests.contest import Contest, Work
+from experiments.bench.row import named, row, said
+
+SECONDS = 12.0
+"""After so long, no further round of a contest begins; there are three at least."""
+
+SHORT = 2e-3
+"""Work that takes less is done several times for one reading of the clock."""
+
+NEAR = 1e-6
+"""Values of two decoders may differ by so much of themselves: tables that were computed in float32 have other last digits."""
+
+PAUSE = 3e-3
+"""Before each reading, so that threads of the one before, which wait for more work by spinning, have gone to sleep."""
+
+
+def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
+    """The row of a contest at one size: rates in million elements a second, medians with least and most.
+
+    Ratios are medians of the ratios of one round. Where a peer is not installed, or raises, its columns stay empty and the row
+    says so.
+
+    Args:
+        contest: of the table.
+        power: log2 of the number of elements, normal numbers.
+        repeats: rounds that are counted, where time allows.
+    """
+    x = np.random.default_rng(0).standard_normal(2**power, np.float32)
+    works = {"ours": contest.ours(x)}
+    peer, missing = _peer(contest, x)
+    if peer:
+        works["theirs"] = peer
+    if contest.limit:
+        works["limit"] = contest.limit(x)
+    seconds = interleaved({name: work.run for name, work in works.items()}, repeats, SECONDS, SHORT, PAUSE)
+    paces = {name: seconds[name] / work.size for name, work in works.items()}
+    found = _compared(paces)
+    reached = said(contest.bars.reached(found["ratio"], found["share"]))
+    return row(
+        **_named(contest, power),
+        rounds=len(seconds["ours"]),
+        **_rates(paces),
+        **found,
+        cold=works["ours"].cold,
+        peer_cold=peer.cold if peer else None,
+        reached=reached,
+        why=missing or (why(contest, found) if reached == "no" else ""),
+        same=same(works["ours"], peer) if peer else "",
+    )
+
+
+def _peer(contest: Contest, x: np.ndarray) -> tuple[Work | None, str]:
+    try:
+        return contest.theirs(x), ""
+    except Exception as error:  # whatever a peer raises belongs into its row; the others are run
+        return None, f"not compared: {type(error).__name__}: {error}"
+
+
+def _named(contest: Contest, power: int) -> dict[str, Any]:
+    bars = contest.bars
+    return {
+        "contest": contest.name,
+        "does": contest.does,
+        "peer": named(contest.peer),
+        "peer_does": contest.peer_does,
+        "power": power,
+        "unit": "M/s",
+        "bar": bars.bar,
+        "aim": bars.aim,
+        "bar_share": bars.share,
+        "aim_share": bars.share_aim,
+    }
+
+
+def _rates(paces: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Median, least and most of each side, None where it did not run."""
+    found: dict[str, Any] = {}
+    for name in ("ours", "theirs", "limit"):
+        rate = 1e-6 / paces[name] if name in paces else None
+        summaries: dict[str, Callable[[np.ndarray], Any]] = {"": np.median, "_least": np.min, "_most": np.max}
+        found |= {name + suffix: None if rate is None else float(of(rate)) for suffix, of in summaries.items()}
+    return found
+
+
+def _compared(paces: dict[str, np.ndarray]) -> dict[str, Any]:
+    """How many times the peer's rate ours is, and which share of the limit's."""
+    ratio = paces["theirs"] / paces["ours"] if "theirs" in paces else None
+    return {
+        "ratio": None if ratio is None else float(np.median(ratio)),
+        "ratio_least": None if ratio is None else float(ratio.min()),
+        "ratio_most": None if ratio is None else float(ratio.max()),
+        "share": float(np.median(paces["limit"] / paces["ours"])) if "limit" in paces else None,
+    }
+
+
+def same(ours: Work, theirs: Work) -> str:
+    """How far two answers agree: how many numbers are equal, or by how much one number differs."""
+    a, b = (np.asarray(work.answer(work.run())).ravel() for work in (ours, theirs))
+    if a.size == b.size == 1:
+        return f"ours {float(a[0]):.6g}, theirs {float(b[0]):.6g}"
+    fewer = min(a.size, b.size)
+    a, b = a[:fewer], b[:fewer]
+    off = int((np.abs(a - b) > NEAR * np.abs(a) if a.dtype.kind == "f" else a != b).sum())
+    near = " to 1e-6" if a.dtype.kind == "f" else ""
+    return f"{off:,} of {fewer:,} differ" if off else f"all {fewer:,} equal{near}"

@@ -1,0 +1,47 @@
+"""What `import qresearch` takes above `import jax`: two processes in turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from experiments.bench.clock import interleaved
+from experiments.bench.row import named, row, said
+
+NAME = "import qresearch"
+ABOVE = 0.15
+"""Seconds above `import jax` that are asked for."""
+
+
+def imports(repeats: int) -> dict[str, Any]:
+    """The row: seconds of a Python process that imports the one or the other; the bar is on the difference in a round."""
+    seconds = interleaved({name: partial(_python, f"import {name}") for name in ("qresearch", "jax")}, repeats)
+    ours, theirs = seconds["qresearch"], seconds["jax"]
+    above = ours - theirs
+    return row(
+        contest=NAME,
+        does="python -c 'import qresearch'",
+        peer=named("jax"),
+        peer_does="python -c 'import jax', which ours imports too",
+        unit="s",
+        rounds=len(ours),
+        **spread("ours", ours),
+        **spread("theirs", theirs),
+        bar=ABOVE,
+        reached=said(bool(np.median(above) <= ABOVE)),
+        same=f"{np.median(above):.2f} s above ({above.min():.2f} to {above.max():.2f})",
+        why="" if np.median(above) <= ABOVE else "see python -X importtime -c 'import qresearch'",
+    )
+
+
+def spread(name: str, values: np.ndarray) -> dict[str, float]:
+    """Median, least and most, as columns."""
+    return {name: float(np.median(values)), f"{name}_least": float(values.min()), f"{name}_most": float(values.max())}
+
+
+def _python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,35 @@
+"""A row of the table of contests: the same columns whatever was timed, with nothing where a column does not apply."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any
+
+COLUMNS = (
+    *("contest", "does", "peer", "peer_does", "power", "unit", "rounds"),
+    *("ours", "ours_least", "ours_most", "theirs", "theirs_least", "theirs_most", "limit", "limit_least", "limit_most"),
+    *("ratio", "ratio_least", "ratio_most", "share", "flat", "cold", "peer_cold"),
+    *("bar", "aim", "bar_share", "aim_share", "reached", "why", "same"),
+)
+"""`unit` is that of `ours`, `theirs` and `limit`: M/s, million elements a second, or s, seconds. `ratio`: how many times as
+fast as the peer we are; `share`: how fast beside the limit; `flat`: how much the time over the limit's varies with the size."""
+
+
+def row(**columns: Any) -> dict[str, Any]:
+    """All columns, in order. Raises `TypeError` for one that there is not."""
+    if unknown := set(columns) - set(COLUMNS):
+        raise TypeError(f"no column {', '.join(sorted(unknown))}; there are {', '.join(COLUMNS)}")
+    return {name: columns.get(name) for name in COLUMNS}
+
+
+def named(package: str) -> str:
+    """A package with its installed version, where it has one."""
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return package
+
+
+def said(reached: bool | None) -> str:
+    """Whether a bar was reached, in a word; nothing where there is none."""
+    return {True: "yes", False: "no", None: ""}[reached]

@@ -1,0 +1,77 @@
+"""A sweep from the command line to its last figure, beside the same rows in a loop of eager torch: processes, in turns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+from experiments.bench.imports import spread
+from experiments.bench.row import named, row, said
+
+NAME = "sweep of 324 rows"
+CONFIG = "experiments/configs/gallery/40-other-formats.yaml"
+SOURCES = ("normal", "laplace", "student_t5")
+BAR = 12.0
+
+
+def sweep(power: int, rows: int) -> dict[str, Any]:
+    """The row: seconds from end to end, compiling, tables and figures included; before and after it the loop runs `rows` rows.
+
+    Args:
+        power: log2 of the numbers of a source.
+        rows: how many rows the loop runs each time; the others are extrapolated.
+    """
+    before = loop(power, rows)
+    ours = np.array([_ours(power)])
+    loops = [each for each in (before, loop(power, rows)) if each]
+    theirs = np.array([each["extrapolated"] for each in loops])
+    ratio = theirs / ours if loops else None
+    return row(
+        contest=NAME,
+        does=f"python -m experiments.sweep {CONFIG}: 3 sources, 6 elements, 2 scalings, 9 block sizes, R; from start to end",
+        peer=named("torch"),
+        peer_does=f"the same rows in an eager loop, {rows} run and the others extrapolated: experiments.bench.torch_loop",
+        power=power,
+        unit="s",
+        rounds=1,
+        **spread("ours", ours),
+        **(spread("theirs", theirs) if loops else {}),
+        **(spread("ratio", ratio) if ratio is not None else {}),
+        cold=float(ours[0]),
+        bar=BAR,
+        reached=said(bool(np.median(ratio) >= BAR)) if ratio is not None else "",
+        same=f"R of the rows that were run agrees to {max(each['off'] for each in loops):.1g}" if loops else "",
+        why=_why(ratio),
+    )
+
+
+def _why(ratio: np.ndarray | None) -> str:
+    if ratio is None:
+        return "not compared: torch is not installed"
+    return "" if np.median(ratio) >= BAR else "not explained"
+
+
+def loop(power: int, rows: int) -> dict[str, Any] | None:
+    """What the loop found; None where torch is not installed. Raises `subprocess.CalledProcessError`."""
+    words = ["-m", "experiments.bench.torch_loop", CONFIG, "--rows", str(rows), "--size", str(power)]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    if done.returncode == 2 and "not compared" in done.stderr:
+        return None
+    done.check_returncode()
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _ours(power: int) -> float:
+    """Seconds of the process."""
+    shapes = [f"sources.{source}.shape=[{2**power}]" for source in SOURCES]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        words = ["-m", "experiments.sweep", CONFIG, f"output={folder}", *shapes]
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - start
