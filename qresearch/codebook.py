@@ -4,13 +4,15 @@ A float32 quotient is not exact enough to decide between two levels. So each det
 *thresholds*: the least float32 that is encoded as the upper of two neighbours, found on the host. A code is then the number of
 thresholds that do not exceed the input:
 
-- up to 16 levels: a chain of comparisons;
+- up to 16 levels: a bisection of four comparisons, each with a threshold that the earlier ones select;
 - more: the upper 16 bits of the float32 name a cell, a table of 65,536 cells gives the lowest code in it, and a bisection
   over the few thresholds inside the cell (mostly one) gives the rest.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import jax.numpy as jnp
@@ -25,6 +27,9 @@ from qresearch.rounding import Position, Rounding
 
 BUCKETS = (16, 256, 65536)
 """Tables are padded to one of these lengths: codebooks of one bucket share a trace."""
+
+STEPS = 4
+"""Bisection steps of the smallest bucket."""
 
 
 @part
@@ -71,10 +76,7 @@ class Codebook:
     def _below(self, y: Array) -> Array:
         """int32: how many thresholds do not exceed y."""
         if self.cells is None:
-            code = jnp.zeros(y.shape, jnp.int32)
-            for i in range(self.thresholds.shape[-1] - 1):
-                code = code + (y >= self.thresholds[i]).astype(jnp.int32)
-            return code
+            return _bisected(self.thresholds, y)
         cell = lax.bitcast_convert_type(y, jnp.uint32) >> 16
         code = sharding.entries(self.cells, cell, "promise_in_bounds").astype(jnp.int32)
         for step in reversed(range(self.steps)):
@@ -97,6 +99,8 @@ class Codebook:
 
     def decode(self, codes: Array) -> Array:
         """Codes -> float32."""
+        if self.cells is None:
+            return _selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(STEPS)])
         return sharding.entries(self.levels, codes)
 
     def clipped(self, y: Array, shift: None = None) -> Array:
@@ -111,6 +115,23 @@ class Codebook:
     def codes(self) -> np.ndarray:
         """All codes, ascending."""
         return np.arange(np.count_nonzero(~np.isnan(self.levels))).astype(self.dtype)
+
+
+def _bisected(thresholds: Array, y: Array) -> Array:
+    """int32: how many of up to 15 ascending thresholds (padded with NaN) do not exceed y."""
+    bits: list[Array] = []  # of the code, the highest last
+    for step in range(STEPS):
+        stride = BUCKETS[0] >> step
+        bits = [y >= _selected(thresholds[stride // 2 - 1 :: stride], bits), *bits]
+    return functools.reduce(operator.or_, (bit.astype(jnp.int32) << place for place, bit in enumerate(bits)))
+
+
+def _selected(numbers: Array, bits: list[Array]) -> Array:
+    """The entry of `numbers` that bits (bool, the lowest first) name. Selects are vectorised; a gather is not."""
+    row = [numbers[i] for i in range(1 << len(bits))]
+    for bit in bits:
+        row = [jnp.where(bit, upper, lower) for lower, upper in zip(row[::2], row[1::2])]
+    return row[0]
 
 
 def codebook(levels: Any, rounding: Rounding, reach: float | None = None, middles: Any = None, words: Any = None) -> Codebook:
