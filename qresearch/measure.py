@@ -5,6 +5,7 @@ Large arrays are quantized and compared a chunk of whole blocks at a time, so th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,16 +13,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from qresearch.accumulate import Sums, accumulated
 from qresearch.coder import Coder
 from qresearch.metric import Observed, evaluate, needed, power, reduce
 
-LARGE = 2**22
+LARGE = 2**17
 """Arrays of more elements are taken in chunks."""
 
-CHUNK = 2**20
-"""About the number of elements of a chunk."""
+CHUNKS = {"cpu": 2**16}
+"""Platform -> about the number of elements of a chunk: what stays in a cache."""
 
-Sums = dict[str, Array]
+CHUNK = 2**22
+"""The same on other platforms: what keeps all cores busy."""
+
+MOST = 1024
+"""Chunks, at most: float32 accumulators do not swallow small errors of so many."""
 
 
 def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None = None, key: Array | None = None) -> Sums:
@@ -42,27 +48,33 @@ def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None
     u = quantizer.draw(key, x.shape)
     terms, scale = needed(names), power(x)
 
-    def observe(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None) -> Sums:
+    def observe(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None) -> Observed:
         codes = quantizer.encode_drawn(x, params, u)
         value, clipped = quantizer.decode(codes, params), quantizer.clipped(x, params)
-        return reduce(Observed(x, value, codes, clipped, weights, scale), terms)
+        return Observed(x, value, codes, clipped, weights, scale)
 
     if x.size <= LARGE or not quantizer.sliceable:
-        return observe(quantizer, params, x, weights, u)
-    return _in_chunks(observe, quantizer, params, x, (weights, u))
+        return reduce(observe(quantizer, params, x, weights, u), terms)
+    return _in_chunks(observe, quantizer, params, x, (weights, u), terms)
 
 
-def _in_chunks(observe: Callable[..., Sums], quantizer: Any, params: Any, x: Array, others: tuple[Array | None, ...]) -> Sums:
-    """`observe` over slices along the first axis that is cut, joined along a new axis."""
+def _in_chunks(
+    observe: Callable[..., Observed],
+    quantizer: Any,
+    params: Any,
+    x: Array,
+    others: tuple[Array | None, ...],
+    terms: tuple[str, ...],
+) -> Sums:
+    """Sums over slices along the first axis that is cut, and over what is left of it."""
     quantizer, params = quantizer.dense(params)
     shape = quantizer.block.viewed(x.shape)
     length = quantizer.block.lengths(shape)[0]
     whole = length == shape[0]  # one block along the axis: every chunk has its scale
-    rows = max(CHUNK * shape[0] // x.size, 1)
-    rows = rows if whole else max(rows // length, 1) * length
+    rows = _rows(shape, 1 if whole else length)
     views = jax.tree.map(lambda a: a.reshape(shape), (x, *others))
 
-    def chunk(start: Array | int, count: int) -> Sums:
+    def chunk(start: Array | int, count: int) -> Observed:
         parts = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, count), views)
         blocks = params
         if not whole:
@@ -70,17 +82,27 @@ def _in_chunks(observe: Callable[..., Sums], quantizer: Any, params: Any, x: Arr
         return observe(quantizer, blocks, *parts)
 
     full, rest = divmod(shape[0], rows)
-    results = [lax.map(lambda i: chunk(i * rows, rows), jnp.arange(full))] if full else []
+    found = [accumulated(lambda i: chunk(i * rows, rows), full, (rows, *shape[1:]), terms)] if full else []
     if rest:
-        results.append(jax.tree.map(lambda a: a[None], chunk(full * rows, rest)))
-    return jax.tree.map(lambda *each: _joined(each), *results)
+        found.append(reduce(chunk(full * rows, rest), terms))
+    return jax.tree.map(lambda *each: _joined(each), *found)
+
+
+def _rows(shape: tuple[int, ...], length: int) -> int:
+    """How many rows a chunk takes: whole blocks, and all chunks alike where that can be."""
+    size = math.prod(shape)
+    blocks = shape[0] // length
+    most = max(max(CHUNKS.get(jax.default_backend(), CHUNK), size // MOST) * shape[0] // (size * length), 1)
+    alike = next((n for n in range(min(most, blocks), most // 4, -1) if blocks % n == 0), most)
+    return alike * length
 
 
 def _joined(each: tuple[Array, ...]) -> Array:
-    """Results of chunks as one array; histograms keep their last axis, partial sums need no shape."""
-    if len({a.shape[1:] for a in each}) == 1:
-        return jnp.concatenate(each)
-    return jnp.concatenate([a.reshape(-1) for a in each])
+    """Results of parts as one array; histograms keep their last axis, partial sums need no shape."""
+    if len(each) == 1:
+        return each[0]
+    last = (each[0].shape[-1],) if len({a.shape for a in each}) == 1 else ()
+    return jnp.concatenate([a.reshape(-1, *last) for a in each])
 
 
 jitted_sums = jax.jit(sums, static_argnames="names")

@@ -121,7 +121,7 @@ def reduce(o: Observed, names: Iterable[str]) -> dict[str, Array]:
     small = [name for name in names if name in ADDED or name in LARGEST]
     results = {name: WHOLE[name](o) for name in names if name in WHOLE}
     if small:
-        terms = [_chunks(ADDED[name](o) if name in ADDED else _ordered(LARGEST[name](o))) for name in small]
+        terms = [_chunks(ADDED[name](o) if name in ADDED else ordered(LARGEST[name](o))) for name in small]
         combine = [jnp.add if name in ADDED else jnp.maximum for name in small]
 
         def step(left: tuple, right: tuple) -> tuple:
@@ -133,7 +133,7 @@ def reduce(o: Observed, names: Iterable[str]) -> dict[str, Array]:
     return results
 
 
-def _ordered(v: Array) -> Array:
+def ordered(v: Array) -> Array:
     """Numbers that are not negative as integers of the same order, NaN above all (see `numbers.largest_magnitude`)."""
     return lax.bitcast_convert_type(v, jnp.int32)
 
