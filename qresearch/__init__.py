@@ -19,7 +19,7 @@ from qresearch import measure, theory
 from qresearch import orthogonal as _orthogonal
 from qresearch import outliers as _outliers
 from qresearch import preset as _preset
-from qresearch.api import compare, dequantize, encode, fake_quantize, fit, from_packed, quantize
+from qresearch.api import compare, dequantize, encode, fake_quantize, fit, from_packed, quantize, quantize_packed
 from qresearch.blocking import Block
 from qresearch.builder import build
 from qresearch.coder import Coder

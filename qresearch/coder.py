@@ -98,6 +98,11 @@ class Coder:
         params = self.fit(x, key=key)
         return Encoded(self.encode(x, params, key), params)
 
+    def quantize_packed(self, x: Array, key: Array | None = None) -> dict[str, Any]:
+        """What `pack` makes of `quantize`: codes, scales and offsets as they are stored."""
+        encoded = self.quantize(x, key)
+        return self.pack(encoded.codes, encoded.params)
+
     def dequantize(self, encoded: Encoded) -> Array:
         """float32, from codes with their parameters."""
         return self.decode(encoded.codes, encoded.params)

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch.division import divided
+
 TINY = np.float32(2.0**-126)
 """The least normal float32; magnitudes below it count as zero."""
 
@@ -58,7 +60,7 @@ def reciprocal(scale: Array) -> Reciprocal:
     shrunk = scale * shrink
     # A barrier, and a numerator of full shape: a true quotient, not what the compiler makes of one.
     one, divisor = lax.optimization_barrier((jnp.ones_like(shrunk), jnp.where(shrunk == 0, jnp.float32(1), shrunk)))
-    inverse = jnp.where(jnp.abs(shrunk) < TINY, jnp.float32(0), one / divisor)
+    inverse = jnp.where(jnp.abs(shrunk) < TINY, jnp.float32(0), divided(one, divisor))
     # Another barrier: without it the division is fused into what follows and done again for every element of a block.
     return Reciprocal(*lax.optimization_barrier((shrink, inverse, jnp.where(huge, _GROW, jnp.float32(1)))))
 
@@ -69,7 +71,7 @@ def quotient(numerator: Array, denominator: Array) -> Array:
     # made to hang on the numerator.
     denominator = jnp.where(jnp.isnan(numerator), jnp.float32(np.nan), denominator)
     numerator, denominator = lax.optimization_barrier(jnp.broadcast_arrays(numerator, denominator))
-    return numerator / denominator
+    return divided(numerator, denominator)
 
 
 def rounded(product: Array) -> Array:

@@ -6,6 +6,7 @@ Everything here is plain JAX on one layout of blocks, traceable, without names a
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,9 @@ from qresearch.blocking import Block
 from qresearch.coder import Coder
 from qresearch.element import Scalar
 from qresearch.forms import Bare
+from qresearch.kernels import has_kernel, one_pass
 from qresearch.numbers import Reciprocal, quotient, reciprocal
+from qresearch.packing import pack_codes
 from qresearch.params import Encoded, Params
 from qresearch.part import Leaf, part, static
 from qresearch.statistic import Blocks
@@ -68,6 +71,17 @@ class Quantizer(Coder):
         if weights is not None:
             weights = layout.split(jnp.broadcast_to(weights, x.shape))
         return self.form.fit(self, Blocks(layout.split(x), weights, layout), key)
+
+    def quantize(self, x: Array, key: Array | None = None) -> Encoded:
+        """`encode(x, fit(x))`, with the parameters: in one pass where the platform has a kernel for the scheme."""
+        return one_pass(_two_passes, self, x) if has_kernel(self, x) else super().quantize(x, key)
+
+    def quantize_packed(self, x: Array, key: Array | None = None) -> dict[str, Any]:
+        """What `pack` makes of `quantize`, in one pass too where codes have 4 or 8 bits."""
+        if not has_kernel(self, x) or self.block.flat or Codes(self.element).width not in (4, 8):
+            return super().quantize_packed(x, key)
+        encoded = one_pass(partial(_packing, Codes(self.element).width), self, x)
+        return {"codes": encoded.codes, **self._packed_numbers(encoded.params)}
 
     def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
         """float32 uniform in [0, 1) where the element's rounding is stochastic, else None."""
@@ -208,8 +222,10 @@ class Quantizer(Coder):
 
     def pack(self, codes: Array, params: Params) -> dict[str, Any]:
         """What is stored, as bytes: `codes`, and `scale` and `offset` where there are any (bytes, float32, or nested)."""
-        numbers = {name: each.pack(getattr(params, name)) for name, each in self._storages.items()}
-        return {"codes": Codes(self.element).pack(codes), **numbers}
+        return {"codes": Codes(self.element).pack(codes), **self._packed_numbers(params)}
+
+    def _packed_numbers(self, params: Params) -> dict[str, Any]:
+        return {name: each.pack(getattr(params, name)) for name, each in self._storages.items()}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`, for an array of this shape. (`-exact` schemes come back with the stored scale only.)"""
@@ -245,3 +261,14 @@ class Quantizer(Coder):
         scale, offset = layout.expand(self.load_scale(params)), self.load_offset(params)
         offset = None if offset is None else layout.expand(offset)
         return self.form.value(self.element.decode(codes), scale, reciprocal(scale), self._least, offset)
+
+
+def _two_passes(quantizer: Quantizer, x: Array) -> Encoded:
+    """Scales first, codes then: what all platforms can do, and what the kernel replays."""
+    return Coder.quantize(quantizer, x)
+
+
+def _packing(bits: int, quantizer: Quantizer, x: Array) -> Encoded:
+    """The same with the codes as bytes."""
+    encoded = _two_passes(quantizer, x)
+    return Encoded(pack_codes(encoded.codes, bits), encoded.params)

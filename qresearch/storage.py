@@ -120,19 +120,19 @@ class Codes:
     def bits(self, grid: tuple[int, ...]) -> int:
         """Rows of the last axis padded to whole bytes."""
         grid = grid or (1,)
-        return 8 * size(grid[:-1]) * packed_length(grid[-1], self._width)
+        return 8 * size(grid[:-1]) * packed_length(grid[-1], self.width)
 
     def pack(self, stored: Array) -> Array:
         """uint8, along the last axis."""
-        return pack_codes(stored, self._width)
+        return pack_codes(stored, self.width)
 
     def unpack(self, packed: Array, grid: tuple[int, ...]) -> Array:
         """The inverse of `pack`."""
         signed = jnp.issubdtype(jnp.dtype(self.element.code_dtype), jnp.signedinteger)
-        return unpack_codes(packed, self._width, (grid or (1,))[-1], bool(signed)).reshape(grid)
+        return unpack_codes(packed, self.width, (grid or (1,))[-1], bool(signed)).reshape(grid)
 
     @property
-    def _width(self) -> int:
+    def width(self) -> int:
         """The width of a code as a Python integer: packed shapes depend on it."""
         if isinstance(self.element.bits, jax.core.Tracer):
             raise TypeError("the width of a code is traced here; build the scheme inside the jitted function, or use qr.pack")

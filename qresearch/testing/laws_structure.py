@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.entropy_coding import Ideal
+from qresearch.kernels import using
 from qresearch.quantizer import Quantizer
 from qresearch.testing import oracle, samples
 from qresearch.testing.blocks import grid_shape
@@ -161,13 +162,16 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 @law("lowering", of_program=True)
 def _lowering(subject: Subject) -> None:
-    """It lowers for CPU, CUDA and TPU (`jax.export`; none of them is needed for that)."""
+    """It lowers for CPU, CUDA and TPU (`jax.export`; none of them is needed for that). Kernels are left out: JAX does not
+    promise that what they lower to can be read again, and refuses to export it.
+    """
     quantizer = subject.quantizer
 
     def function(x: Any) -> Any:
         return whole(quantizer, x, jax.random.key(0)).values
 
     shape = jax.ShapeDtypeStruct(samples.SHAPE, jnp.float32)
-    exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shape)
+    with using("xla"):
+        exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shape)
     assert exported.platforms == PLATFORMS
     assert exported.out_avals[0].shape == samples.SHAPE

@@ -1,0 +1,173 @@
+"""The one-pass kernel: a program reads a tile of blocks, finds their scales, stores those, and encodes what it has read.
+
+Whether a scheme has one follows from its parts. What it computes is what the parts say, replayed (`replay`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.codebook import Codebook
+from qresearch.forms import Symmetric
+from qresearch.kernels.choice import setting, wanted
+from qresearch.kernels.replay import replay
+from qresearch.kernels.tile import Tile, cut
+from qresearch.minifloat import Minifloat
+from qresearch.numbers import size
+from qresearch.statistic import AbsMax
+from qresearch.uniform import Uniform
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How much of an array a program takes.
+
+    Attributes:
+        elements: of a tile, where the array is long enough; a power of two.
+        warps: of 32 threads each that share a tile.
+    """
+
+    elements: int = 4096
+    warps: int = 4
+
+
+TILING = Tiling()
+"""32 elements a thread. Not tuned: see docs/bench.md."""
+
+LEAST = 1024
+"""Elements of a tile, below which arrays of an awkward length are left to XLA."""
+
+LONGEST = 4096
+"""Elements of a block."""
+
+Plain = Callable[[Any, Array], Any]
+"""A quantizer and a float32 array -> `Encoded`, without a kernel."""
+
+
+def has_kernel(quantizer: Any, x: Array) -> bool:
+    """Whether platform and setting want a kernel, and there is one for a quantizer and an array."""
+    return wanted() and served(quantizer, x.shape) and triton() is not None and not any(jax.typeof(x).sharding.spec)
+
+
+def served(quantizer: Any, shape: tuple[int, ...]) -> bool:
+    """Whether there is a kernel for a quantizer and arrays of a shape.
+
+    It needs blocks of 16 to 4,096 elements, a power of two, along the last axis and dividing it; the absolute maximum with a
+    scale alone; scales that are stored one by one; a grid of the library, and a rounding that draws no random numbers.
+    """
+    return _parts(quantizer) and _tiled(quantizer, shape)
+
+
+def _parts(quantizer: Any) -> bool:
+    element, scale = quantizer.element, quantizer.scale
+    return (
+        type(quantizer.form) is Symmetric
+        and isinstance(quantizer.statistic, AbsMax)
+        and type(element.grid) in (Uniform, Minifloat, Codebook)
+        and not element.rounding.stochastic
+        and element.rounding.from_least is None  # it adds to a product, which compilers fuse
+        and (scale is None or (scale.bare and scale.separable and not scale.stochastic))
+    )
+
+
+def _tiled(quantizer: Any, shape: tuple[int, ...]) -> bool:
+    sizes = quantizer.block.sizes
+    if sizes is None or len(sizes) != 1 or not 0 < size(shape) < 2**31:
+        return False
+    (length,) = sizes
+    fits = 16 <= length <= LONGEST and length & (length - 1) == 0 and quantizer.block.viewed(shape)[-1] % length == 0
+    return fits and length * _rows(size(shape) // length, length, LEAST) >= LEAST
+
+
+def _rows(blocks: int, length: int, elements: int) -> int:
+    """Blocks of a tile: the largest power of two that divides them all, up to a full tile."""
+    return min(blocks & -blocks, max(elements // length, 1))
+
+
+@functools.cache
+def triton() -> Any:
+    """The module of Pallas that lowers kernels by Triton; None where this JAX has none (it is deprecated since 0.11)."""
+    try:
+        from jax.experimental.pallas import triton as found
+    except ImportError:
+        return None
+    return found
+
+
+def one_pass(plain: Plain, quantizer: Any, x: Array) -> Any:
+    """`plain(quantizer, x)`, bit for bit, by the kernel: on CUDA, or interpreted."""
+    return _chosen(plain, setting() == "interpret", quantizer, x)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _chosen(plain: Plain, interpreted: bool, quantizer: Any, x: Array) -> Any:
+    kernel = functools.partial(called, plain, interpreted=interpreted)
+    return kernel(quantizer, x) if interpreted else lax.platform_dependent(quantizer, x, cuda=kernel, default=plain)
+
+
+@_chosen.defjvp
+def _jvp(plain: Plain, interpreted: bool, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    """Derivatives are those of the parts."""
+    return jax.jvp(plain, primals, tangents)
+
+
+def called(plain: Plain, quantizer: Any, x: Array, interpreted: bool = False, tiling: Tiling = TILING) -> Any:
+    """The kernel itself: `Encoded`, with the codes in the shape of x and the parameters in that of the grid."""
+    from jax.experimental import pallas as pl
+
+    (length,) = quantizer.block.sizes
+    blocks, inner = x.size // length, cut(length)
+    rows = _rows(blocks, length, tiling.elements)
+    leaves, structure = jax.tree.flatten(_on_tiles(quantizer))
+    tile = jax.ShapeDtypeStruct((rows, *inner), jnp.float32)
+    operations, results = jax.make_jaxpr(
+        lambda leaves, tile: plain(jax.tree.unflatten(structure, leaves), tile), return_shape=True
+    )([jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves], tile)
+    shapes, made = jax.tree.flatten(results)
+    found = pl.pallas_call(
+        functools.partial(_kernel, operations, [np.ndim(leaf) > 0 for leaf in leaves]),
+        grid=(blocks // rows,),
+        in_specs=[*(_whole(pl, np.shape(leaf) or (1,)) for leaf in leaves), _slab(pl, tile)],
+        out_specs=[_slab(pl, each) for each in shapes],
+        out_shape=[jax.ShapeDtypeStruct((blocks, *each.shape[1:]), each.dtype) for each in shapes],
+        compiler_params=triton().CompilerParams(num_warps=tiling.warps),
+        interpret=interpreted,
+        name="quantize",
+    )(*(jnp.reshape(leaf, np.shape(leaf) or (1,)) for leaf in leaves), x.reshape(blocks, *inner))
+    return _in_shape(jax.tree.unflatten(made, found), quantizer.block, x.shape)
+
+
+def _kernel(operations: Any, tables: list[bool], *references: Any) -> None:
+    """Tables stay references; numbers and the tile are loaded."""
+    *given, x = references[: len(tables) + 1]
+    leaves = [each if table else each[0] for each, table in zip(given, tables)]
+    for reference, result in zip(references[len(tables) + 1 :], replay(operations, *leaves, x[...])):
+        reference[...] = result
+
+
+def _on_tiles(quantizer: Any) -> Any:
+    """The same scheme for tiles of blocks."""
+    scale = None if quantizer.scale is None else dataclasses.replace(quantizer.scale, block=Tile())
+    return dataclasses.replace(quantizer, block=Tile(), scale=scale)
+
+
+def _in_shape(encoded: Any, block: Any, shape: tuple[int, ...]) -> Any:
+    params = jax.tree.map(lambda each: each.reshape(block.grid(shape)), encoded.params)
+    return dataclasses.replace(encoded, codes=encoded.codes.reshape(*shape[:-1], -1), params=params)
+
+
+def _whole(pl: Any, shape: tuple[int, ...]) -> Any:
+    return pl.BlockSpec(shape, lambda _: (0,) * len(shape))
+
+
+def _slab(pl: Any, part: jax.ShapeDtypeStruct) -> Any:
+    return pl.BlockSpec(part.shape, lambda program: (program, *(0 for _ in part.shape[1:])))
