@@ -14,7 +14,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 from qresearch import checks, measure
 from qresearch.builder import build
 from qresearch.coder import Coder
-from qresearch.kernels import setting
+from qresearch.kernels import state
 from qresearch.metric import METRICS, evaluate
 from qresearch.numbers import to_float32
 from qresearch.params import Encoded
@@ -59,7 +59,7 @@ def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
     (2, 1)
     """
     quantizer = build(scheme)
-    encoded = _quantize(quantizer, to_float32(x), checks.random_key(key), kernels=setting())
+    encoded = _quantize(quantizer, to_float32(x), checks.random_key(key), kernels=state())
     return QTensor(encoded.codes, Fitted(encoded.params, quantizer))
 
 
@@ -74,11 +74,11 @@ def quantize_packed(x: Any, scheme: SchemeLike, key: Array | None = None) -> dic
     quantizer, x = build(scheme), to_float32(x)
     if not quantizer.by_shape:
         return quantize(x, quantizer, key).pack()
-    return _packer(quantizer, setting())(x, checks.random_key(key))
+    return _packer(quantizer, state())(x, checks.random_key(key))
 
 
 @functools.lru_cache(maxsize=256)
-def _packer(quantizer: Coder, kernels: str) -> Any:
+def _packer(quantizer: Coder, kernels: Any) -> Any:
     """A compiled function for a scheme; `build` gives the same object for the same text."""
     return jax.jit(lambda x, key: quantizer.quantize_packed(x, key))
 

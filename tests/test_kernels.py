@@ -11,10 +11,8 @@ import pytest
 
 import qresearch as qr
 from qresearch.division import STEPS, nearest_quotient, stepped
-from qresearch.kernels import SETTINGS, served, setting, using
-from qresearch.kernels.one_pass import Tiling, called
+from qresearch.kernels import SETTINGS, Tiling, served, state, using
 from qresearch.kernels.replay import nearest_even
-from qresearch.quantizer import _two_passes
 from qresearch.testing import samples
 
 SHAPE = (16, 1024)
@@ -71,9 +69,9 @@ def test_packed_is_packed_for_other_schemes_too(nasty):
 
 
 def test_the_size_of_a_tile_changes_nothing(nasty):
-    quantizer = qr.build("e4m3@64")
-    got = called(_two_passes, quantizer, nasty, True, Tiling(1024, 2))
-    assert_same_bits(got, quantized(quantizer, nasty, "xla"))
+    wanted = qr.quantize(nasty, "e4m3@64")
+    with using("interpret", Tiling(1024, 2)):
+        assert_same_bits(qr.quantize(nasty, "e4m3@64").codes, wanted.codes)
 
 
 UNSERVED = ["int8-asym@64", "int8-signmax@64", "int8-rms(3)@64", "int8@64~stochastic", "int8@64~add_half", "int8@64:int8@4",
@@ -167,16 +165,24 @@ def test_public_functions_heed_the_setting(monkeypatch, nasty):
 
 def test_settings(monkeypatch):
     monkeypatch.delenv("QRESEARCH_KERNELS", raising=False)
-    assert setting() == "auto"
+    monkeypatch.delenv("QRESEARCH_TILES", raising=False)
+    assert state() == ("auto", Tiling(4096, 4))
+    with using("xla", Tiling(2048, 8)):
+        assert state() == ("xla", Tiling(2048, 8))
     with using("xla"):
-        assert setting() == "xla"
-    assert setting() == "auto"
+        assert state() == ("xla", Tiling(4096, 4))
+    assert state()[0] == "auto"
     for name in SETTINGS:
         monkeypatch.setenv("QRESEARCH_KERNELS", name)
-        assert setting() == name
+        assert state()[0] == name
     monkeypatch.setenv("QRESEARCH_KERNELS", "kernels")
     with pytest.raises(ValueError, match="must be one of auto, xla, kernel, interpret, not 'kernels'; did you mean"):
         qr.quantize(jnp.ones(4), "int8")
+    monkeypatch.setenv("QRESEARCH_KERNELS", "xla")
+    for text in ("4096", "512/4", "4096/3", "3000/4", "4096/64"):
+        monkeypatch.setenv("QRESEARCH_TILES", text)
+        with pytest.raises(ValueError, match=f"QRESEARCH_TILES must be .*, such as 4096/4, not '{text}'"):
+            qr.quantize(jnp.ones(4), "int8")
 
 
 def test_rounding_without_sums_of_its_argument():

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import jax
 
@@ -26,6 +28,25 @@ SETTINGS = {
     "interpret": "the kernel, interpreted, on every platform: slow, for tests",
 }
 
+TILES = "QRESEARCH_TILES"
+"""The environment variable that is asked for the size of tiles, such as `4096/4`."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How much of an array one program of a kernel takes.
+
+    Attributes:
+        elements: of a tile, where the array is long enough; a power of two, 1,024 or more.
+        warps: of 32 threads each that share a tile; a power of two up to 32.
+    """
+
+    elements: int = 4096
+    warps: int = 4
+
+    def __str__(self) -> str:
+        return f"{self.elements}/{self.warps}"
+
 
 def setting() -> str:
     """What the environment says; `auto` where it says nothing. Raises `ValueError` for what is none of `SETTINGS`."""
@@ -36,18 +57,37 @@ def setting() -> str:
     return name
 
 
+def tiling() -> Tiling:
+    """What the environment says; `Tiling()` where it says nothing. Raises `ValueError` for what cannot be read."""
+    text = os.environ.get(TILES) or str(Tiling())
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    elements, warps = map(int, found.groups()) if found else (0, 0)
+    if elements < 1024 or not 1 <= warps <= 32 or elements & (elements - 1) or warps & (warps - 1):
+        raise ValueError(
+            f"{TILES} must be elements/warps, powers of two, 1024 elements and 1 warp at least, such as 4096/4, not {text!r}"
+        )
+    return Tiling(elements, warps)
+
+
+def state() -> tuple[str, Tiling]:
+    """All of the environment that a traced function hangs on."""
+    return setting(), tiling()
+
+
 @contextlib.contextmanager
-def using(name: str) -> Iterator[None]:
-    """Sets the variable for a while. The functions of `qresearch` heed it, and jitted ones of yours when they are traced."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = name
+def using(name: str, tiles: Tiling | None = None) -> Iterator[None]:
+    """Sets the variables for a while. The functions of `qresearch` heed them, and jitted ones of yours when they are traced."""
+    wanted = {VARIABLE: name} | ({} if tiles is None else {TILES: str(tiles)})
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
     try:
-        setting()
+        state()
         yield
     finally:
-        os.environ.pop(VARIABLE)
-        if before is not None:
-            os.environ[VARIABLE] = before
+        for key, value in before.items():
+            os.environ.pop(key)
+            if value is not None:
+                os.environ[key] = value
 
 
 def wanted() -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,30 +17,13 @@ from jax import Array, lax
 
 from qresearch.codebook import Codebook
 from qresearch.forms import Symmetric
-from qresearch.kernels.choice import setting, wanted
+from qresearch.kernels.choice import Tiling, setting, tiling, wanted
 from qresearch.kernels.replay import replay
 from qresearch.kernels.tile import Tile, cut
 from qresearch.minifloat import Minifloat
 from qresearch.numbers import size
 from qresearch.statistic import AbsMax
 from qresearch.uniform import Uniform
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How much of an array a program takes.
-
-    Attributes:
-        elements: of a tile, where the array is long enough; a power of two.
-        warps: of 32 threads each that share a tile.
-    """
-
-    elements: int = 4096
-    warps: int = 4
-
-
-TILING = Tiling()
-"""32 elements a thread. Not tuned: see docs/bench.md."""
 
 LEAST = 1024
 """Elements of a tile, below which arrays of an awkward length are left to XLA."""
@@ -105,28 +87,29 @@ def triton() -> Any:
 
 def one_pass(plain: Plain, quantizer: Any, x: Array) -> Any:
     """`plain(quantizer, x)`, bit for bit, by the kernel: on CUDA, or interpreted."""
-    return _chosen(plain, setting() == "interpret", quantizer, x)
+    return _chosen(functools.partial(called, plain, setting() == "interpret", tiling()), plain, quantizer, x)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _chosen(plain: Plain, interpreted: bool, quantizer: Any, x: Array) -> Any:
-    kernel = functools.partial(called, plain, interpreted=interpreted)
-    return kernel(quantizer, x) if interpreted else lax.platform_dependent(quantizer, x, cuda=kernel, default=plain)
+def _chosen(kernel: Plain, plain: Plain, quantizer: Any, x: Array) -> Any:
+    if setting() == "interpret":
+        return kernel(quantizer, x)
+    return lax.platform_dependent(quantizer, x, cuda=kernel, default=plain)
 
 
 @_chosen.defjvp
-def _jvp(plain: Plain, interpreted: bool, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+def _jvp(kernel: Plain, plain: Plain, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     """Derivatives are those of the parts."""
     return jax.jvp(plain, primals, tangents)
 
 
-def called(plain: Plain, quantizer: Any, x: Array, interpreted: bool = False, tiling: Tiling = TILING) -> Any:
+def called(plain: Plain, interpreted: bool, tiles: Tiling, quantizer: Any, x: Array) -> Any:
     """The kernel itself: `Encoded`, with the codes in the shape of x and the parameters in that of the grid."""
     from jax.experimental import pallas as pl
 
     (length,) = quantizer.block.sizes
     blocks, inner = x.size // length, cut(length)
-    rows = _rows(blocks, length, tiling.elements)
+    rows = _rows(blocks, length, tiles.elements)
     leaves, structure = jax.tree.flatten(_on_tiles(quantizer))
     tile = jax.ShapeDtypeStruct((rows, *inner), jnp.float32)
     operations, results = jax.make_jaxpr(
@@ -139,7 +122,7 @@ def called(plain: Plain, quantizer: Any, x: Array, interpreted: bool = False, ti
         in_specs=[*(_whole(pl, np.shape(leaf) or (1,)) for leaf in leaves), _slab(pl, tile)],
         out_specs=[_slab(pl, each) for each in shapes],
         out_shape=[jax.ShapeDtypeStruct((blocks, *each.shape[1:]), each.dtype) for each in shapes],
-        compiler_params=triton().CompilerParams(num_warps=tiling.warps),
+        compiler_params=triton().CompilerParams(num_warps=tiles.warps),
         interpret=interpreted,
         name="quantize",
     )(*(jnp.reshape(leaf, np.shape(leaf) or (1,)) for leaf in leaves), x.reshape(blocks, *inner))

@@ -19,11 +19,11 @@ _WHOLE = np.float32(2.0**23)
 """From here on all float32 are integers."""
 
 
-class Entry(NamedTuple):
-    """One entry of a table, before it is loaded: what a slice of length one names."""
+class Entries(NamedTuple):
+    """Some entries of a table, named by a slice and not loaded."""
 
     table: Any
-    place: int
+    places: range
 
 
 def replay(traced: ClosedJaxpr, *arguments: Any) -> list[Any]:
@@ -84,14 +84,13 @@ def _gathered(table: Any, index: Array, *, mode: Any, **_: Any) -> Array:
     return table[place]
 
 
-def _sliced(table: Any, *, start_indices: tuple[int, ...], limit_indices: tuple[int, ...], **_: Any) -> Entry:
-    if (start_indices[0] + 1,) != limit_indices:
-        raise NotImplementedError("kernels have no rule for slices but those of one entry of a table")
-    return Entry(table, start_indices[0])
+def _sliced(table: Any, *, start_indices: Any, limit_indices: Any, strides: Any) -> Entries:
+    whole = table if isinstance(table, Entries) else Entries(table, range(table.shape[0]))
+    return Entries(whole.table, whole.places[start_indices[0] : limit_indices[0] : strides[0] if strides else 1])
 
 
-def _squeezed(entry: Any, *, dimensions: tuple[int, ...]) -> Array:
-    return entry.table[entry.place] if isinstance(entry, Entry) else lax.squeeze(entry, dimensions)
+def _squeezed(entries: Any, *, dimensions: tuple[int, ...]) -> Array:
+    return entries.table[entries.places[0]] if isinstance(entries, Entries) else lax.squeeze(entries, dimensions)
 
 
 def _joined(x: Array, *, new_dtype: Any) -> Array:
