@@ -9,13 +9,16 @@ A scheme is a line of text; every function takes it, with NumPy or JAX arrays.
 ((64, 256), 4.25)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from qresearch import centred as _centred
 from qresearch import dither as _dither
 from qresearch import entropy_coding as _entropy_coding
 from qresearch import feedback as _feedback
 from qresearch import ggml as _ggml
 from qresearch import hadamard as _hadamard
-from qresearch import measure, theory
+from qresearch import measure
 from qresearch import orthogonal as _orthogonal
 from qresearch import outliers as _outliers
 from qresearch import preset as _preset
@@ -23,8 +26,6 @@ from qresearch.api import compare, dequantize, encode, fake_quantize, fit, from_
 from qresearch.blocking import Block
 from qresearch.builder import build
 from qresearch.coder import Coder
-from qresearch.design import DESIGNS as designs
-from qresearch.design import Design, Recipe, design
 from qresearch.distribution import DISTRIBUTIONS as distributions
 from qresearch.distribution import Distribution, Family
 from qresearch.families import ELEMENTS as elements
@@ -47,4 +48,29 @@ from qresearch.statistic import STATISTICS as statistics
 from qresearch.wrapper import WRAPPERS as wrappers
 from qresearch.wrapper import Wrapper
 
+if TYPE_CHECKING:
+    from qresearch import theory
+    from qresearch.designing import DESIGNS as designs
+    from qresearch.designing import Design, Recipe, design
+
 __version__ = "0.1.0"
+
+LATER = {
+    "theory": ("qresearch.theory", ""),
+    "designs": ("qresearch.designing", "DESIGNS"),
+    **{name: ("qresearch.designing", name) for name in ("Design", "Recipe", "design")},
+}
+"""What is imported when it is first asked for, a quarter of all there is: name -> module, and the name there."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module 'qresearch' has no attribute {name!r}")
+    home, there = LATER[name]
+    module = importlib.import_module(home)
+    globals()[name] = found = getattr(module, there) if there else module
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})

@@ -23,7 +23,7 @@ from qresearch.takum import log_takum, takum
 from qresearch.tapered import Tapered
 
 if TYPE_CHECKING:
-    from qresearch.design.result import Design
+    from qresearch.designing.result import Design
 
 NO_ZERO = "nozero"
 """The word, among the arguments of a family, for a table without a zero."""
@@ -122,7 +122,7 @@ def designed(name: str, bits: int, source: str, parameters: tuple[float, ...], *
 def _designed(
     name: str, levels: int, source: str, parameters: tuple[float, ...], options: tuple[tuple[str, Any], ...], files: Any
 ) -> Design:
-    from qresearch.design.designs import design  # it stands above: it may ask for a scheme itself
+    from qresearch.designing.designs import design  # it stands above: it may ask for a scheme itself
 
     of = read_numbers(source) if is_file(source) else DISTRIBUTIONS[source](*parameters)
     return design(name, of, levels, **dict(options))

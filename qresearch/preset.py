@@ -6,7 +6,7 @@ from qresearch.spec import PRESETS
 
 
 def _add(name: str, text: str, doc: str) -> None:
-    PRESETS.add(name, text, doc=doc)
+    PRESETS.trust(name, text, doc=doc)
 
 
 _add("int8-per-tensor", "int8", "symmetric 8-bit integers, one scale")

@@ -157,5 +157,5 @@ def test_large_and_tiny_errors_do_not_overflow():
 
 
 def test_importing_is_light():
-    code = "import qresearch, sys; print([m for m in ('pandas', 'matplotlib', 'scipy.stats') if m in sys.modules])"
+    code = "import qresearch, sys; print([m for m in ('pandas', 'matplotlib', 'scipy.stats', 'qresearch.theory', 'qresearch.designing') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -9,8 +9,8 @@ from scipy import stats
 
 from qresearch.builder import build
 from qresearch.codebooks import CODEBOOKS
-from qresearch.design import design
-from qresearch.design.block import exact_scale
+from qresearch.designing import design
+from qresearch.designing.block import exact_scale
 from qresearch.distribution import DISTRIBUTIONS
 from qresearch.posit import posit
 from qresearch.poweroftwo import additive_powers, logarithmic, powers

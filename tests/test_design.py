@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.design import samples
-from qresearch.design.block import exact_scale, stored_scale
-from qresearch.design.blockwise import expected_maximum
-from qresearch.design.fit import MOST, distinct
-from qresearch.design.kmeans import Points, kmeans
-from qresearch.design.objective import OBJECTIVES
+from qresearch.designing import samples
+from qresearch.designing.block import exact_scale, stored_scale
+from qresearch.designing.blockwise import expected_maximum
+from qresearch.designing.fit import MOST, distinct
+from qresearch.designing.kmeans import Points, kmeans
+from qresearch.designing.objective import OBJECTIVES
 
 NORMAL, LAPLACE, STUDENT = qr.distributions["normal"](), qr.distributions["laplace"](), qr.distributions["student_t"](5)
 

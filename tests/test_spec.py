@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qresearch as qr
+from qresearch import spec
 from qresearch.spec import Spec, scheme
+from qresearch.table import Table
 
 MUST_PARSE = [
     "int4@32",
@@ -203,3 +205,11 @@ def test_built_schemes_are_pickled():
 def test_other_types_are_told():
     with pytest.raises(TypeError, match="a scheme is a text such as 'int4@32' or a Spec, not int: 4"):
         scheme(4)
+
+
+def test_rows_that_the_package_trusts_would_be_let_in(monkeypatch):
+    rows = qr.presets.rows
+    monkeypatch.setattr(spec, "PRESETS", Table("preset", check=spec._check_preset, of=str, spelling=r"[A-Za-z_][\w.-]*"))
+    for row in rows:
+        spec.PRESETS.add(row.name, row.value, doc=row.doc)
+    assert spec.PRESETS.rows == rows

@@ -34,7 +34,7 @@ def lloyd_max(distribution: Distribution, bits: float) -> Bound:
 
     From `MANY` bits on it is Panter-Dite's limit, and the error what the two differ by there.
     """
-    from qresearch.design import lloyd_max as designed  # designs stand on densities, so this package is there before theirs
+    from qresearch.designing import lloyd_max as designed  # designs stand on densities, so this package is there before theirs
 
     q = density(distribution)
     if not np.isfinite(q.variance):

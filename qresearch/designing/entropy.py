@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qresearch.design.law import Law, Part, ends_of_cells, midpoints
-from qresearch.design.objective import Slope
-from qresearch.design.settle import settle
+from qresearch.designing.law import Law, Part, ends_of_cells, midpoints
+from qresearch.designing.objective import Slope
+from qresearch.designing.settle import settle
 
 LEAST = 1e-13
 """Cells with less of the mass are left out: what they add to the error and the entropy is rounding."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from qresearch.design.kmeans import Points, kmeans
-from qresearch.design.law import midpoints, moments
-from qresearch.design.lloyd import begin
-from qresearch.design.objective import OBJECTIVES
-from qresearch.design.samples import Samples
-from qresearch.design.settle import ascending, newton_step
+from qresearch.designing.kmeans import Points, kmeans
+from qresearch.designing.law import midpoints, moments
+from qresearch.designing.lloyd import begin
+from qresearch.designing.objective import OBJECTIVES
+from qresearch.designing.samples import Samples
+from qresearch.designing.settle import ascending, newton_step
 
 MOST = 2**18
 """The most different numbers for the exact way: beyond, it takes minutes."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qresearch.design.law import Law
+from qresearch.designing.law import Law
 from qresearch.table import Table
 
 Shares = Callable[[int], np.ndarray]

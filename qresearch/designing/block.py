@@ -22,7 +22,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 
-from qresearch.design.laws import OfPieces
+from qresearch.designing.laws import OfPieces
 from qresearch.distribution import Distribution
 from qresearch.floats import find_format
 from qresearch.theory.density import Density, density

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qresearch.design.law import Law, ends_of_cells, midpoints
+from qresearch.designing.law import Law, ends_of_cells, midpoints
 
 
 @dataclass(frozen=True, eq=False)

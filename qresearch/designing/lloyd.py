@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from qresearch.design.kmeans import Points, kmeans
-from qresearch.design.law import Law, Part, moments, spread
-from qresearch.design.objective import OBJECTIVES, Objective
-from qresearch.design.settle import settle
+from qresearch.designing.kmeans import Points, kmeans
+from qresearch.designing.law import Law, Part, moments, spread
+from qresearch.designing.objective import OBJECTIVES, Objective
+from qresearch.designing.settle import settle
 
 SEARCHED = 64
 """Up to so many levels, all partitions of bins are searched for where to begin."""

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from qresearch.design import blockwise, entropy, fit
-from qresearch.design.laws import law, weighted
-from qresearch.design.lloyd import least_error
-from qresearch.design.result import Design, figures
-from qresearch.design.samples import Samples, samples
+from qresearch.designing import blockwise, entropy, fit
+from qresearch.designing.laws import law, weighted
+from qresearch.designing.lloyd import least_error
+from qresearch.designing.result import Design, figures
+from qresearch.designing.samples import Samples, samples
 from qresearch.distribution import Distribution
 from qresearch.quantiles import equal_probable, normal_float, student_float
 from qresearch.table import Table, shown, suggestion

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qresearch.design.law import Law
-from qresearch.design.objective import Objective, Slope
+from qresearch.designing.law import Law
+from qresearch.designing.objective import Objective, Slope
 
 STEPS = 1000
 """At most; a dozen are usual."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qresearch.design.law import Law, ends_of_cells, midpoints
+from qresearch.designing.law import Law, ends_of_cells, midpoints
 from qresearch.table import Table
 
 
