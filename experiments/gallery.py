@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments import sweep
+from experiments.compiled import keep
 from experiments.config import Config, load
 from experiments.config.output import Output
 from experiments.config.published import Published
@@ -133,4 +134,5 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    keep()
     sys.exit(main())

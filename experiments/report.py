@@ -58,8 +58,10 @@ def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[s
     return [first, *(f"note: {note}" for note in results.notes), *_repeated(plan)]
 
 
-def ending(plan: Plan, results: Results, pending: Sequence[Row], meter: Meter, seconds: float) -> dict[str, Any]:
-    """What the manifest says of a run when it is over."""
+def ending(
+    plan: Plan, results: Results, pending: Sequence[Row], meter: Meter, seconds: float, made: dict[str, int]
+) -> dict[str, Any]:
+    """What the manifest says of a run when it is over; `made`: of the programs, how many were compiled and how many kept."""
     return {
         "done": sum(map(results.done, plan.rows)),
         "failed": [str(row) for row in plan.rows if results.failed(row)],
@@ -72,6 +74,7 @@ def ending(plan: Plan, results: Results, pending: Sequence[Row], meter: Meter, s
                 "made": meter.compilations,
                 "retries": meter.retries,
             },
+            "programs": made,
         },
     }
 
@@ -81,10 +84,12 @@ def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: d
     last, failed = manifest["last_run"], manifest["failed"]
     made, planned, retries = (last["compilations"][key] for key in ("made", "planned", "retries"))
     extra = f" (and {retries} to try rows one by one)" if retries else ""
+    kept = last["programs"]
+    share = f" ({kept['taken']} of {sum(kept.values())} programs were kept from earlier runs)" if kept else ""
     told = {row.id for row in pending}
     bad = [row for row in plan.rows if results.failed(row) and row.id not in told]
     return [
-        f"{made} compilations of {planned} planned{extra}, {clock(last['seconds'])} in all",
+        f"{made} compilations of {planned} planned{extra}{share}, {clock(last['seconds'])} in all",
         f"{manifest['done']} of {len(plan.rows)} rows are done, {len(failed)} failed; "
         f"{files} files of tables and figures in {results.folder}",
         *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:SHOWN]),

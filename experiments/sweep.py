@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from experiments.compiled import keep, programs
 from experiments.config import Config, ConfigError, load
 from experiments.figures import make_figures
 from experiments.measure import Meter, Outcome, failed, ready
@@ -63,7 +64,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         Busy: where another runner is at work in the folder.
         OSError: naming the file that cannot be written.
     """
-    started = time.monotonic()
+    started, before = time.monotonic(), programs()
     with Results.open(config.folder) as results:
         manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
         wanted = results.failed if only_failed else lambda row: not results.done(row)
@@ -83,7 +84,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
             told = warnings(with_theory(tidy(config.folder, config), config), config)
             reporter.say(*told)
             files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
-            manifest |= ending(plan, results, pending, meter, time.monotonic() - started)
+            manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
             manifest |= {"theory": told} if told else {}
             if news:
                 results.note(manifest)
@@ -122,4 +123,5 @@ def _stopped(code: int, message: str) -> int:
 
 
 if __name__ == "__main__":
+    keep()
     sys.exit(main())

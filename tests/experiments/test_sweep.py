@@ -365,6 +365,17 @@ def test_the_count_of_compilations_is_what_jax_itself_logs(work, caplog):
     assert len(logged) == 3
 
 
+def test_a_second_start_compiles_nothing(work, environment):
+    config = str(work.write(seeds=1))
+    for output, compiled in (("first", True), ("second", False)):
+        command = [sys.executable, "-m", "experiments.sweep", config, f"output={output}"]
+        subprocess.run(command, env=environment | {"XDG_CACHE_HOME": str(work.folder)}, capture_output=True, check=True)
+        made = json.loads((work.folder / output / "small" / "manifest.json").read_text())["last_run"]["programs"]
+        assert (made["compiled"] > 0) == compiled, made
+        assert (made["taken"] > 3) != compiled, made
+    assert any((work.folder / "qresearch" / "compiled").iterdir())
+
+
 def test_wrapped_schemes_are_swept_and_their_true_bits_counted(work):
     axes = {"scheme": "int4@32 + outliers({share},bf16)", "share": [0.01, 0.05]}
     coders = {"scheme": "nf4@32 + {coder}", "coder": ["huffman", "entropy"]}

@@ -1,0 +1,50 @@
+"""Compiled functions are kept on disk, so that a sweep that is started a second time compiles nothing.
+
+They lie where JAX was told to keep them (`JAX_COMPILATION_CACHE_DIR`), else in the user's cache folder under `qresearch`. JAX
+tells them apart by the program, its own version, the flags and the processor; the folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jax
+from jax import monitoring
+
+EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_cache/cache_hits": "taken"}
+"""What JAX reports of its cache -> our word for it."""
+
+_COUNTS: Counter[str] = Counter()
+
+
+def keep() -> None:
+    """From now on this process keeps every function that it compiles, however small, and takes what was kept."""
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(_folder()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    monitoring.register_event_listener(_count)
+
+
+def programs(before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
+    """How many programs this process has compiled, and how many it has taken from the folder; none unless it keeps them.
+
+    Args:
+        before: an earlier answer, which is subtracted.
+    """
+    return {word: _COUNTS[word] - before.get(word, 0) for word in EVENTS.values()} if _COUNTS else {}
+
+
+def _folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "qresearch" / "compiled"
+
+
+def _count(event: str, **_: Any) -> None:
+    if event in EVENTS:
+        _COUNTS[EVENTS[event]] += 1
