@@ -6,7 +6,8 @@ Everything here is plain JAX on one layout of blocks, traceable, without names a
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -74,13 +75,14 @@ class Quantizer(Coder):
 
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
         """`encode(x, fit(x))`, with the parameters: in one pass where the platform has a kernel for the scheme."""
-        return one_pass(_two_passes, self, x) if has_kernel(self, x) else super().quantize(x, key)
+        return one_pass(_two_passes, self, x) if has_kernel(_two_passes, self, x) else super().quantize(x, key)
 
     def quantize_packed(self, x: Array, key: Array | None = None) -> dict[str, Any]:
         """What `pack` makes of `quantize`, in one pass too where codes have 4 or 8 bits."""
-        if not has_kernel(self, x) or self.block.flat or Codes(self.element).width not in (4, 8):
+        packing = _packing(Codes(self.element).width)
+        if self.block.flat or packing is None or not has_kernel(packing, self, x):
             return super().quantize_packed(x, key)
-        encoded = one_pass(partial(_packing, Codes(self.element).width), self, x)
+        encoded = one_pass(packing, self, x)
         return {"codes": encoded.codes, **self._packed_numbers(encoded.params)}
 
     def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
@@ -268,7 +270,12 @@ def _two_passes(quantizer: Quantizer, x: Array) -> Encoded:
     return Coder.quantize(quantizer, x)
 
 
-def _packing(bits: int, quantizer: Quantizer, x: Array) -> Encoded:
-    """The same with the codes as bytes."""
-    encoded = _two_passes(quantizer, x)
-    return Encoded(pack_codes(encoded.codes, bits), encoded.params)
+@cache
+def _packing(bits: int) -> Callable[[Quantizer, Array], Encoded] | None:
+    """The same with the codes as bytes; None for widths that kernels cannot pack. One function for each width."""
+
+    def packed(quantizer: Quantizer, x: Array) -> Encoded:
+        encoded = _two_passes(quantizer, x)
+        return Encoded(pack_codes(encoded.codes, bits), encoded.params)
+
+    return packed if bits in (4, 8) else None

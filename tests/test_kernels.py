@@ -3,6 +3,9 @@
 Here they are interpreted. `python -m experiments.bench.device` compares the compiled ones, where there is a GPU.
 """
 
+import functools
+import importlib
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -10,11 +13,13 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from qresearch import quantizer as quantizer_module
 from qresearch.division import STEPS, nearest_quotient, stepped
-from qresearch.kernels import SETTINGS, Tiling, served, state, using
+from qresearch.kernels import SETTINGS, Tiling, replay, served, state, trial, using
 from qresearch.kernels.replay import nearest_even
 from qresearch.testing import samples
 
+one_pass = importlib.import_module("qresearch.kernels.one_pass")  # the package has a function of this name
 SHAPE = (16, 1024)
 LOWERED = "__gpu$xla.gpu.triton"
 ABSTRACT = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
@@ -31,9 +36,14 @@ def nasty():
     return jnp.asarray(x)
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def _quantized(quantizer, x, way):
+    return quantizer.quantize(x)
+
+
 def quantized(quantizer, x, way):
     with using(way):
-        return jax.jit(lambda quantizer, x: quantizer.quantize(x))(quantizer, x)
+        return _quantized(quantizer, x, way)
 
 
 def assert_same_bits(got, wanted):
@@ -99,13 +109,14 @@ def test_what_has_no_kernel_is_left_to_xla(nasty):
 def test_vmap_over_arrays_and_over_schemes(nasty):
     quantizers = [qr.build("nf4@1024"), qr.build("af4@1024")]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(jnp.asarray(leaves)), *quantizers)
+    arrays = nasty.reshape(2, 8, 1024)
     with using("interpret"):
-        over_arrays = jax.jit(jax.vmap(lambda x: quantizers[0].quantize(x)))(nasty.reshape(2, 8, 1024))
-        over_schemes = jax.jit(jax.vmap(lambda quantizer: quantizer.quantize(nasty)))(stacked)
-    for i in range(2):
-        wanted = quantized(quantizers[0], nasty.reshape(2, 8, 1024)[i], "xla")
-        assert_same_bits(jax.tree.map(lambda leaf, i=i: leaf[i], over_arrays), wanted)
-        assert_same_bits(jax.tree.map(lambda leaf, i=i: leaf[i], over_schemes), quantized(quantizers[i], nasty, "xla"))
+        over_both = jax.jit(jax.vmap(jax.vmap(lambda quantizer, x: quantizer.quantize(x), (None, 0)), (0, None)))(
+            stacked, arrays
+        )
+    for i, j in np.ndindex(2, 2):
+        got = jax.tree.map(lambda leaf, at=(i, j): leaf[at], over_both)
+        assert_same_bits(got, quantized(quantizers[i], arrays[j], "xla"))
 
 
 def test_derivatives_are_those_of_the_parts():
@@ -224,3 +235,24 @@ def test_what_is_no_normal_number_is_left_alone():
     n = jnp.array([1.0, 0.0, 1.0, jnp.nan, jnp.inf, -1.0, 0.0])
     d = jnp.array([0.0, 1.0, jnp.inf, 1.0, 2.0, 3.0, 0.0])
     np.testing.assert_array_equal(nearest_quotient(n, d), n / d)
+
+
+@pytest.mark.parametrize("scheme", ["int8@64", "dynamic8@32", "mxfp4"])
+def test_a_kernel_is_tried_before_it_is_used(scheme, monkeypatch):
+    quantizer = qr.build(scheme)
+    plain, interpreted = quantizer_module._two_passes, lambda plain, _, *given: one_pass.called(plain, True, *given)
+    assert jax.jit(lambda x: x + int(trial.passes(plain, interpreted, Tiling(), quantizer)))(0) == 1  # in the middle of a trace
+    with pytest.warns(RuntimeWarning, match="cannot be compiled or run here .ValueError: Only interpret mode"):
+        assert not trial.passes(plain, one_pass.called, Tiling(1024, 1), quantizer)
+    rule = {"int8@64": "round", "dynamic8@32": "gather", "mxfp4": "min"}[scheme]
+    right = replay.RULES[rule]
+    monkeypatch.setitem(replay.RULES, rule, lambda *given, **params: right(*given, **params) // 2)
+    with pytest.warns(RuntimeWarning, match="gives other bits than XLA here; XLA's path takes its place"):
+        assert not trial.passes(plain, interpreted, Tiling(2048, 1), quantizer)
+
+
+def test_by_itself_a_kernel_has_to_pass(monkeypatch, nasty):
+    monkeypatch.setattr(one_pass, "wanted", lambda: True)
+    monkeypatch.setattr(one_pass, "passes", lambda plain, kernel, tiles, quantizer: int(quantizer.element.bits) == 8)
+    assert one_pass.has_kernel(None, qr.build("int8@64"), nasty)
+    assert not one_pass.has_kernel(None, qr.build("int4@64"), nasty)

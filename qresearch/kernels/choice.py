@@ -59,13 +59,20 @@ def setting() -> str:
 
 def tiling() -> Tiling:
     """What the environment says; `Tiling()` where it says nothing. Raises `ValueError` for what cannot be read."""
-    text = os.environ.get(TILES) or str(Tiling())
+    return read_tiling(os.environ.get(TILES) or str(Tiling()), TILES)
+
+
+def read_tiling(text: str, name: str) -> Tiling:
+    """The inverse of `str`. Raises `ValueError`, with the name of what was given.
+
+    >>> read_tiling("2048/8", "tiles")
+    Tiling(elements=2048, warps=8)
+    """
     found = re.fullmatch(r"(\d+)/(\d+)", text)
     elements, warps = map(int, found.groups()) if found else (0, 0)
     if elements < 1024 or not 1 <= warps <= 32 or elements & (elements - 1) or warps & (warps - 1):
-        raise ValueError(
-            f"{TILES} must be elements/warps, powers of two, 1024 elements and 1 warp at least, such as 4096/4, not {text!r}"
-        )
+        way_out = "elements/warps, powers of two, 1024 elements and 1 warp at least, such as 4096/4"
+        raise ValueError(f"{name} must be {way_out}, not {text!r}")
     return Tiling(elements, warps)
 
 

@@ -20,6 +20,7 @@ from qresearch.forms import Symmetric
 from qresearch.kernels.choice import Tiling, setting, tiling, wanted
 from qresearch.kernels.replay import replay
 from qresearch.kernels.tile import Tile, cut
+from qresearch.kernels.trial import passes
 from qresearch.minifloat import Minifloat
 from qresearch.numbers import size
 from qresearch.statistic import AbsMax
@@ -35,9 +36,11 @@ Plain = Callable[[Any, Array], Any]
 """A quantizer and a float32 array -> `Encoded`, without a kernel."""
 
 
-def has_kernel(quantizer: Any, x: Array) -> bool:
-    """Whether platform and setting want a kernel, and there is one for a quantizer and an array."""
-    return wanted() and served(quantizer, x.shape) and triton() is not None and not any(jax.typeof(x).sharding.spec)
+def has_kernel(plain: Plain, quantizer: Any, x: Array) -> bool:
+    """Whether platform and setting want a kernel, there is one for a quantizer and an array, and it can be trusted here."""
+    if not (wanted() and served(quantizer, x.shape)) or triton() is None or any(jax.typeof(x).sharding.spec):
+        return False
+    return setting() != "auto" or passes(plain, called, tiling(), quantizer)
 
 
 def served(quantizer: Any, shape: tuple[int, ...]) -> bool:
