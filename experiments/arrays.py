@@ -1,6 +1,7 @@
-"""Files of arrays: .npy, .npz and .safetensors, one reader each; a new kind of file is one row in `READERS`.
+"""Files of arrays: .npy, .npz and .safetensors; a new kind of file is one row in `READERS`, which reads headers.
 
-Every reader gives names and headers without reading numbers, and one array by name. All numbers arrive as float32.
+A header says what an array is and where in the file it lies, so that any run of it can be read by itself. All numbers arrive
+as float32.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -30,11 +31,20 @@ FLOATS = {
 
 
 class Header(NamedTuple):
-    """What is known of an array before it is read; `kind` is its dtype as the file has it."""
+    """What is known of an array before it is read.
+
+    Attributes:
+        shape: of the array.
+        kind: its dtype as the file has it.
+        dtype: NumPy's, where it has one.
+        place: byte of the file at which its numbers begin, in C order; None where they do not lie so (compressed, or in
+            Fortran order), and the array can only be read whole.
+    """
 
     shape: tuple[int, ...]
     kind: str
     dtype: np.dtype | None
+    place: int | None = None
 
     @property
     def usable(self) -> bool:
@@ -45,22 +55,15 @@ class Header(NamedTuple):
         return f"{self.kind}{list(self.shape)}"
 
 
-class Reader(NamedTuple):
-    """How to read a kind of file: `headers(path) -> {name: Header}` and `array(path, name) -> array`."""
-
-    headers: Callable[[Path], dict[str, Header]]
-    array: Callable[[Path, str], np.ndarray]
-
-
 def _stream_header(stream: IO[bytes], length: int) -> Header:
     """The header of a .npy stream of so many bytes. Raises `ValueError` where fewer numbers follow than it promises."""
     version = np.lib.format.read_magic(stream)
     reader: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = reader(stream)
+    shape, fortran, dtype = reader(stream)
     missing = stream.tell() + math.prod(shape) * dtype.itemsize - length
     if missing > 0 and not dtype.hasobject:
         raise ValueError(f"truncated: {missing:,} bytes of the {dtype}{list(shape)} that its header promises are missing")
-    return Header(shape, str(dtype), _known(dtype))
+    return Header(shape, str(dtype), _known(dtype), None if fortran else stream.tell())
 
 
 def _known(dtype: np.dtype) -> np.dtype:
@@ -78,42 +81,38 @@ def _npz_headers(path: Path) -> dict[str, Header]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as stream:
-                found[member.removesuffix(".npy")] = _stream_header(stream, archive.getinfo(member).file_size)
+                header = _stream_header(stream, archive.getinfo(member).file_size)
+                found[member.removesuffix(".npy")] = header._replace(place=None)  # its place is one in the archive
     return found
 
 
-def _npz_array(path: Path, name: str) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as archive:
-        return archive[name]
-
-
 def _safe_headers(path: Path) -> dict[str, Header]:
+    """Checked by safetensors' own reader, which knows no 8-bit floats in NumPy; places are read from the file's own header."""
     with safe_open(path, framework="numpy") as archive:
-        slices = {name: archive.get_slice(name) for name in archive.keys()}  # noqa: SIM118  an archive is no mapping
-        kinds = {name: each.get_dtype() for name, each in slices.items()}
-        return {name: Header(tuple(each.get_shape()), kinds[name], FLOATS.get(kinds[name])) for name, each in slices.items()}
-
-
-def _safe_array(path: Path, name: str) -> np.ndarray:
-    """Read by its place in the file: safetensors' own reader knows no 8-bit floats in NumPy."""
+        names = list(archive.keys())
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        entry = json.loads(stream.read(length))[name]
-        stream.seek(8 + length + entry["data_offsets"][0])
-        return np.fromfile(stream, FLOATS[entry["dtype"]], math.prod(entry["shape"])).reshape(entry["shape"])
+        entries = json.loads(stream.read(length))
+    return {name: _safe_header(entries[name], 8 + length) for name in names}
 
 
-READERS = {
-    ".npy": Reader(_npy_headers, lambda path, name: np.load(path, allow_pickle=False)),
-    ".npz": Reader(_npz_headers, _npz_array),
-    ".safetensors": Reader(_safe_headers, _safe_array),
+def _safe_header(entry: dict[str, Any], start: int) -> Header:
+    kind = entry["dtype"]
+    return Header(tuple(entry["shape"]), kind, FLOATS.get(kind), start + entry["data_offsets"][0])
+
+
+READERS: dict[str, Callable[[Path], dict[str, Header]]] = {
+    ".npy": _npy_headers,
+    ".npz": _npz_headers,
+    ".safetensors": _safe_headers,
 }
+"""How a file ends -> `path -> {name: Header}`, which raises `ValueError` or `OSError` where it is not a file of that kind."""
 
 
 def headers(path: Path) -> dict[str, Header]:
     """The arrays of a file by name, sorted. Raises `ValueError` or `OSError` where it is not a file of that kind."""
     try:
-        return dict(sorted(READERS[path.suffix].headers(path).items()))
+        return dict(sorted(READERS[path.suffix](path).items()))
     except (OSError, ValueError):
         raise
     except Exception as error:  # safetensors and zipfile have exceptions of their own, without a common base
@@ -122,9 +121,52 @@ def headers(path: Path) -> dict[str, Header]:
 
 def array(path: Path, name: str, limit: int | None = None) -> np.ndarray:
     """float32: an array of a file; with `limit`, only the corner that `corner` leaves of it."""
-    found = READERS[path.suffix].array(path, name)
-    cut = tuple(slice(size) for size in corner(found.shape, limit))
-    return np.ascontiguousarray(found.view(_known(found.dtype))[cut], dtype=np.float32)
+    header = headers(path)[name]
+    shape = corner(header.shape, limit)
+    if header.place is not None:
+        return run(path, header, shape, 0, math.prod(shape)).reshape(shape)
+    loaded: Any = np.load(path, allow_pickle=False)
+    whole = loaded if isinstance(loaded, np.ndarray) else loaded[name]
+    return np.ascontiguousarray(whole.view(np.dtype(header.dtype))[tuple(map(slice, shape))], dtype=np.float32)
+
+
+def run(path: Path, header: Header, shape: tuple[int, ...], start: int, stop: int) -> np.ndarray:
+    """float32 [stop - start]: a run of the elements of an array's leading corner, in C order; read, not mapped.
+
+    Args:
+        path: of the file.
+        header: of an array that lies in it in C order.
+        shape: of the corner.
+        start: the first element.
+        stop: the one after the last.
+
+    Raises:
+        ValueError: where the file ends before the run does.
+    """
+    dtype, place = np.dtype(header.dtype), header.place
+    assert place is not None, header
+    numbers, filled = np.empty(stop - start, np.float32), 0
+    with path.open("rb") as stream:
+        for first, count in _stretches(header.shape, shape, start, stop):
+            stream.seek(place + first * dtype.itemsize)
+            found = np.fromfile(stream, dtype, count)
+            if found.size < count:
+                raise ValueError(f"{path} is truncated: {count - found.size:,} numbers of {header} are missing")
+            numbers[filled : filled + count] = found
+            filled += count
+    return numbers
+
+
+def _stretches(whole: tuple[int, ...], shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where the elements of a run of a corner lie in the array: first element, and how many."""
+    axis = max((a for a in range(len(shape)) if shape[a] != whole[a]), default=0)  # from here on the corner is one stretch
+    length, stride = math.prod(shape[axis:]), math.prod(whole[axis:])
+    while start < stop:
+        index, inside = divmod(start, length)
+        row = np.ravel_multi_index(np.unravel_index(index, shape[:axis]), whole[:axis]) if axis else 0
+        count = min(length - inside, stop - start)
+        yield int(row) * stride + inside, count
+        start += count
 
 
 def corner(shape: tuple[int, ...], limit: int | None) -> tuple[int, ...]:

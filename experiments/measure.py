@@ -17,6 +17,8 @@ from jax import Array
 
 import qresearch as qr
 from experiments.plan import Batch, Row
+from experiments.sources import Source
+from experiments.streams import InPieces, Stream, streamed
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ class Meter:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def measure(self, batch: Batch, x: Array, key: Array) -> Iterator[Outcome]:
+    def measure(self, batch: Batch, x: Array | Stream, key: Array) -> Iterator[Outcome]:
         """The outcome of every row of a batch on an array.
 
         A batch that raises is run again row by row, so that only the row to blame fails.
 
         Args:
             batch: rows of one structure.
-            x: float32, their source.
+            x: float32, their source; or the stream of one that is larger than memory.
             key: for stochastic rounding.
         """
         try:
@@ -85,16 +87,16 @@ class Meter:
             for row in batch.rows:
                 yield self._alone(row, x, key)
 
-    def _alone(self, row: Row, x: Array, key: Array) -> Outcome:
+    def _alone(self, row: Row, x: Array | Stream, key: Array) -> Outcome:
         try:
             return self._together((row,), 1, x, key, again=True)[0]
         except Exception as error:
             return failed(row, error)
 
-    def _together(self, rows: tuple[Row, ...], width: int, x: Array, key: Array, again: bool = False) -> list[Outcome]:
+    def _together(self, rows: tuple[Row, ...], width: int, x: Array | Stream, key: Array, again: bool = False) -> list[Outcome]:
         started = time.perf_counter()
-        bits = [qr.measure.true_bits(qr.build(row.scheme.text), x, key) for row in rows]
         run = self._function(rows, width, again)
+        bits = [qr.measure.true_bits(qr.build(row.scheme.text), x, key) for row in rows]
         sums = jax.device_get(run(_stacked(rows, width), x, key))
         seconds = (time.perf_counter() - started) / len(rows)
         return [
@@ -123,13 +125,19 @@ class Meter:
             self._asked_for(batch.rows, batch.width)
 
     def _compile(self, rows: tuple[Row, ...], width: int, again: bool) -> Any:
-        """Compiled ahead of time: the function can serve no other shape in silence."""
-        x = jax.ShapeDtypeStruct(rows[0].source.shape, jnp.float32)
-        key = jax.random.key(0)
-        function = jax.jit(self._sums).lower(_stacked(rows, width), x, key).compile()
+        """Compiled ahead of time, but for pieces: a function that can serve no other shape in silence."""
+        if streamed(rows[0].source):
+            function = InPieces(qr.build(rows[0].scheme.text), rows[0].source, self.metrics)
+        else:
+            function = self._whole(rows, width)
         self.retries += again
         self.compilations += not again
         return function
+
+    def _whole(self, rows: tuple[Row, ...], width: int) -> Any:
+        x = jax.ShapeDtypeStruct(rows[0].source.shape, jnp.float32)
+        key = jax.random.key(0)
+        return jax.jit(self._sums).lower(_stacked(rows, width), x, key).compile()
 
     def _sums(self, stacked: Any, x: Array, key: Array) -> dict[str, Array]:
         return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x, self.metrics, key=key))(stacked)
@@ -147,6 +155,8 @@ def failed(row: Row, error: Exception) -> Outcome:
     return Outcome(row, {}, math.nan, 0.0, f"{type(error).__name__}: {error}")
 
 
-def ready(x: Any) -> Array:
-    """float32 on the device, computed to the end, so that what a source takes is not counted to its first row."""
-    return jnp.asarray(x, jnp.float32).block_until_ready()
+def ready(source: Source, seed: int) -> Array | Stream:
+    """A source as rows take it: float32 on the device, computed to the end, so that what it takes is not counted to its first
+    row; or its stream.
+    """
+    return Stream(source, seed) if streamed(source) else jnp.asarray(source.make(seed), jnp.float32).block_until_ready()

@@ -18,6 +18,7 @@ import qresearch as qr
 from experiments.config.model import Config
 from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
 from experiments.sources import Source, sources
+from experiments.streams import held
 
 FORMAT = 2
 """The version of a row's meaning; a change makes every row a new one."""
@@ -103,7 +104,7 @@ class Plan:
         counts = Counter((row.structure, row.source.name, row.seed) for row in self.rows)
         found: dict[Hashable, int] = {}
         for row in self.rows:
-            most = int(np.clip(STACKED // max(int(np.prod(row.source.shape)), 1), 1, MOST))
+            most = int(np.clip(STACKED // max(held(row.source), 1), 1, MOST))
             count = counts[row.structure, row.source.name, row.seed]
             found[row.structure] = max(found.get(row.structure, 1), -(-count // -(-count // most)))
         return found
@@ -177,7 +178,7 @@ def _rows(source: Source, seeds: tuple[int, ...], schemes: Iterable[_Known], com
                     "scheme": known.scheme.text,
                     "numbers": known.numbers,
                 }
-                yield Row(digest(identity), source, seed, known.scheme, (known.structure, source.shape))
+                yield Row(digest(identity), source, seed, known.scheme, (known.structure, source.shape, held(source)))
 
 
 def digest(value: Any) -> str:

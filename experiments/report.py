@@ -12,6 +12,7 @@ from experiments.measure import Meter
 from experiments.plan import Plan, Row
 from experiments.progress import clock
 from experiments.store import Results
+from experiments.streams import cut_for, streamed
 
 SHOWN = 10
 """How many failed rows are named at the end; the manifest names all."""
@@ -38,13 +39,16 @@ def describe(config: Config, plan: Plan) -> str:
 
 
 def hopeless(rows: Sequence[Row]) -> list[str]:
-    """The schemes that cannot take the shape of their source, a line each: those rows would fail."""
+    """The schemes that cannot take their source, for its shape or for its size, a line each: those rows would fail."""
     found: dict[tuple[str, tuple[int, ...]], str] = {}
     for row in rows:
         case = (row.scheme.text, row.source.shape)
         if case not in found:
             try:
-                qr.build(row.scheme.text).block.grid(row.source.shape)
+                coder = qr.build(row.scheme.text)
+                coder.block.grid(row.source.shape)
+                if streamed(row.source):
+                    cut_for(coder, row.source)
                 found[case] = ""
             except Exception as error:  # a part of the user's own may raise anything
                 found[case] = f"would fail: {row.scheme.text} on {row.source.name}: {error}"

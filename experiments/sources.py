@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from experiments.arrays import array, corner, fingerprint
+from experiments.arrays import Header, array, corner, fingerprint, run
 from experiments.config.model import Config
 from experiments.config.sources import DistributionSource, FileSource, ValuesSource
 from qresearch.distribution import Distribution
@@ -32,6 +32,7 @@ class Source:
         random: whether each seed gives another array.
         definition: all that the numbers depend on besides the seed; plain values, part of every row's identity.
         make: seed -> float32 array of that shape.
+        read: (seed, start, stop) -> float32, so many of its elements in C order; None where it can only be made whole.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Source:
     random: bool
     definition: dict[str, Any]
     make: Callable[[int], Array]
+    read: Callable[[int, int, int], Array | np.ndarray] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 def sources(config: Config) -> list[Source]:
@@ -57,19 +64,33 @@ def rounding_key(name: str, seed: int) -> Array:
     return jax.random.fold_in(data_key(name, seed), _stable_hash("rounding"))
 
 
-def draw(distribution: Distribution, key: Array, shape: tuple[int, ...], piece: int = 2**22) -> Array:
-    """float32 [shape]: a sample. A large one is drawn piece by piece, each with a key of its own, into one buffer.
+PIECE = 2**22
+"""A larger sample is drawn in pieces of so many elements, each with a key of its own."""
+
+
+def draw(distribution: Distribution, key: Array, shape: tuple[int, ...]) -> Array:
+    """float32 [shape]: a sample. A large one is drawn piece by piece into one buffer.
 
     Drawing takes several times the memory of what is drawn; so that is several times a piece.
     """
     count = math.prod(shape)
-    if count <= piece:
+    if count <= PIECE:
         return distribution.sample(key, shape)
     x = jnp.empty(count, jnp.float32)
-    for index, start in enumerate(range(0, count, piece)):
-        numbers = distribution.sample(jax.random.fold_in(key, index), (min(piece, count - start),))
-        x = _written_into(x, numbers, start)
+    for start in range(0, count, PIECE):
+        x = _written_into(x, _piece(distribution, key, count, start), start)
     return x.reshape(shape)
+
+
+def draw_run(distribution: Distribution, key: Array, count: int, start: int, stop: int) -> Array:
+    """float32 [stop - start]: a run of what `draw` gives for so many elements."""
+    pieces = [(at, _piece(distribution, key, count, at)) for at in range(start // PIECE * PIECE, stop, PIECE)]
+    return jnp.concatenate([numbers[max(start - at, 0) : stop - at] for at, numbers in pieces])
+
+
+def _piece(distribution: Distribution, key: Array, count: int, start: int) -> Array:
+    key = jax.random.fold_in(key, start // PIECE) if count > PIECE else key
+    return distribution.sample(key, (min(PIECE, count - start),))
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -96,7 +117,10 @@ def _drawn(name: str, section: DistributionSource) -> Iterator[Source]:
     def make(seed: int) -> Array:
         return draw(distribution, data_key(name, seed), section.shape)
 
-    yield Source(name, name, section.shape, True, {"name": name, **section.plain()}, make)
+    def read(seed: int, start: int, stop: int) -> Array:
+        return draw_run(distribution, data_key(name, seed), math.prod(section.shape), start, stop)
+
+    yield Source(name, name, section.shape, True, {"name": name, **section.plain()}, make, read)
 
 
 def _read(name: str, section: FileSource) -> Iterator[Source]:
@@ -110,7 +134,12 @@ def _read(name: str, section: FileSource) -> Iterator[Source]:
             return jnp.asarray(array(path, tensor, section.limit))
 
         shape = corner(header.shape, section.limit)
-        yield Source(name if alone else f"{name}/{tensor}", name, shape, False, definition, make)
+
+        def read(seed: int, start: int, stop: int, header: Header = header, shape: tuple[int, ...] = shape) -> np.ndarray:
+            return run(path, header, shape, start, stop)
+
+        known = read if header.place is not None else None
+        yield Source(name if alone else f"{name}/{tensor}", name, shape, False, definition, make, known)
 
 
 def _written(name: str, section: ValuesSource) -> Iterator[Source]:

@@ -93,10 +93,10 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
 
 
 def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:
-    """Outcomes, batch by batch: each array is made once, serves all its rows, and is let go."""
+    """Outcomes, batch by batch: each array is made once, serves all its rows, and is let go; streams are read by each batch."""
     for source, seed, batches in plan.draws(rows):
         try:
-            x = ready(source.make(seed))
+            x = ready(source, seed)
         except Exception as error:  # a source that cannot be made fails its rows and no others
             yield [failed(row, error) for batch in batches for row in batch.rows]
             continue

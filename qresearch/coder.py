@@ -134,6 +134,12 @@ class Coder:
         """Whether a slice of whole blocks can be encoded by itself: measuring takes large arrays in pieces then."""
         return False
 
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Lengths along the axes: pieces of whole multiples of them are quantized as they are in an array of this shape, scales
+        included. The shape itself, unless a coder knows better.
+        """
+        return shape
+
     @property
     def mixes(self) -> bool:
         """Whether an element of the array is no element of what is quantized: a rotation stands between."""

@@ -59,6 +59,11 @@ class Fed(Wrapper):
         """Which elements lie beyond the grid by themselves, whatever error is passed to them."""
         return self.inner.clipped(x, params)
 
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As inside, and all of the axis that errors are passed on along."""
+        axis = self._place(shape)
+        return tuple(n if each == axis else length for each, (n, length) in enumerate(zip(shape, self.inner.unit(shape))))
+
     def _place(self, shape: tuple[int, ...]) -> int:
         rank = max(len(shape), 1)  # a 0-d array counts as one element, as for blocks
         if not -rank <= self.axis < rank:

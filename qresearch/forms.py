@@ -66,9 +66,9 @@ class Fitting:
     movable = False
     minimum = False
 
-    def fit(self, quantizer: Any, blocks: Blocks, key: Array | None) -> Params:
-        """Scale and offset of every block."""
-        trial = partial(self.trial, quantizer, self.extent(quantizer, blocks), key)
+    def fit(self, quantizer: Any, blocks: Blocks, key: Array | None, plain: Params | None = None) -> Params:
+        """Scale and offset of every block; in the outer scales of `plain`, where that is given."""
+        trial = partial(self.trial, quantizer, self.extent(quantizer, blocks), key, plain=plain)
         choose = getattr(quantizer.statistic, "choose", None)
         return trial() if choose is None else choose(quantizer, blocks, trial)
 

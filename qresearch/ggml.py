@@ -67,6 +67,10 @@ class GGML(Wrapper):
         sign = jnp.asarray(self.element.grid.sign_bit).astype(codes.dtype)
         return jnp.where(codes == sign, jnp.zeros_like(codes), codes)
 
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As inside: bytes are for storing only."""
+        return self.inner.unit(shape)
+
     def stored_bytes(self, codes: Array, params: Any) -> int:
         """Of the blocks, not of what is inside."""
         return self.storage_bits(codes.shape) // 8

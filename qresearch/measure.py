@@ -46,7 +46,30 @@ def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None
     params = quantizer.fit(x, key=key)
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
     u = quantizer.draw(key, x.shape)
-    terms, scale = needed(names), power(x)
+    return sums_of(quantizer, params, x, names, power(x), weights, u)
+
+
+def sums_of(
+    quantizer: Coder,
+    params: Any,
+    x: Array,
+    names: Iterable[str],
+    scale: Array,
+    weights: Array | None = None,
+    u: Array | None = None,
+) -> Sums:
+    """`sums` of an array, or of a part of one, that is coded with given parameters.
+
+    Args:
+        quantizer: the scheme.
+        params: of x.
+        x: float32.
+        names: of metrics.
+        scale: int32 scalar k, the magnitude 2^k of the data (`metric.power`), of which x may be a part.
+        weights: float32 of the shape of x, or None.
+        u: uniform numbers of its shape where the rounding is stochastic, else None.
+    """
+    terms = needed(names)
 
     def observe(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None) -> Observed:
         codes = quantizer.encode_drawn(x, params, u)
@@ -109,8 +132,10 @@ jitted_sums = jax.jit(sums, static_argnames="names")
 """`sums` under jit; `names` a tuple."""
 
 
-def true_bits(coder: Coder, x: Array, key: Array | None = None) -> float:
-    """Bits per element that x takes once stored; NaN where there is no element. Computes only where the shape does not tell."""
+def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
+    """Bits per element that x takes once stored; NaN where there is no element. Computes only where the shape does not tell:
+    else x may be anything that has a shape and a size.
+    """
     if not x.size:
         return float("nan")
     if coder.by_shape:

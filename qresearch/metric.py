@@ -67,10 +67,10 @@ def _relative(o: Observed) -> Array:
 
 
 def _relative_at_least(o: Observed) -> Array:
-    """The largest relative error among the elements of least magnitude."""
+    """float32 [2]: the least magnitude, and the largest relative error among the elements that have it."""
     size = jnp.abs(o.x)
-    least = size == jnp.min(size, initial=np.inf)
-    return jnp.max(jnp.where(least, _relative(o), jnp.float32(0)), initial=0.0)
+    least = jnp.min(size, initial=np.inf)
+    return jnp.stack([least, jnp.max(jnp.where(size == least, _relative(o), jnp.float32(0)), initial=0.0)])
 
 
 def _histogram(o: Observed) -> Array:
@@ -181,7 +181,7 @@ def _sqnr(t: Totals) -> float:
 
 def _mean_relative(t: Totals) -> float:
     """Without a level at zero the error of a small x stays finite while x goes to zero, and the mean has no limit."""
-    diverges = t["relative_at_least"] > 2 and not np.isnan(t["relative"])
+    diverges = t["relative_at_least"][1] > 2 and not np.isnan(t["relative"])
     return float(np.inf) if diverges else float(t["relative"] / t["count"])
 
 
@@ -232,24 +232,39 @@ def needed(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(need for name in names for need in METRICS[name].needs))
 
 
-def _total(name: str, sums: np.ndarray) -> Any:
-    """One number, or one histogram, of what chunks gave; powers are the same in all chunks."""
-    values = np.asarray(sums, np.float64)
-    if name == "histogram":
-        return values.reshape(-1, values.shape[-1]).sum(0)
-    return values.sum() if name in ADDED else (values.max() if values.size else np.nan)
+def _largest(values: np.ndarray) -> Any:
+    return values.max() if values.size else np.float64(np.nan)
+
+
+def _worst_at_least(values: np.ndarray) -> np.ndarray:
+    """Of pairs, the one of least magnitude; where several have it, of largest error."""
+    pairs = values.reshape(-1, 2)
+    return np.array([pairs[:, 0].min(), pairs[pairs[:, 0] == pairs[:, 0].min(), 1].max(initial=0)])
+
+
+JOINED: dict[str, Callable[[np.ndarray], Any]] = {
+    "histogram": lambda values: values.reshape(-1, values.shape[-1]).sum(0),
+    "relative_at_least": _worst_at_least,
+    **{name: np.sum for name in ADDED},
+}
+"""How what parts of an array gave becomes what the whole gives; of all others the largest is taken."""
+
+
+def totals(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Sums of parts as those of the whole, float64: one number each, or one histogram. Totals stacked are sums again."""
+    return {name: np.asarray(JOINED.get(name, _largest)(np.asarray(v, np.float64))) for name, v in sums.items()}
 
 
 def evaluate(sums: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, float]:
     """Metrics from the sums of one array, in float64 on the host.
 
     Args:
-        sums: as `reduce` made them.
+        sums: as `reduce` made them, or their `totals`.
         names: of metrics.
 
     Returns:
         name -> number; NaN where there is no data or the data were poisoned.
     """
-    totals = {name: _total(name, v) for name, v in sums.items()}
+    found = totals(sums)
     with np.errstate(all="ignore"):
-        return {name: float(METRICS[name].formula(totals)) for name in names}
+        return {name: float(METRICS[name].formula(found)) for name in names}

@@ -6,6 +6,7 @@ Everything here is plain JAX on one layout of blocks, traceable, without names a
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -147,6 +148,17 @@ class Quantizer(Coder):
     def sliceable(self) -> bool:
         """Blocks are coded one by one."""
         return True
+
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A block, and as many as share what stores their scales and minima; all, where the array is flattened first."""
+        if self.block.viewed(shape) != shape:
+            return shape
+        if self.bare:
+            return (1,) * len(shape)
+        lengths, grid = self.block.lengths(shape), self.block.grid(shape)
+        stored = [each.unit(grid) for each in (self.scale, self.offset) if each is not None]
+        shared = [math.lcm(*each) for each in zip(*stored)] if stored else [1] * len(shape)
+        return tuple(min(length * count, n) for length, count, n in zip(lengths, shared, shape))
 
     def dense(self, params: Params) -> tuple[Quantizer, Params]:
         """The same scheme with its scales and minima decoded to float32, so that they can be sliced by block."""

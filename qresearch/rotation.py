@@ -6,6 +6,7 @@ A rotation spreads an outlier over its group, so that every number becomes nearl
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import jax
@@ -46,6 +47,11 @@ class Rotated(Wrapper):
     def mixes(self) -> bool:
         """Yes."""
         return True
+
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As inside, and whole groups of the last axis."""
+        inner = self.inner.unit(shape)
+        return (*inner[:-1], min(math.lcm(inner[-1], self.size), shape[-1])) if shape else inner
 
     def turn(self, x: Array) -> Array:
         """float32, any shape: each group of the last axis rotated."""

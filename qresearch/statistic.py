@@ -72,7 +72,8 @@ class Statistic(Protocol):
 
     It may have more: `factor`, which the gain is multiplied by; `signed`, where widths may be negative; `check(form, grid)`,
     which raises where the statistic makes no sense; `of_grid`, where `width` takes the grid as well; `choose(quantizer, blocks,
-    trial)`, which tries parameters and returns the best; and `searches`, where such a choice measures errors.
+    trial)`, which tries parameters and returns the best; `searches`, where such a choice measures errors; and `picks`, where a
+    number is an element of the block (or its magnitude), and what is picked from parts of a block stands for them.
     """
 
 
@@ -107,6 +108,8 @@ class AbsMax:
 
     k: float = 1.0
 
+    picks = True
+
     def __post_init__(self) -> None:
         if not 0 < self.k < np.inf:
             raise ValueError(f"absmax({self.k}): k must be positive: the factor of the scale, such as absmax(1.75)")
@@ -125,7 +128,7 @@ class AbsMax:
 class SignMax:
     """The element of largest magnitude with its sign; the positive one where two are equal (BOF4-S, arXiv 2505.06653)."""
 
-    signed = True
+    signed = picks = True
 
     def width(self, blocks: Blocks) -> Array:
         """float32 [grid], of either sign."""
@@ -140,7 +143,7 @@ class FirstMax:
     A block of zeros has the sign of its first element.
     """
 
-    signed = True
+    signed = picks = True
 
     def width(self, blocks: Blocks) -> Array:
         """float32 [grid], of either sign."""
@@ -153,6 +156,8 @@ class FirstMax:
 @dataclass(frozen=True)
 class MinMax:
     """The least and the largest element."""
+
+    picks = True
 
     def interval(self, blocks: Blocks) -> tuple[Array, Array]:
         """Two float32 [grid]."""

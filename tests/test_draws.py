@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.random import threefry_2x32
 
-from qresearch.draws import uniform
+from qresearch.draws import threefry, uniform, uniform_from
 from qresearch.numbers import largest_magnitude, order_statistic
 
 
@@ -21,6 +22,24 @@ def test_the_numbers_are_those_of_jax_under_vmap():
     keys = jax.random.split(jax.random.key(5), 6)
     np.testing.assert_array_equal(
         jax.vmap(lambda key: uniform(key, (4, 3)))(keys), jax.vmap(lambda k: jax.random.uniform(k, (4, 3)))(keys)
+    )
+
+
+def test_a_part_is_that_of_the_whole():
+    key, start = jax.random.key(6), 777
+    found = uniform_from(key, np.array([0, start], np.uint32), (10, 20))
+    np.testing.assert_array_equal(found.reshape(-1), uniform(key, (1000,))[start : start + 200])
+
+
+def test_places_beyond_32_bits_are_counted_as_jax_does():
+    key, start = jax.random.key(6), 2**32 - 2
+    places = start + np.arange(4, dtype=np.uint64)
+    high, low = (places >> np.uint64(32)).astype(np.uint32), places.astype(np.uint32)
+    wanted = threefry_2x32(jax.random.key_data(key), jnp.concatenate([jnp.asarray(high), jnp.asarray(low)]))
+    np.testing.assert_array_equal(jnp.concatenate(threefry(jax.random.key_data(key), low, high)), wanted)
+    bits = (wanted[:4] ^ wanted[4:]) >> np.uint32(9)
+    np.testing.assert_array_equal(
+        uniform_from(key, np.array([0, start], np.uint32), (4,)), np.asarray(bits) / np.float32(2**23)
     )
 
 

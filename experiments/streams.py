@@ -1,0 +1,146 @@
+"""Sources larger than memory: read in pieces, once for every pass over them, and measured piece by piece.
+
+Each batch of schemes takes the passes that it needs, one after another: so its rows are done, and kept, while others wait. What
+reading again costs is hidden behind measuring, which takes longer for the several schemes of a batch: the next piece is read
+while the last one is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from experiments.sources import Source
+from qresearch import streaming
+from qresearch.coder import Coder
+from qresearch.cutting import Cut, Piece, cut
+from qresearch.metric import power, totals
+
+Numbers = Array | np.ndarray
+
+WHOLE = 2**26
+"""Sources of more elements are measured in pieces, where they can be read so."""
+
+MOST = 2**22
+"""The most elements of a piece."""
+
+
+def streamed(source: Source) -> bool:
+    """Whether a source is measured in pieces."""
+    return source.size > WHOLE and source.read is not None
+
+
+def held(source: Source) -> int:
+    """How many elements of a source are in memory at once."""
+    return min(source.size, MOST) if streamed(source) else source.size
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A source that is not made: read when it is needed.
+
+    Attributes:
+        source: that can be read in pieces.
+        seed: of its numbers.
+    """
+
+    source: Source
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As the array would have it."""
+        return self.source.shape
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.source.size
+
+    def through(self, run: Callable[[Piece, Numbers], Any], cut: Cut) -> Iterator[Any]:
+        """What a function that computes on the device gives for every piece, fetched; the next piece is read meanwhile."""
+        assert self.source.read is not None, self.source
+        waiting: list[Any] = []
+        for piece in cut:
+            place = cut.place(piece)
+            x = self.source.read(self.seed, place, place + math.prod(piece.shape)).reshape(piece.shape)
+            yield from map(jax.device_get, waiting)
+            waiting = [run(piece, x)]
+        yield from map(jax.device_get, waiting)
+
+    @cached_property
+    def power(self) -> np.ndarray:
+        """int32 scalar k: the data are of magnitude 2^k; a pass of its own, once for all schemes."""
+        return np.max(list(self.through(lambda _, x: _power(x), cut((self.size,), (1,), MOST))))
+
+
+_power = jax.jit(power)
+
+
+def cut_for(coder: Coder, source: Source) -> Cut:
+    """The pieces in which a scheme takes a source. Raises `ValueError`, with a way out, where it must see the source whole."""
+    try:
+        return streaming.cut_for(coder, source.shape, MOST)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a source of {source.size:,} elements is measured in pieces: leave the scheme out there (`sources`), or "
+            f"take at most {WHOLE:,} elements (`limit: {WHOLE}` of a file)"
+        ) from None
+
+
+class InPieces:
+    """Measures the schemes of a batch on streams: what the compiled function of a batch does on arrays. Compiles when called.
+
+    Args:
+        coder: one of the schemes; all agree in structure.
+        source: that they are measured on.
+        metrics: names.
+
+    Raises:
+        ValueError: where the schemes must see the source whole.
+    """
+
+    def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
+        self._coder, self._cut = coder, cut_for(coder, source)
+        gather, settle, sums = (partial(f, cut=self._cut) for f in (streaming.gather, streaming.settle, streaming.sums))
+        self._gather = jax.jit(jax.vmap(gather, (0, None)))
+        self._settle = jax.jit(jax.vmap(settle))
+        self._sums = jax.jit(jax.vmap(partial(sums, metrics), (0, 0, None, None, None, None)))
+
+    def __call__(self, stacked: Any, stream: Stream, key: Array) -> dict[str, np.ndarray]:
+        """The totals of all schemes, stacked."""
+        given, scale = self._given(stacked, stream), stream.power
+
+        def measured(piece: Piece, x: Numbers) -> Any:
+            place = np.array(divmod(self._cut.place(piece), 2**32), np.uint32)
+            return self._sums(stacked, self._part_of(given, piece), x, scale, key, place)
+
+        found: list[dict[str, np.ndarray]] = []
+        for sums in stream.through(measured, self._cut):
+            new = [totals({name: each[i] for name, each in sums.items()}) for i in range(len(next(iter(sums.values()))))]
+            found = [_together(*pair) for pair in zip(found, new)] if found else new
+        return {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+    def _given(self, stacked: Any, stream: Stream) -> Any:
+        """What reaches beyond a piece, of all schemes: gathered in a pass of its own, where there is such."""
+        if streaming.reach(self._coder, self._cut) == streaming.LOCAL:
+            return None
+        gathered = list(stream.through(lambda _, x: self._gather(stacked, x), self._cut))
+        return jax.device_get(self._settle(stacked, self._cut.joined(gathered, mapped=1)))
+
+    def _part_of(self, given: Any, piece: Piece) -> Any:
+        if given is None:
+            return None
+        blocks = streaming.given_to(self._coder, piece, self._cut)
+        return jax.tree.map(partial(blocks.of, mapped=1), given)
+
+
+def _together(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return totals({name: np.stack([one[name], other[name]]) for name in one})

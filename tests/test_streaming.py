@@ -1,0 +1,75 @@
+"""How arrays are cut into pieces."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+import qresearch as qr
+from qresearch.cutting import cut
+from qresearch.draws import uniform_from
+from qresearch.streaming import LOCAL, OWN, STORED, cut_for, reach
+
+
+@pytest.mark.parametrize("shape", [(5000,), (64, 64), (3, 50, 40), (2, 5, 7, 60), (5, 2000)])
+@pytest.mark.parametrize("step", [1, 4, 60])
+def test_pieces_are_the_array_in_order(shape, step):
+    x = np.arange(math.prod(shape)).reshape(shape)
+    found = cut(shape, (1,) * (len(shape) - 1) + (step,), 700)
+    pieces = [piece.of(x) for piece in found]
+    assert [found.place(piece) for piece in found] == [part.flat[0] for part in pieces]
+    assert max(part.size for part in pieces) <= 700
+    np.testing.assert_array_equal(np.concatenate([part.ravel() for part in pieces]), x.ravel())
+    np.testing.assert_array_equal(found.joined(pieces), x)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "shape", "piece", "reached"),
+    [
+        ("int4@32", (2**31,), (2**22,), LOCAL),
+        ("int4@48", (2**31,), (2**22 // 3072 * 3072,), LOCAL),
+        ("nf4@64:int8@256", (2**34,), (2**22,), LOCAL),
+        ("int8", (2**31,), (2**22,), OWN),
+        ("e2m1@16:e4m3", (2**31,), (2**22,), STORED),
+        ("e2m1@48:e4m3", (2**31,), (2**22 // 3072 * 3072,), STORED),
+        ("int8@row", (2**16, 2**15), (2**7, 2**15), LOCAL),
+        ("int8@column", (2**16, 2**15), (2**7, 2**15), OWN),
+        ("int8@row:e4m3", (2**16, 2**15), (2**7, 2**15), STORED),
+        ("int8@row", (8, 2**28), (1, 2**22), OWN),
+        ("int4@8x8", (2**16, 2**15), (2**7, 2**15), LOCAL),
+        ("int4@flat48", (2**16, 2**15), (2**22 // 3072 * 3072,), LOCAL),
+        ("int4@32 + hadamard(128)", (2**31,), (2**22,), LOCAL),
+        ("int4@32 + feedback", (2**16, 2**15), (2**7, 2**15), LOCAL),
+    ],
+)
+def test_what_reaches_beyond_a_piece(scheme, shape, piece, reached):
+    found = cut_for(qr.build(scheme), shape, 2**22)
+    assert found.piece == piece
+    assert reach(qr.build(scheme), found) == reached
+
+
+@pytest.mark.parametrize(
+    ("scheme", "shape", "words"),
+    [
+        ("int8-rms(3)", (2**31,), "RMS"),
+        ("int8-quantile(0.99)", (2**31,), "Quantile"),
+        ("int8-rms(3)@row", (8, 2**28), "needs all of their elements at once"),
+        ("int4@8x8", (2**10, 2**21), "neither parts of a piece"),
+        ("int4@8388608", (2**31,), "blocks of 8388608 elements are longer than a piece"),
+        ("int8@column", (8, 2**28), "numbers gathered"),
+        ("e2m1@16:e4m3@16:e4m3", (2**31,), "scales of scales"),
+        ("uint4-offset@32:int8", (2**31,), "minima"),
+        ("int4@32 + feedback", (2**31,), "Fed looks beyond"),
+        ("int4@32 + dither", (2**31,), "Dithered looks beyond"),
+        ("int8 + hadamard(64)", (2**31,), "Rotated looks beyond"),
+    ],
+)
+def test_what_cannot_be_cut_is_told(scheme, shape, words):
+    with pytest.raises(ValueError, match=words):
+        cut_for(qr.build(scheme), shape, 2**22)
+
+
+def test_keys_of_other_generators_are_refused():
+    with pytest.raises(ValueError, match="default generator"):
+        uniform_from(jax.random.key(0, impl="rbg"), np.zeros(2, np.uint32), (3,))
