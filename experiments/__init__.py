@@ -4,6 +4,7 @@ Floors, each importing only those below it:
 
     config   a YAML file, read with its places and validated
     sources  arrays drawn by key or read from files
+    streams  sources larger than memory, measured in pieces
     plan     the rows of a sweep and how they share compilations
     measure  one compiled, stacked function for every group of rows
     store    the results folder: log, manifest, lock

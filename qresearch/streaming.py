@@ -15,11 +15,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from qresearch.accumulate import Sums
 from qresearch.blocking import WHOLE, Block
 from qresearch.coder import Coder
 from qresearch.cutting import Cut, Piece, cut
 from qresearch.draws import uniform_from
-from qresearch.accumulate import Sums
 from qresearch.measure import sums_of
 from qresearch.numbers import size
 from qresearch.params import Encoded, Params

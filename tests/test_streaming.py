@@ -3,13 +3,15 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import qresearch as qr
 from qresearch.cutting import cut
 from qresearch.draws import uniform_from
-from qresearch.streaming import LOCAL, OWN, STORED, cut_for, reach
+from qresearch.params import Encoded
+from qresearch.streaming import LOCAL, OWN, STORED, cut_for, fit, gather, given_to, reach, settle
 
 
 @pytest.mark.parametrize("shape", [(5000,), (64, 64), (3, 50, 40), (2, 5, 7, 60), (5, 2000)])
@@ -73,3 +75,35 @@ def test_what_cannot_be_cut_is_told(scheme, shape, words):
 def test_keys_of_other_generators_are_refused():
     with pytest.raises(ValueError, match="default generator"):
         uniform_from(jax.random.key(0, impl="rbg"), np.zeros(2, np.uint32), (3,))
+
+
+NASTY = {
+    "NaN": {5000: np.nan},
+    "infinity": {9000: np.inf},
+    "zeros": {...: 0, 0: -0.0},
+    "ties": {3: -7e3, 20000: 7e3, 21000: -7e3},
+    "subnormal": {...: 1e-39, 7: -2e-39},
+    "huge": {0: -3.3e38, 24000: 3.4e38},
+}
+
+
+@pytest.mark.parametrize("scheme", ["int8-asym", "int4-offset:bf16", "int4-full-signmax", "int4-full-firstmax", "nvfp4"])
+def test_what_reaches_beyond_a_piece_has_the_bits_of_the_whole(scheme):
+    quantizer = qr.build(scheme)
+    x = np.random.default_rng(0).standard_t(5, (3, 32, 256)).astype(np.float32)
+    found = cut_for(quantizer, x.shape, 4096)
+    gathering, settling = (jax.jit(lambda q, x, f=f: f(q, x, found)) for f in (gather, settle))
+
+    @jax.jit
+    def back(quantizer, given, x):
+        coder, params = fit(quantizer, given, x, found)
+        return coder.dequantize(Encoded(coder.encode(x, params), params))
+
+    whole = jax.jit(lambda q, x: q.dequantize(q.quantize(x)))
+    for name, edit in NASTY.items():
+        y = x.copy()
+        for place, value in edit.items():
+            y.flat[place] = value
+        given = jax.device_get(settling(quantizer, found.joined([np.asarray(gathering(quantizer, p.of(y))) for p in found])))
+        parts = [back(quantizer, jax.tree.map(given_to(quantizer, p, found).of, given), jnp.asarray(p.of(y))) for p in found]
+        np.testing.assert_array_equal(found.joined(parts), whole(quantizer, jnp.asarray(y)), name)

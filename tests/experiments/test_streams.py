@@ -26,7 +26,10 @@ def rows(work, name, **changes):
     """The log of a sweep: scheme -> row."""
     result = work.run(work.write(name=name, seeds=1, metrics=METRICS, **changes))
     lines = (work.folder / "results" / name / "rows.jsonl").read_text().splitlines()
-    return {row["scheme"]: row for row in map(json.loads, lines)}, result
+    found = {row["scheme"]: row for row in map(json.loads, lines)}
+    return {
+        scheme: row | {"metrics": {k: float(v) for k, v in row["metrics"].items()}} for scheme, row in found.items()
+    }, result
 
 
 def in_pieces(monkeypatch):
