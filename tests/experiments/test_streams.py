@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from experiments import sources, streams
 from experiments.arrays import array, corner, headers, run
+from experiments.bench.stream import KINDS, written
 from qresearch.distribution import DISTRIBUTIONS
 
 METRICS = ["rmse", "max", "relative", "entropy"]
@@ -32,30 +33,35 @@ def rows(work, name, **changes):
     }, result
 
 
-def in_pieces(monkeypatch):
-    """From now on everything of more than 10,000 elements is a stream, in pieces of at most 8,192."""
+def in_pieces(monkeypatch, most=8192):
+    """From now on everything of more than 10,000 elements is a stream, in pieces of at most so many."""
     monkeypatch.setattr(streams, "WHOLE", 10_000)
-    monkeypatch.setattr(streams, "MOST", 8192)
+    monkeypatch.setattr(streams, "MOST", most)
 
 
-def check(work, monkeypatch, schemes, shape):
+def check(work, monkeypatch, schemes, shape, most=8192, rel=1e-13):
     x = np.random.default_rng(0).standard_t(5, shape).astype(np.float32)
     np.save(work.folder / "x.npy", x)
     given = {"sources": {"x": {"file": "x.npy"}}, "schemes": schemes}
     whole, first = rows(work, "whole", **given)
-    in_pieces(monkeypatch)
+    in_pieces(monkeypatch, most)
     pieces, second = rows(work, "pieces", **given)
     assert first.code == second.code == 0, second.err
     assert list(whole) == list(pieces)
     for scheme, row in whole.items():
         assert pieces[scheme]["id"] == row["id"]  # so what was measured in one piece is not measured again
         assert pieces[scheme]["true_bits"] == row["true_bits"]
-        # Pieces are whole partial sums of 1,024 elements: the same float32 sums, added in float64, in another order.
-        assert pieces[scheme]["metrics"] == pytest.approx(row["metrics"], rel=1e-13), scheme
+        # By default pieces are whole partial sums of 1,024 elements: the same float32 sums, added in float64, in another order.
+        assert pieces[scheme]["metrics"] == pytest.approx(row["metrics"], rel=rel), scheme
 
 
 def test_the_same_rows_in_pieces_as_in_one(work, monkeypatch):
     check(work, monkeypatch, FEW, (2, 64, 256))  # pieces of (1, 32, 256)
+
+
+def test_of_an_array_that_is_summed_in_chunks_in_memory_too(work, monkeypatch):
+    # float32 sums of the same numbers, each of at most 1,024 terms, in another order
+    check(work, monkeypatch, ["int4@32"], (2**20,), most=2**18, rel=1e-6)
 
 
 @pytest.mark.slow
@@ -110,3 +116,12 @@ def test_a_run_of_a_distribution_is_that_of_its_sample(monkeypatch):
         whole = np.asarray(sources.draw(law, key, (count,)))
         for start, stop in [(0, 999), (999, 1000), (0, count), (count - 700, count)]:
             np.testing.assert_array_equal(sources.draw_run(law, key, count, start, stop), whole[start:stop])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_of_the_benchmark_hold_the_same_numbers(tmp_path, kind):
+    for suffix in (".npy", ".safetensors"):
+        written(tmp_path / f"x{suffix}", 1000, kind)
+    wanted = np.random.default_rng(0).standard_normal(1000, np.float32).astype(KINDS[kind][1]).astype(np.float32)
+    np.testing.assert_array_equal(array(tmp_path / "x.npy", "x"), wanted)
+    np.testing.assert_array_equal(array(tmp_path / "x.safetensors", "x"), wanted)
