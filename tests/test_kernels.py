@@ -134,8 +134,8 @@ def test_derivatives_are_those_of_the_parts():
     assert wanted[0].gain != 0
 
 
-def lowered(scheme, platform):
-    with using("kernel"):
+def lowered(scheme, platform, tiles=None):
+    with using("kernel", tiles):
         quantizer = qr.build(scheme)
         return jax.jit(lambda x: quantizer.quantize_packed(x)).trace(ABSTRACT).lower(lowering_platforms=(platform,)).as_text()
 
@@ -147,10 +147,13 @@ needs_triton = pytest.mark.skipif(
 
 @needs_triton
 @pytest.mark.parametrize("scheme", ["int8@256", "nf4@64", "dynamic8@32", "mxfp4", "int4@32~half_up:bf16"])
-def test_the_kernel_lowers_for_cuda(scheme):
-    text = lowered(scheme, "cuda")
+@pytest.mark.parametrize("portable", [False, True])
+def test_the_kernel_lowers_for_cuda(scheme, portable):
+    text = lowered(scheme, "cuda", Tiling(portable=portable))
     assert text.count(LOWERED) == 1
     assert "stablehlo.divide" not in text  # nothing but bytes of scales is left outside
+    assert ("div.rn.f32 $0, $1, $2;" in text) != portable
+    assert ("cvt.rni.f32.f32 $0, $1;" in text) == (scheme == "int8@256" and not portable)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu", "rocm"])
@@ -178,8 +181,8 @@ def test_settings(monkeypatch):
     monkeypatch.delenv("QRESEARCH_KERNELS", raising=False)
     monkeypatch.delenv("QRESEARCH_TILES", raising=False)
     assert state() == ("auto", Tiling(4096, 4))
-    with using("xla", Tiling(2048, 8)):
-        assert state() == ("xla", Tiling(2048, 8))
+    with using("xla", Tiling(2048, 8, True)):
+        assert state() == ("xla", Tiling(2048, 8, True))
     with using("xla"):
         assert state() == ("xla", Tiling(4096, 4))
     assert state()[0] == "auto"
@@ -190,9 +193,9 @@ def test_settings(monkeypatch):
     with pytest.raises(ValueError, match="must be one of auto, xla, kernel, interpret, not 'kernels'; did you mean"):
         qr.quantize(jnp.ones(4), "int8")
     monkeypatch.setenv("QRESEARCH_KERNELS", "xla")
-    for text in ("4096", "512/4", "4096/3", "3000/4", "4096/64"):
+    for text in ("4096", "512/4", "4096/3", "3000/4", "4096/64", "4096/4/fast"):
         monkeypatch.setenv("QRESEARCH_TILES", text)
-        with pytest.raises(ValueError, match=f"QRESEARCH_TILES must be .*, such as 4096/4, not '{text}'"):
+        with pytest.raises(ValueError, match=f"QRESEARCH_TILES must be .*, such as 4096/4 .*, not '{text}'"):
             qr.quantize(jnp.ones(4), "int8")
 
 
@@ -256,3 +259,5 @@ def test_by_itself_a_kernel_has_to_pass(monkeypatch, nasty):
     monkeypatch.setattr(one_pass, "passes", lambda plain, kernel, tiles, quantizer: int(quantizer.element.bits) == 8)
     assert one_pass.has_kernel(None, qr.build("int8@64"), nasty)
     assert not one_pass.has_kernel(None, qr.build("int4@64"), nasty)
+    monkeypatch.setattr(one_pass, "passes", lambda plain, kernel, tiles, quantizer: tiles.portable)
+    assert one_pass._trusted(None, qr.build("int8@64")) == Tiling(portable=True)

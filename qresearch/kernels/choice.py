@@ -29,7 +29,7 @@ SETTINGS = {
 }
 
 TILES = "QRESEARCH_TILES"
-"""The environment variable that is asked for the size of tiles, such as `4096/4`."""
+"""The environment variable that is asked for the size of tiles, such as `4096/4` or `4096/4/portable`."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,15 @@ class Tiling:
     Attributes:
         elements: of a tile, where the array is long enough; a power of two, 1,024 or more.
         warps: of 32 threads each that share a tile; a power of two up to 32.
+        portable: without instructions of one platform (`ptx`).
     """
 
     elements: int = 4096
     warps: int = 4
+    portable: bool = False
 
     def __str__(self) -> str:
-        return f"{self.elements}/{self.warps}"
+        return f"{self.elements}/{self.warps}{'/portable' * self.portable}"
 
 
 def setting() -> str:
@@ -66,14 +68,14 @@ def read_tiling(text: str, name: str) -> Tiling:
     """The inverse of `str`. Raises `ValueError`, with the name of what was given.
 
     >>> read_tiling("2048/8", "tiles")
-    Tiling(elements=2048, warps=8)
+    Tiling(elements=2048, warps=8, portable=False)
     """
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    elements, warps = map(int, found.groups()) if found else (0, 0)
+    found = re.fullmatch(r"(\d+)/(\d+)(/portable)?", text)
+    elements, warps = map(int, found.groups()[:2]) if found else (0, 0)
     if elements < 1024 or not 1 <= warps <= 32 or elements & (elements - 1) or warps & (warps - 1):
-        way_out = "elements/warps, powers of two, 1024 elements and 1 warp at least, such as 4096/4"
+        way_out = "elements/warps, powers of two, 1024 elements and 1 warp at least, such as 4096/4 or 4096/4/portable"
         raise ValueError(f"{name} must be {way_out}, not {text!r}")
-    return Tiling(elements, warps)
+    return Tiling(elements, warps, text.endswith("portable"))
 
 
 def state() -> tuple[str, Tiling]:

@@ -18,7 +18,8 @@ from jax import Array, lax
 from qresearch.codebook import Codebook
 from qresearch.forms import Symmetric
 from qresearch.kernels.choice import Tiling, setting, tiling, wanted
-from qresearch.kernels.replay import replay
+from qresearch.kernels.ptx import ptx_rules
+from qresearch.kernels.replay import RULES, replay
 from qresearch.kernels.tile import Tile, cut
 from qresearch.kernels.trial import passes
 from qresearch.minifloat import Minifloat
@@ -40,7 +41,16 @@ def has_kernel(plain: Plain, quantizer: Any, x: Array) -> bool:
     """Whether platform and setting want a kernel, there is one for a quantizer and an array, and it can be trusted here."""
     if not (wanted() and served(quantizer, x.shape)) or triton() is None or any(jax.typeof(x).sharding.spec):
         return False
-    return setting() != "auto" or passes(plain, called, tiling(), quantizer)
+    return _trusted(plain, quantizer) is not None
+
+
+def _trusted(plain: Plain, quantizer: Any) -> Tiling | None:
+    """The tiles of the kernel, and its instructions: those of the platform where they pass a trial, else portable ones."""
+    asked = tiling()
+    if setting() != "auto":
+        return asked
+    tried = dict.fromkeys([asked, dataclasses.replace(asked, portable=True)])
+    return next((tiles for tiles in tried if passes(plain, called, tiles, quantizer)), None)
 
 
 def served(quantizer: Any, shape: tuple[int, ...]) -> bool:
@@ -90,7 +100,8 @@ def triton() -> Any:
 
 def one_pass(plain: Plain, quantizer: Any, x: Array) -> Any:
     """`plain(quantizer, x)`, bit for bit, by the kernel: on CUDA, or interpreted."""
-    return _chosen(functools.partial(called, plain, setting() == "interpret", tiling()), plain, quantizer, x)
+    tiles = _trusted(plain, quantizer) or tiling()
+    return _chosen(functools.partial(called, plain, setting() == "interpret", tiles), plain, quantizer, x)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -119,8 +130,9 @@ def called(plain: Plain, interpreted: bool, tiles: Tiling, quantizer: Any, x: Ar
         lambda leaves, tile: plain(jax.tree.unflatten(structure, leaves), tile), return_shape=True
     )([jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves], tile)
     shapes, made = jax.tree.flatten(results)
+    rules = RULES if interpreted or tiles.portable else ptx_rules(triton())
     found = pl.pallas_call(
-        functools.partial(_kernel, operations, [np.ndim(leaf) > 0 for leaf in leaves]),
+        functools.partial(_kernel, operations, rules, [np.ndim(leaf) > 0 for leaf in leaves]),
         grid=(blocks // rows,),
         in_specs=[*(_whole(pl, np.shape(leaf) or (1,)) for leaf in leaves), _slab(pl, tile)],
         out_specs=[_slab(pl, each) for each in shapes],
@@ -132,11 +144,11 @@ def called(plain: Plain, interpreted: bool, tiles: Tiling, quantizer: Any, x: Ar
     return _in_shape(jax.tree.unflatten(made, found), quantizer.block, x.shape)
 
 
-def _kernel(operations: Any, tables: list[bool], *references: Any) -> None:
+def _kernel(operations: Any, rules: Any, tables: list[bool], *references: Any) -> None:
     """Tables stay references; numbers and the tile are loaded."""
     *given, x = references[: len(tables) + 1]
     leaves = [each if table else each[0] for each, table in zip(given, tables)]
-    for reference, result in zip(references[len(tables) + 1 :], replay(operations, *leaves, x[...])):
+    for reference, result in zip(references[len(tables) + 1 :], replay(operations, rules, *leaves, x[...])):
         reference[...] = result
 
 

@@ -7,7 +7,7 @@ stay in memory, as references, and what takes entries out of them loads those.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -26,30 +26,45 @@ class Entries(NamedTuple):
     places: range
 
 
-def replay(traced: ClosedJaxpr, *arguments: Any) -> list[Any]:
-    """The results of a traced function for arrays and references of the shapes that it was traced for."""
+def replay(traced: ClosedJaxpr, rules: Mapping[str, Callable[..., Any]], *arguments: Any) -> list[Any]:
+    """The results of a traced function for arrays and references of the shapes that it was traced for.
+
+    Args:
+        traced: by `jax.make_jaxpr`.
+        rules: `RULES`, or those of a platform.
+        arguments: of the function, flat.
+
+    Raises:
+        NotImplementedError: for what no rule is made for, such as `lax.cond`.
+    """
     values = dict(zip(traced.jaxpr.constvars, traced.consts)) | dict(zip(traced.jaxpr.invars, arguments))
 
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, Literal) else values[atom]
 
     for equation in traced.jaxpr.eqns:
-        name, given = equation.primitive.name, [read(atom) for atom in equation.invars]
-        rule = RULES.get(name)
-        results = equation.primitive.bind(*given, **equation.params) if rule is None else rule(*given, **equation.params)
-        values.update(zip(equation.outvars, results if equation.primitive.multiple_results else [results]))
+        given, primitive, params = [read(atom) for atom in equation.invars], equation.primitive, equation.params
+        if primitive.name in CALLS:
+            results = CALLS[primitive.name](rules, *given, **params)
+        else:
+            results = rules.get(primitive.name, primitive.bind)(*given, **params)
+        values.update(zip(equation.outvars, results if primitive.multiple_results else [results]))
     return [read(atom) for atom in traced.jaxpr.outvars]
 
 
-def _inlined(*given: Any, jaxpr: Any, **_: Any) -> list[Any]:
-    return replay(jaxpr, *given)
+def _inlined(rules: Any, *given: Any, jaxpr: Any, name: str = "", **_: Any) -> list[Any]:
+    return [rules[name](*given)] if name in rules else replay(jaxpr, rules, *given)
 
 
-def _elsewhere(_: Any, *given: Any, branches: Any, branches_platforms: Any = None, **__: Any) -> list[Any]:
+def _elsewhere(rules: Any, _: Any, *given: Any, branches: Any, branches_platforms: Any = None, **__: Any) -> list[Any]:
     """What `lax.platform_dependent` does on platforms that it does not name. The library has no other conditionals."""
     if not branches_platforms or branches_platforms[-1] is not None:
         raise NotImplementedError("kernels have no rule for lax.cond; only for lax.platform_dependent with a default")
-    return replay(branches[-1], *given)
+    return replay(branches[-1], rules, *given)
+
+
+CALLS: dict[str, Callable[..., list[Any]]] = {"jit": _inlined, "pjit": _inlined, "cond": _elsewhere}
+"""Name of a primitive that calls operations -> what is done in its place. (`pjit` is what `jit` was called before JAX 0.7.)"""
 
 
 def nearest_even(y: Array, **_: Any) -> Array:
@@ -105,9 +120,6 @@ def _joined(x: Array, *, new_dtype: Any) -> Array:
 
 
 RULES: dict[str, Callable[..., Any]] = {
-    "jit": _inlined,
-    "pjit": _inlined,  # as it was called before JAX 0.7
-    "cond": _elsewhere,
     "platform_index": lambda **_: None,
     "bitcast_convert_type": _joined,
     "optimization_barrier": lambda *given: given,
@@ -120,4 +132,4 @@ RULES: dict[str, Callable[..., Any]] = {
     "slice": _sliced,
     "squeeze": _squeezed,
 }
-"""Name of a primitive -> what is done in its place; all others are done as they are."""
+"""Name of a primitive, or of a jitted function -> what is done in its place; all others are done as they are."""

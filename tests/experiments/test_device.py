@@ -23,6 +23,7 @@ def test_what_is_asked_for_is_timed_and_has_a_kernel():
     assert all(served(qr.build(scheme), (256, 256)) for scheme in SCHEMES)
     assert {int(qr.build(scheme).block.sizes[0]) for scheme in SCHEMES} == {32, 64, 256}
     assert [way.name for way in ways("gpu", False, [Tiling(2048, 8), Tiling()])] == ["xla", "kernel", "kernel 2048/8"]
+    assert [way.name for way in ways("gpu", False, [])] == ["xla", "kernel", "kernel 4096/4/portable"]
     assert ways("cpu", False, []) == ways("tpu", False, []) == [XLA]
 
 

@@ -93,7 +93,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="*", help=f"a pattern of schemes (default all: {', '.join(SCHEMES)})")
     parser.add_argument("--rounds", type=int, default=7, help="that are counted (default 7)")
     parser.add_argument("--burst", type=float, default=0.05, help="seconds of calls between two waits (default 0.05)")
-    parser.add_argument("--tiles", type=_tiles, nargs="*", default=[], help="of the kernel too, elements/warps, as 2048/4")
+    parser.add_argument(
+        "--tiles", type=_tiles, nargs="*", default=[], help="of the kernel too, such as 2048/4 (default 4096/4/portable)"
+    )
     parser.add_argument("--interpret", action="store_true", help="the kernel, interpreted: slow; take --size 16")
     parser.add_argument("--out", type=Path, default=Path("results/device"), help="folder (default results/device)")
     options = parser.parse_args(arguments)

@@ -67,15 +67,13 @@ XLA = Way("xla", "xla", Tiling())
 
 
 def ways(platform: str, interpret: bool, tilings: list[Tiling]) -> list[Way]:
-    """XLA's way; the kernel's, where it is compiled or interpreted; and that with other tiles."""
+    """XLA's way; the kernel's, where it is compiled or interpreted; and that with the tiles given, else without PTX."""
     if platform != "gpu" and not interpret:
         return [XLA]
     setting = "interpret" if interpret else "kernel"
-    return [
-        XLA,
-        Way("kernel", setting, Tiling()),
-        *(Way(f"kernel {each}", setting, each) for each in tilings if each != Tiling()),
-    ]
+    others = tilings or [Tiling(portable=True)] * (not interpret)
+    more = [Way(f"kernel {each}", setting, each) for each in others if each != Tiling()]
+    return [XLA, Way("kernel", setting, Tiling()), *more]
 
 
 def tasks(scheme: str, x: Array, found: list[Way]) -> Iterator[Task]:
