@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from qresearch.numbers import flush, rounded
 from qresearch.packing import code_dtype
 from qresearch.part import Leaf, part, static
 from qresearch.rounding import Position, Rounding
+
+_LAST_BITS = np.float32(1.5 * 2**23)
+"""A float32 whose last place is 1, far enough from the ends of its binade."""
 
 
 @part
@@ -35,7 +38,7 @@ class Uniform:
         q = self.round(jnp.where(jnp.isnan(y), jnp.float32(0), y), rounding, u)
         if shift is not None:
             q = q + shift
-        return jnp.clip(q, self.least, self.most).astype(self.dtype)
+        return to_integers(jnp.clip(q, self.least, self.most), self.dtype)
 
     def round(self, y: Array, rounding: Rounding, u: Array | None) -> Array:
         """float32 -> the integer that the rounding chooses, as a float32."""
@@ -65,6 +68,14 @@ class Uniform:
     def codes(self) -> np.ndarray:
         """All codes, ascending."""
         return np.arange(int(self.least), int(self.most) + 1).astype(self.dtype)
+
+
+def to_integers(q: Array, dtype: str) -> Array:
+    """Integers of at most 17 bits, kept as float32, to a dtype of at most 16: no cast from float, which XLA does not vectorise.
+
+    To 1.5 * 2^23 they are added exactly, and are then the last bits of the sum, in two's complement.
+    """
+    return lax.bitcast_convert_type(q + _LAST_BITS, jnp.int32).astype(dtype)
 
 
 def round_plainly(y: Array, rounding: Rounding, u: Array | None) -> Array:

@@ -1,0 +1,21 @@
+"""The uniform grid: how its integers, kept as float32, become codes."""
+
+import jax
+import numpy as np
+import pytest
+
+from qresearch.uniform import to_integers, uniform
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(8, True), (8, False), (16, True), (16, False)])
+def test_every_integer_of_a_width_becomes_itself(bits, signed):
+    codes = uniform(bits, signed).codes()
+    q = codes.astype(np.float32)
+    for convert in (to_integers, jax.jit(to_integers, static_argnums=1)):
+        found = convert(q, str(codes.dtype))
+        assert found.dtype == codes.dtype
+        np.testing.assert_array_equal(found, codes)
+
+
+def test_minus_zero_is_zero():
+    assert int(to_integers(np.float32(-0.0), "int8")) == 0
