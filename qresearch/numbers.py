@@ -56,13 +56,16 @@ def reciprocal(scale: Array) -> Reciprocal:
     and so is what they divide.
     """
     huge = jnp.abs(scale) >= _HUGE
-    shrink = jnp.where(huge, _SHRINK, jnp.float32(1))
-    shrunk = scale * shrink
-    # A barrier, and a numerator of full shape: a true quotient, not what the compiler makes of one.
-    one, divisor = lax.optimization_barrier((jnp.ones_like(shrunk), jnp.where(shrunk == 0, jnp.float32(1), shrunk)))
-    inverse = jnp.where(jnp.abs(shrunk) < TINY, jnp.float32(0), divided(one, divisor))
-    # Another barrier: without it the division is fused into what follows and done again for every element of a block.
-    return Reciprocal(*lax.optimization_barrier((shrink, inverse, jnp.where(huge, _GROW, jnp.float32(1)))))
+    grow = jnp.where(huge, _GROW, jnp.float32(1))
+    shrunk = scale * jnp.where(huge, _SHRINK, jnp.float32(1))
+    none = jnp.abs(shrunk) < TINY
+    one = jnp.ones_like(shrunk)
+    # Barriers, and numerators of full shape: true quotients, not what the compiler makes of them. Both divisions come last, the
+    # one by a power of two for this reason alone: compilers fuse a choice into what follows, and make it for every element of a
+    # block; a division they do not.
+    numerator, divisor = jnp.where(none, jnp.float32(0), one), jnp.where(none, jnp.float32(1), shrunk)
+    one, power, numerator, divisor = lax.optimization_barrier((one, grow, numerator, divisor))
+    return Reciprocal(*lax.optimization_barrier((divided(one, power), divided(numerator, divisor), grow)))
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:

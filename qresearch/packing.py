@@ -19,6 +19,8 @@ from qresearch.checks import instance, integer
 WHOLE = (8, 16, 32)
 """Widths that are words themselves."""
 
+_WORD = 32
+
 
 def packed_length(length: int, bits: int) -> int:
     """Bytes that a row of `length` codes takes."""
@@ -126,14 +128,21 @@ def unpack_codes(data: Array, bits: int, length: int, signed: bool = False) -> A
         return lax.bitcast_convert_type(data, code_dtype(8, signed))
     if bits in WHOLE:
         return lax.bitcast_convert_type(data.reshape(*data.shape[:-1], length, bits // 8), code_dtype(bits, signed))
-    fields = _unpack_nibbles(data)[..., :length] if bits == 4 else unpack_bits(data, bits, length)
+    fields = _unpack_words(data, bits)[..., :length] if _WORD % bits == 0 else unpack_bits(data, bits, length)
     if not signed:
         return fields
     return lax.bitcast_convert_type(_extend(fields, bits), code_dtype(bits, True))
 
 
-def _unpack_nibbles(data: Array) -> Array:
-    return jnp.stack([data & jnp.uint8(15), data >> 4], -1).reshape(*data.shape[:-1], 2 * data.shape[-1])
+def _unpack_words(data: Array, bits: int) -> Array:
+    """Codes of 1, 2 or 4 bits: all that lie in a word of 32, each by a shift of its own. Single bytes take twice as long."""
+    missing = -data.shape[-1] % (_WORD // 8)
+    if missing:
+        data = jnp.pad(data, [(0, 0)] * (data.ndim - 1) + [(0, missing)])
+    *lead, length = data.shape
+    words = lax.bitcast_convert_type(data.reshape(*lead, length * 8 // _WORD, _WORD // 8), jnp.uint32)[..., None]
+    fields = (words >> (_places(data.ndim, _WORD // bits, jnp.uint32) * np.uint32(bits))) & np.uint32(2**bits - 1)
+    return fields.astype(jnp.uint8).reshape(*lead, length * 8 // bits)
 
 
 def unpack_bits(data: Array, bits: int, length: int) -> Array:

@@ -12,6 +12,7 @@ from experiments.bench import contest_page, sweep, torch_loop
 from experiments.bench.cases import REPRESENTATIVE, cases
 from experiments.bench.clock import interleaved, program
 from experiments.bench.contests import race as racing
+from experiments.bench.contests.causes import why
 from experiments.bench.contests.contest import LEAST, Bars, Contest, Work
 from experiments.bench.contests.race import race, same
 from experiments.bench.contests.table import CONTESTS, contests
@@ -139,7 +140,16 @@ def test_ratios_are_medians_of_one_round(monkeypatch):
     assert (found["ours"], found["ours_least"], found["rounds"]) == (2e-6, 1e-6, 3)
     assert (found["reached"], found["why"], found["same"]) == ("yes", "", "all 4 equal to 1e-6")
     missed = racing.race(made(bars=Bars(bar=3.5)), 13, 3)
-    assert (missed["reached"], missed["why"]) == ("no", "not explained")
+    assert missed["reached"] == "no"
+    assert "whatever the size" in missed["why"]
+
+
+def test_causes_are_stated_where_they_hold():
+    found = {name: why(contests(name)[0], {"share": 0.5, "power": 24}) for name in ("decode dynamic8@256", "encode int8@64")}
+    assert "fresh pages" in found["decode dynamic8@256"]
+    assert "read twice" in found["encode int8@64"]
+    assert "memory" in why(contests("cast to e4m3")[0], {"share": 0.95, "power": 24})
+    assert why(contests("cast to e4m3")[0], {"share": 0.5, "power": 24}) == "not explained"
 
 
 def test_a_peer_that_is_missing_is_a_row_that_says_so():
@@ -177,9 +187,10 @@ def test_rows_of_the_loop_are_spread_over_the_sweep():
 def test_the_sweep_stands_between_two_loops(monkeypatch):
     loops = iter([{"extrapolated": 26.0, "off": 1e-8}, {"extrapolated": 22.0, "off": 2e-8}])
     monkeypatch.setattr(sweep, "loop", lambda *_: next(loops))
-    monkeypatch.setattr(sweep, "_ours", lambda _: 2.0)
+    monkeypatch.setattr(sweep, "_ours", lambda power: 2.0 if power == 18 else 1.5)
     found = sweep.sweep(18, 12)
     assert (found["ratio"], found["ratio_least"], found["theirs"], found["reached"]) == (12.0, 11.0, 24.0, "yes")
+    assert (found["cold"], found["why"]) == (1.5, "")
     monkeypatch.setattr(sweep, "loop", lambda *_: None)
     assert sweep.sweep(18, 12)["why"] == "not compared: torch is not installed"
 

@@ -7,18 +7,49 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.bench.contests.contest import Contest
+from experiments.bench.contests.ours import FROM_BYTES
+
+FRESH = 2**25
+"""The C library takes larger results from the system, and gives them back, in every call."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Which rows it holds for, and its words."""
+    """Which contests and rows it holds for, and its words."""
 
     holds: Callable[[Contest, dict[str, Any]], bool]
     words: str
 
 
+def _decodes(contest: Contest) -> bool:
+    return contest.limit is FROM_BYTES
+
+
+def _scales(contest: Contest) -> bool:
+    return "@" in contest.name and not _decodes(contest)
+
+
 CAUSES: list[Cause] = [
     Cause(lambda _, row: (row["share"] or 0) >= 0.9, "the plain cast is no faster: memory is the limit"),
+    Cause(
+        lambda contest, row: _decodes(contest) and 2 ** row["power"] * 4 > FRESH,
+        "results of more than 32 MiB are fresh pages in every call, for both sides and for the cast, most of whose time they "
+        "take; with huge pages (docs/bench.md) all are twice as fast",
+    ),
+    Cause(
+        lambda contest, row: row["power"] < 20,
+        "what a call costs whatever the size (threads are woken, buffers made) is not small beside so few numbers",
+    ),
+    Cause(
+        lambda contest, row: _scales(contest) and "int8" in contest.name,
+        "every number is read twice, for the scale and for its code: 9 bytes are moved where the cast moves 5, so 0.56 of it "
+        "at most",
+    ),
+    Cause(
+        lambda contest, row: _scales(contest) and "dynamic8" in contest.name,
+        "two look-ups a number, of its cell and of a threshold, take most of the time: bytes are gathered one by one, and "
+        "tables of words are no faster",
+    ),
 ]
 """The first that holds is given."""
 

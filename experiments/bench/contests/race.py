@@ -12,7 +12,7 @@ from experiments.bench.contests.causes import why
 from experiments.bench.contests.contest import Contest, Work
 from experiments.bench.row import named, row, said
 
-SECONDS = 12.0
+SECONDS = 8.0
 """After so long, no further round of a contest begins; there are three at least."""
 
 SHORT = 2e-3
@@ -55,7 +55,7 @@ def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
         cold=works["ours"].cold,
         peer_cold=peer.cold if peer else None,
         reached=reached,
-        why=missing or (why(contest, found) if reached == "no" else ""),
+        why=missing or (why(contest, found | {"power": power}) if reached == "no" else ""),
         same=same(works["ours"], peer) if peer else "",
     )
 
