@@ -187,10 +187,11 @@ def test_rows_of_the_loop_are_spread_over_the_sweep():
 def test_the_sweep_stands_between_two_loops(monkeypatch):
     loops = iter([{"extrapolated": 26.0, "off": 1e-8}, {"extrapolated": 22.0, "off": 2e-8}])
     monkeypatch.setattr(sweep, "loop", lambda *_: next(loops))
-    monkeypatch.setattr(sweep, "_ours", lambda power: 2.0 if power == 18 else 1.5)
+    monkeypatch.setattr(sweep, "_ours", lambda power, starts=1: [2.0, 1.0] if starts == 2 else [1.5])
     found = sweep.sweep(18, 12)
     assert (found["ratio"], found["ratio_least"], found["theirs"], found["reached"]) == (12.0, 11.0, 24.0, "yes")
     assert (found["cold"], found["why"]) == (1.5, "")
+    assert found["same"] == "R of the rows that were run agrees to 2e-08; started again, with its compiled functions kept: 1 s"
     monkeypatch.setattr(sweep, "loop", lambda *_: None)
     assert sweep.sweep(18, 12)["why"] == "not compared: torch is not installed"
 
