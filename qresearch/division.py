@@ -8,8 +8,9 @@ is a few units off, so 32 bits hold it although neither product fits in them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
@@ -18,6 +19,16 @@ STEPS = 2
 
 _HIDDEN = np.int32(0x800000)
 _FRACTION = np.int32(0x7FFFFF)
+_EXPONENT = np.int32(0xFF)
+
+
+class _Fields(NamedTuple):
+    """The bits of a float32, its exponent field, its significand with the hidden bit, and whether it is a normal number."""
+
+    word: Array
+    exponent: Array
+    significand: Array
+    normal: Array
 
 
 def divided(numerator: Array, denominator: Array) -> Array:
@@ -28,25 +39,41 @@ def divided(numerator: Array, denominator: Array) -> Array:
 @jax.jit
 def nearest_quotient(numerator: Array, denominator: Array) -> Array:
     """The correctly rounded quotient, whatever the platform's own is, as long as that is at most `STEPS` units off."""
-    near = numerator / denominator
+    return repaired(numerator, denominator, lax.div(numerator, denominator))
+
+
+def repaired(numerator: Array, denominator: Array, near: Array) -> Array:
+    """A quotient that is at most `STEPS` units in the last place off, correctly rounded."""
+    n, d = _fields(numerator), _fields(denominator)
     for _ in range(STEPS):
-        near = stepped(numerator, denominator, near)
+        near = _stepped(n, d, near)
     return near
 
 
-def stepped(numerator: Array, denominator: Array, near: Array) -> Array:
+def _stepped(n: _Fields, d: _Fields, near: Array) -> Array:
     """A quotient moved by one unit in the last place, where the next float32 is nearer to the exact one.
 
-    There are no ties: no quotient of two float32 lies in the middle of two, as long as it is a normal number.
+    There are no ties: no quotient of two float32 lies in the middle of two, as long as it is a normal number. (Operations are
+    those of `lax`: they are traced wherever a scheme is, on the CPU too, which needs none of them.)
     """
-    words = [lax.bitcast_convert_type(each, jnp.int32) for each in (numerator, denominator, near)]
-    fields = [(word >> 23) & np.int32(0xFF) for word in words]
-    a, b, r = ((word & _FRACTION) | _HIDDEN for word in words)
-    usable = (jnp.minimum(jnp.minimum(fields[0], fields[1]), fields[2]) > 0) & (
-        jnp.maximum(jnp.maximum(fields[0], fields[1]), fields[2]) < 255
-    )
-    k = jnp.clip(fields[0] - fields[1] - fields[2] + np.int32(150), 0, 31)  # 22 to 25 where all are normal numbers
-    rest = (a << k) - b * r  # modulo 2^32, which it does not reach
-    gap = jnp.where(r == _HIDDEN, b, b + b)  # the float32 below a power of two is nearer than the one above
-    step = (2 * rest > b).astype(jnp.int32) - (-4 * rest > gap).astype(jnp.int32)
-    return lax.bitcast_convert_type(words[2] + jnp.where(usable, step, 0), jnp.float32)
+    q = _fields(near)
+    usable = lax.bitwise_and(lax.bitwise_and(n.normal, d.normal), q.normal)
+    # From 22 to 25 where all are normal numbers, and masked so that shifts are defined where they are not.
+    k = lax.bitwise_and(lax.sub(lax.add(n.exponent, np.int32(150)), lax.add(d.exponent, q.exponent)), np.int32(31))
+    # Modulo 2^32, which the difference does not reach.
+    rest = lax.sub(lax.shift_left(n.significand, k), lax.mul(d.significand, q.significand))
+    # The float32 below a power of two is nearer than the one above.
+    gap = lax.shift_left(d.significand, lax.convert_element_type(lax.ne(q.significand, _HIDDEN), np.int32))
+    up = lax.gt(lax.add(rest, rest), d.significand)
+    down = lax.gt(lax.mul(rest, np.int32(-4)), gap)
+    word = lax.add(q.word, lax.convert_element_type(lax.bitwise_and(usable, up), np.int32))
+    word = lax.sub(word, lax.convert_element_type(lax.bitwise_and(usable, down), np.int32))
+    return lax.bitcast_convert_type(word, np.float32)
+
+
+def _fields(x: Array) -> _Fields:
+    word = lax.bitcast_convert_type(x, np.int32)
+    exponent = lax.bitwise_and(lax.shift_right_logical(word, np.int32(23)), _EXPONENT)
+    significand = lax.bitwise_or(lax.bitwise_and(word, _FRACTION), _HIDDEN)
+    normal = lax.bitwise_and(lax.gt(exponent, np.int32(0)), lax.lt(exponent, _EXPONENT))
+    return _Fields(word, exponent, significand, normal)
