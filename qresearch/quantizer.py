@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import jax
@@ -20,9 +18,8 @@ from qresearch.blocking import Block
 from qresearch.coder import Coder
 from qresearch.element import Scalar
 from qresearch.forms import Bare
-from qresearch.kernels import has_kernel, one_pass
+from qresearch.kernels import has_kernel, one_pass, packing, two_passes
 from qresearch.numbers import Reciprocal, quotient, reciprocal
-from qresearch.packing import pack_codes
 from qresearch.params import Encoded, Params
 from qresearch.part import Leaf, part, static
 from qresearch.statistic import Blocks
@@ -76,14 +73,14 @@ class Quantizer(Coder):
 
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
         """`encode(x, fit(x))`, with the parameters: in one pass where the platform has a kernel for the scheme."""
-        return one_pass(_two_passes, self, x) if has_kernel(_two_passes, self, x) else super().quantize(x, key)
+        return one_pass(two_passes, self, x) if has_kernel(two_passes, self, x) else super().quantize(x, key)
 
     def quantize_packed(self, x: Array, key: Array | None = None) -> dict[str, Any]:
         """What `pack` makes of `quantize`, in one pass too where codes have 4 or 8 bits."""
-        packing = _packing(Codes(self.element).width)
-        if self.block.flat or packing is None or not has_kernel(packing, self, x):
+        plain = packing(Codes(self.element).width)
+        if self.block.flat or plain is None or not has_kernel(plain, self, x):
             return super().quantize_packed(x, key)
-        encoded = one_pass(packing, self, x)
+        encoded = one_pass(plain, self, x)
         return {"codes": encoded.codes, **self._packed_numbers(encoded.params)}
 
     def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
@@ -275,19 +272,3 @@ class Quantizer(Coder):
         scale, offset = layout.expand(self.load_scale(params)), self.load_offset(params)
         offset = None if offset is None else layout.expand(offset)
         return self.form.value(self.element.decode(codes), scale, reciprocal(scale), self._least, offset)
-
-
-def _two_passes(quantizer: Quantizer, x: Array) -> Encoded:
-    """Scales first, codes then: what all platforms can do, and what the kernel replays."""
-    return Coder.quantize(quantizer, x)
-
-
-@cache
-def _packing(bits: int) -> Callable[[Quantizer, Array], Encoded] | None:
-    """The same with the codes as bytes; None for widths that kernels cannot pack. One function for each width."""
-
-    def packed(quantizer: Quantizer, x: Array) -> Encoded:
-        encoded = _two_passes(quantizer, x)
-        return Encoded(pack_codes(encoded.codes, bits), encoded.params)
-
-    return packed if bits in (4, 8) else None

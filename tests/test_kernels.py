@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 import qresearch as qr
-from qresearch import quantizer as quantizer_module
 from qresearch.division import STEPS, nearest_quotient, repaired
-from qresearch.kernels import SETTINGS, Tiling, replay, served, state, trial, using
+from qresearch.kernels import SETTINGS, Tiling, replay, served, state, trial, two_passes, using
 from qresearch.kernels.replay import nearest_even
 from qresearch.testing import samples
 
@@ -241,7 +240,7 @@ def test_what_is_no_normal_number_is_left_alone():
 @pytest.mark.parametrize("scheme", ["int8@64", "dynamic8@32", "mxfp4"])
 def test_a_kernel_is_tried_before_it_is_used(scheme, monkeypatch):
     quantizer = qr.build(scheme)
-    plain, interpreted = quantizer_module._two_passes, lambda plain, _, *given: one_pass.called(plain, True, *given)
+    plain, interpreted = two_passes, lambda plain, _, *given: one_pass.called(plain, True, *given)
     assert jax.jit(lambda x: x + int(trial.passes(plain, interpreted, Tiling(), quantizer)))(0) == 1  # in the middle of a trace
     with pytest.warns(RuntimeWarning, match="cannot be compiled or run here .ValueError: Only interpret mode"):
         assert not trial.passes(plain, one_pass.called, Tiling(1024, 1), quantizer)

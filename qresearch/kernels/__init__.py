@@ -2,5 +2,6 @@
 
 from qresearch.kernels.choice import SETTINGS, Tiling, state, using
 from qresearch.kernels.one_pass import has_kernel, one_pass, served
+from qresearch.kernels.plain import packing, two_passes
 
-__all__ = ["SETTINGS", "Tiling", "has_kernel", "one_pass", "served", "state", "using"]
+__all__ = ["SETTINGS", "Tiling", "has_kernel", "one_pass", "packing", "served", "state", "two_passes", "using"]
