@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from qresearch.rounding import ROUNDINGS
 from qresearch.uniform import to_integers, uniform
 
 
@@ -19,3 +20,9 @@ def test_every_integer_of_a_width_becomes_itself(bits, signed):
 
 def test_minus_zero_is_zero():
     assert int(to_integers(np.float32(-0.0), "int8")) == 0
+
+
+def test_ends_hold_whatever_comes():
+    grid = uniform(4, restricted=True)
+    y = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 7.5, -7.5, 6.5, -0.4], np.float32)
+    np.testing.assert_array_equal(grid.encode(y, ROUNDINGS["even"]), [7, -7, 0, 7, -7, 7, -7, 6, 0])

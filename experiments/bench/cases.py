@@ -44,6 +44,12 @@ class Case:
         return self.coder.element.rounding.name
 
     @property
+    def searches(self) -> bool:
+        """Whether scales are tried on the grid, one after the other."""
+        statistic = getattr(self.coder, "statistic", None)
+        return self.kind == "preset" and (hasattr(statistic, "choose") or getattr(statistic, "of_grid", False))
+
+    @property
     def bits(self) -> int:
         """Of a code."""
         return int(self.coder.element.bits)

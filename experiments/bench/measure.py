@@ -19,20 +19,28 @@ SPAN = 5.0
 """The number of standard deviations that the largest magnitude of a grid stands for: few numbers saturate."""
 
 
+FEWER = 6
+"""log2 of by how much fewer numbers a search for scales is given, which takes up to a hundred times as long as a fit."""
+
+SECONDS = 3.0
+"""After so long, no further round of a case begins; there are three at least."""
+
+
 def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
     """Two rows, there and back: rates in million elements a second, over rounds interleaved with the limits.
 
     Args:
         case: what is timed.
-        power: log2 of the number of elements; they form a matrix as square as can be.
+        power: log2 of the number of elements; they form a matrix as square as can be. Searches take 1/64 of them.
         repeats: rounds that are counted.
     """
+    power = max(power - FEWER, min(power, FEWER)) if case.searches else power
     shape = (2 ** (power // 2), 2 ** (power - power // 2))
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     programs = dict(zip(STEPS[case.kind], (_element if case.kind == "element" else _preset)(case, x)))
     limits = dict(zip(STEPS[case.kind], _limits(x)))
     work = {step: each.run for step, each in programs.items()} | {f"{step} limit": each.run for step, each in limits.items()}
-    seconds = interleaved(work, repeats)
+    seconds = interleaved(work, repeats, SECONDS)
     return [_row(case, step, each, x.size, seconds[step], seconds[f"{step} limit"]) for step, each in programs.items()]
 
 
@@ -71,6 +79,7 @@ def _row(case: Case, step: str, done: Program, size: int, seconds: np.ndarray, l
         "rounding": case.rounding,
         "bits": case.bits,
         "step": step,
+        "numbers": size,
         "rate": median,
         "least": float(rates.min()),
         "most": float(rates.max()),

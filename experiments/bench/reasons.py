@@ -27,6 +27,10 @@ REASONS: list[Reason] = [
         "an order statistic of every block: 32 counts of it",
     ),
     Reason(
+        lambda case, step, _: step == "quantize" and case.searches,
+        "a search: scales are tried one after the other, each with an error or a divergence of its own",
+    ),
+    Reason(
         lambda case, step, _: step == "quantize" and case.coder.stochastic,
         "a random number for every element: 20 rounds of Threefry",
     ),

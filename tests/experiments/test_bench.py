@@ -70,12 +70,17 @@ def test_a_case_has_two_rows():
     assert rows[0]["given"] > 4 + 4 + 1  # the numbers, the random ones, the codes
 
 
+def test_searches_take_fewer_numbers():
+    sizes = {name: measure(cases(name)[0], power=14, repeats=1)[0]["numbers"] for name in ("int2-min-search", "int4")}
+    assert sizes == {"int2-min-search": 2**8, "int4": 2**14}
+
+
 def test_reasons_are_for_slow_ones_only():
     (case,) = cases("mxfp4")
     assert reason(case, "quantize", WANTED, 0.01) == ""
     assert "memory" in reason(case, "quantize", WANTED - 1, 0.9)
     assert reason(case, "quantize", NEEDED - 1, 0.01) == "not explained"
-    for name, words in (("int4-clipped", "32 counts"), ("fp8-e4m3-stochastic", "Threefry")):
+    for name, words in (("int4-clipped", "32 counts"), ("fp8-e4m3-stochastic", "Threefry"), ("int8-kl-rows", "search")):
         (case,) = cases(name)
         assert words in reason(case, "quantize", NEEDED - 1, 0.01)
         assert reason(case, "dequantize", NEEDED - 1, 0.01) == "not explained"
