@@ -43,9 +43,10 @@ def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
     """
-    params = quantizer.fit(x, key=key)
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
-    u = quantizer.draw(key, x.shape)
+    if x.size > LARGE and _is_local(quantizer, x.shape):
+        return _fitted_in_chunks(quantizer, x, needed(names), power(x), weights)
+    params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
     return sums_of(quantizer, params, x, names, power(x), weights, u)
 
 
@@ -70,40 +71,57 @@ def sums_of(
         u: uniform numbers of its shape where the rounding is stochastic, else None.
     """
     terms = needed(names)
+    if x.size > LARGE and quantizer.sliceable:
+        return _in_chunks(quantizer, params, x, (weights, u), terms, scale)
+    return reduce(_observed(quantizer, params, x, weights, u, scale), terms)
 
-    def observe(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None) -> Observed:
-        codes = quantizer.encode_drawn(x, params, u)
-        value, clipped = quantizer.decode(codes, params), quantizer.clipped(x, params)
-        return Observed(x, value, codes, clipped, weights, scale)
 
-    if x.size <= LARGE or not quantizer.sliceable:
-        return reduce(observe(quantizer, params, x, weights, u), terms)
-    return _in_chunks(observe, quantizer, params, x, (weights, u), terms)
+def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None, scale: Array) -> Observed:
+    codes = quantizer.encode_drawn(x, params, u)
+    value, clipped = quantizer.decode(codes, params), quantizer.clipped(x, params)
+    return Observed(x, value, codes, clipped, weights, scale)
+
+
+def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
+    """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
+    return not quantizer.stochastic and quantizer.unit(shape)[0] * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
+
+
+def _fitted_in_chunks(quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None) -> Sums:
+    """Sums over slices along the first axis, each with the scales of its own blocks."""
+
+    def chunk(start: Array | int, count: int) -> Observed:
+        part, weight = _sliced((x, weights), start, count)
+        return _observed(quantizer, quantizer.fit(part), part, weight, None, scale)
+
+    return _over(chunk, x.shape, quantizer.unit(x.shape)[0], terms)
 
 
 def _in_chunks(
-    observe: Callable[..., Observed],
-    quantizer: Any,
-    params: Any,
-    x: Array,
-    others: tuple[Array | None, ...],
-    terms: tuple[str, ...],
+    quantizer: Any, params: Any, x: Array, others: tuple[Array | None, ...], terms: tuple[str, ...], scale: Array
 ) -> Sums:
-    """Sums over slices along the first axis that is cut, and over what is left of it."""
+    """Sums over slices along the first axis that is cut."""
     quantizer, params = quantizer.dense(params)
     shape = quantizer.block.viewed(x.shape)
     length = quantizer.block.lengths(shape)[0]
     whole = length == shape[0]  # one block along the axis: every chunk has its scale
-    rows = _rows(shape, 1 if whole else length)
     views = jax.tree.map(lambda a: a.reshape(shape), (x, *others))
 
     def chunk(start: Array | int, count: int) -> Observed:
-        parts = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, count), views)
-        blocks = params
-        if not whole:
-            blocks = jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start // length, -(-count // length)), params)
-        return observe(quantizer, blocks, *parts)
+        blocks = params if whole else _sliced(params, start // length, -(-count // length))
+        part, weights, u = _sliced(views, start, count)
+        return _observed(quantizer, blocks, part, weights, u, scale)
 
+    return _over(chunk, shape, 1 if whole else length, terms)
+
+
+def _sliced(arrays: Any, start: Array | int, count: int) -> Any:
+    return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, count), arrays)
+
+
+def _over(chunk: Callable[[Array | int, int], Observed], shape: tuple[int, ...], length: int, terms: tuple[str, ...]) -> Sums:
+    """Sums over all chunks, and over what is left; a chunk is so many rows, a multiple of `length`, from one on."""
+    rows = _rows(shape, length)
     full, rest = divmod(shape[0], rows)
     found = [accumulated(lambda i: chunk(i * rows, rows), full, (rows, *shape[1:]), terms)] if full else []
     if rest:
@@ -111,11 +129,16 @@ def _in_chunks(
     return jax.tree.map(lambda *each: _joined(each), *found)
 
 
+def _chunk(size: int) -> int:
+    """About the number of elements of a chunk of so many."""
+    return max(CHUNKS.get(jax.default_backend(), CHUNK), size // MOST)
+
+
 def _rows(shape: tuple[int, ...], length: int) -> int:
     """How many rows a chunk takes: whole blocks, and all chunks alike where that can be."""
     size = math.prod(shape)
     blocks = shape[0] // length
-    most = max(max(CHUNKS.get(jax.default_backend(), CHUNK), size // MOST) * shape[0] // (size * length), 1)
+    most = max(_chunk(size) * shape[0] // (size * length), 1)
     alike = next((n for n in range(min(most, blocks), most // 4, -1) if blocks % n == 0), most)
     return alike * length
 

@@ -77,14 +77,16 @@ TALL = (260, 96)
         ("int8-asym@column", TALL),
         ("int4@8x8~stochastic", TALL),
         ("dynamic8@flat48", TALL),
+        ("nf4-rms(3)@32:bf16 + hadamard(32)", TALL),
     ],
 )
 def test_chunks_make_no_difference(scheme, shape, monkeypatch):
     x = jax.random.normal(jax.random.key(0), shape)
     key, quantizer = jax.random.key(1), qr.build(scheme)
-    once = evaluate(jax.device_get(measure.sums(quantizer, x, NAMES, key=key)), NAMES)
+    weights = jax.random.uniform(jax.random.key(2), shape)
+    once = evaluate(jax.device_get(measure.sums(quantizer, x, NAMES, weights, key)), NAMES)
     monkeypatch.setattr(measure, "LARGE", 100)
     monkeypatch.setitem(measure.CHUNKS, "cpu", 5000)
-    chunked = evaluate(jax.device_get(jax.jit(lambda q, x: measure.sums(q, x, NAMES, key=key))(quantizer, x)), NAMES)
+    chunked = evaluate(jax.device_get(jax.jit(lambda q, x: measure.sums(q, x, NAMES, weights, key))(quantizer, x)), NAMES)
     for name in NAMES:  # the same terms, summed in another order
         assert chunked[name] == pytest.approx(once[name], rel=2e-6, abs=1e-7), name
