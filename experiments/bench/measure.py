@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.bench.cases import Case
-from experiments.bench.clock import Program, interleaved, program
+from experiments.bench.clock import Program, interleaved, normal, program
 from experiments.bench.reasons import reason
 
 STEPS = {"element": ("encode", "decode"), "preset": ("quantize", "dequantize")}
@@ -22,7 +23,7 @@ SPAN = 5.0
 FEWER = 6
 """log2 of by how much fewer numbers a search for scales is given, which takes up to a hundred times as long as a fit."""
 
-SECONDS = 3.0
+SECONDS = 2.0
 """After so long, no further round of a case begins; there are three at least."""
 
 
@@ -36,9 +37,9 @@ def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
     """
     power = max(power - FEWER, min(power, FEWER)) if case.searches else power
     shape = (2 ** (power // 2), 2 ** (power - power // 2))
-    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    x = normal(*shape)
     programs = dict(zip(STEPS[case.kind], (_element if case.kind == "element" else _preset)(case, x)))
-    limits = dict(zip(STEPS[case.kind], _limits(x)))
+    limits = dict(zip(STEPS[case.kind], _limits(*shape)))
     work = {step: each.run for step, each in programs.items()} | {f"{step} limit": each.run for step, each in limits.items()}
     seconds = interleaved(work, repeats, SECONDS)
     return [_row(case, step, each, x.size, seconds[step], seconds[f"{step} limit"]) for step, each in programs.items()]
@@ -62,9 +63,10 @@ def _preset(case: Case, x: np.ndarray) -> tuple[Program, Program]:
     return quantize, program(lambda coder, encoded: coder.dequantize(encoded), case.coder, quantize.run())
 
 
-def _limits(x: np.ndarray) -> tuple[Program, Program]:
+@functools.lru_cache(maxsize=2)
+def _limits(*shape: int) -> tuple[Program, Program]:
     """XLA's plain casts that read and write as many bytes: float32 -> uint8, and uint8 -> float32."""
-    there = program(lambda x: x.astype(jnp.uint8), np.abs(x))
+    there = program(lambda x: x.astype(jnp.uint8), np.abs(normal(*shape)))
     return there, program(lambda codes: codes.astype(jnp.float32), there.run())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench.clock import interleaved
+from experiments.bench.clock import interleaved, normal
 from experiments.bench.contests.causes import why
 from experiments.bench.contests.contest import Contest, Work
 from experiments.bench.row import named, row, said
@@ -36,7 +36,7 @@ def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
         power: log2 of the number of elements, normal numbers.
         repeats: rounds that are counted, where time allows.
     """
-    x = np.random.default_rng(0).standard_normal(2**power, np.float32)
+    x = normal(2**power)
     works = {"ours": contest.ours(x)}
     peer, missing = _peer(contest, x)
     if peer:
