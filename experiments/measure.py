@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -49,17 +50,22 @@ class Meter:
 
     Attributes:
         metrics: names.
-        coming: the batches in the order in which they will be measured; their functions are compiled ahead, in a thread.
+        coming: the batches in the order in which they will be measured; their functions are compiled ahead, in a thread, and
+            let go after the last batch that takes them (each holds megabytes).
         compilations: functions compiled for batches; grows with structures, not with rows.
         retries: functions compiled, on top, to run the rows of a failed batch one by one.
     """
 
     metrics: tuple[str, ...]
-    coming: Iterator[Batch] = field(default_factory=lambda: iter(()))
+    coming: Iterable[Batch] = ()
     compilations: int = 0
     retries: int = 0
     _compiled: dict[Hashable, Future] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "compile"))
+
+    def __post_init__(self) -> None:
+        batches = list(self.coming)
+        self._ahead, self._uses = iter(batches), Counter((each.rows[0].structure, each.width) for each in batches)
 
     def __enter__(self) -> Meter:
         self._look_ahead()
@@ -79,6 +85,12 @@ class Meter:
             key: for stochastic rounding.
         """
         try:
+            yield from self._measured(batch, x, key)
+        finally:
+            self._let_go(batch.rows[0].structure, batch.width)
+
+    def _measured(self, batch: Batch, x: Array | Stream, key: Array) -> Iterator[Outcome]:
+        try:
             yield from self._together(batch.rows, batch.width, x, key)
         except Exception as error:  # whatever it was: it belongs to a row, and the sweep goes on
             if len(batch.rows) == 1 and batch.width == 1:
@@ -86,6 +98,13 @@ class Meter:
                 return
             for row in batch.rows:
                 yield self._alone(row, x, key)
+
+    def _let_go(self, structure: Hashable, width: int) -> None:
+        """Drops what no batch to come takes, and what was compiled to run rows one by one."""
+        self._uses[structure, width] -= 1
+        for name in ((structure, width), (structure, 1)):
+            if self._uses[name] <= 0:
+                self._compiled.pop(name, None)
 
     def _alone(self, row: Row, x: Array | Stream, key: Array) -> Outcome:
         try:
@@ -119,7 +138,7 @@ class Meter:
     def _look_ahead(self) -> None:
         """Sees to it that the next functions are being compiled."""
         while sum(not future.done() for future in self._compiled.values()) < AHEAD:
-            batch = next(self.coming, None)
+            batch = next(self._ahead, None)
             if batch is None:
                 return
             self._asked_for(batch.rows, batch.width)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -70,6 +71,12 @@ class Coded(Wrapper):
             "take QTensor.bits or qr.measure.true_bits, or leave the coder out"
         )
 
+    def rest_bytes(self, codes: Array, params: Any) -> int:
+        """Bytes of what is stored beside the codes. Packs, abstractly where the shape tells, and drops the codes."""
+        inside = self.inner
+        packed = jax.eval_shape(inside.pack, codes, params) if inside.by_shape else inside.pack(codes, params)
+        return bytes_of(packed) - bytes_of(_codes(packed))
+
 
 @part
 class Ideal(Coded):
@@ -77,8 +84,7 @@ class Ideal(Coded):
 
     def stored_bytes(self, codes: Array, params: Any) -> int:
         """The entropy of all codes, rounded up to whole bytes, and the rest as inside."""
-        rest = self.inner.stored_bytes(codes, params) - bytes_of(_codes(self.inner.pack(codes, params)))
-        return rest + math.ceil(_entropy(np.asarray(codes)) / 8)
+        return self.rest_bytes(codes, params) + math.ceil(_entropy(np.asarray(codes)) / 8)
 
 
 @part
@@ -94,8 +100,8 @@ class Real(Coded):
     coding: Coding = static()
 
     def stored_bytes(self, codes: Array, params: Any) -> int:
-        """Bytes of what `pack` returns."""
-        return bytes_of(self.pack(codes, params))
+        """Bytes of what `pack` returns; nothing is packed but the codes."""
+        return self.rest_bytes(codes, params) + len(self.coding.shrink(_planes(np.asarray(codes))))
 
     def pack(self, codes: Array, params: Any) -> dict[str, Any]:
         """As inside, with the coder's bytes for `codes`. Needs the codes themselves: not under jit."""
