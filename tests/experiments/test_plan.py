@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from experiments.config import load
+from experiments.measure import Meter
 from experiments.plan import TooManyRows, make_plan
 from experiments.sources import sources
+from experiments.sweep import measured
 
 
 def ids(config):
@@ -109,3 +111,14 @@ def test_batches_fill_their_width_and_stay_under_the_limit_of_memory(work, monke
     assert [(source.name, seed) for source, seed, _ in draws] == [("normal", 0), ("normal", 1), ("t", 0), ("t", 1)]
     for _, _, batches in draws:  # int2-8 have codes of one byte, int9 and int10 of two: another structure
         assert [(len(batch.rows), batch.width) for batch in batches] == [(4, 4), (3, 4), (2, 2)]
+
+
+def test_functions_are_let_go_after_the_last_batch_that_takes_them(work):
+    config = load(work.write(schemes=["int4", "int4@16"]))
+    plan = make_plan(config)
+    batches = [batch for _, _, each in plan.draws(plan.rows) for batch in each]
+    with Meter(config.metrics, batches) as meter:
+        held = [(len(meter._compiled), outcome) for outcome in measured(plan, plan.rows, meter)]
+    assert max(count for count, _ in held) == 2  # both serve both sources and both seeds, and none is compiled again
+    assert meter.compilations == 2
+    assert not meter._compiled
