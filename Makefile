@@ -16,12 +16,9 @@ sweep: $(VENV)/.sweep            ## the main job: error tables and figures in re
 figures: $(VENV)/.sweep          ## the gallery: published numbers and figures of the field, in results/gallery
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
-test: $(VENV)/.dev lint          ## everything CI checks
+test: $(VENV)/.dev lint          ## everything CI checks; coverage is that of the tests beside the contract
 	$(RUN) -m pytest -n auto --dist loadgroup tests/contract
-	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow"
-
-coverage: $(VENV)/.dev           ## the same tests, a quarter slower: which lines they run
-	$(RUN) -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered
+	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow" --cov --cov-report=term:skip-covered
 
 contract: $(VENV)/.dev           ## every law on every preset, those that share a compiled program too (make test takes one of each); and slow tests
 	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto --dist loadgroup tests/contract

@@ -1,20 +1,25 @@
 """The catalogue: what is in the tables is on the page."""
 
 import numpy as np
+import pytest
 
 import qresearch as qr
 from experiments import catalogue
 
 
-def test_every_element_is_on_the_page_once():
-    found = catalogue.entries()
+@pytest.fixture(scope="module")
+def found():
+    return catalogue.entries()
+
+
+def test_every_element_is_on_the_page_once(found):
     names = [entry.name for entry in found]
     assert len(names) == len(set(names))
     assert {row.examples[0] for row in qr.elements.rows if "{" not in row.examples[0]} <= set(names)
 
 
-def test_a_line_says_what_the_format_holds():
-    line = next(entry for entry in catalogue.entries() if entry.name == "e2m1").cells()
+def test_a_line_says_what_the_format_holds(found):
+    line = next(entry for entry in found if entry.name == "e2m1").cells()
     assert line[:5] == ["`e2m1`", "4", "15", "-6 .. 6", "0.5"]
     assert float(line[5]) == np.round(20 * np.log10(6 / 0.5), 1)
 
