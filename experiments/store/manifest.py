@@ -29,11 +29,12 @@ def surroundings() -> dict[str, Any]:
 
 
 def git(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
-    """The commit of the project's checkout and whether files in it differ; None outside of a checkout."""
+    """The commit of the project's checkout, and whether files in it differ (results aside); None outside of a checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)results")
+    return {"commit": commit, "dirty": bool(changed)}
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
