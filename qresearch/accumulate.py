@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qresearch.metric import ADDED, LARGEST, WHOLE, Observed, ordered
+from qresearch.metric import ADDED, LARGEST, WHOLE, Observed, folded, ordered
 
 Sums = dict[str, Array]
 
@@ -27,7 +27,7 @@ def accumulated(observe: Callable[[Array | int], Observed], count: int, shape: t
         names: of sums.
 
     Returns:
-        name of a sum -> float32 partial sums [shape], a histogram, or one result for each chunk.
+        name of a sum -> float32 partial sums, a histogram, or one result for each chunk.
     """
     names = tuple(names)
     apart = [name for name in names if name in WHOLE and name != "histogram"]
@@ -38,8 +38,7 @@ def accumulated(observe: Callable[[Array | int], Observed], count: int, shape: t
 
     start = {name: _nothing(name, observe, shape) for name in names if name not in apart}
     sums, parts = lax.scan(step, start, jnp.arange(count))
-    largest = {name: lax.bitcast_convert_type(sums[name], jnp.float32) for name in names if name in LARGEST}
-    return sums | largest | parts
+    return sums | folded({name: each for name, each in sums.items() if name not in WHOLE}) | parts
 
 
 def _with(name: str, total: Array, o: Observed) -> Array:

@@ -20,7 +20,7 @@ from qresearch.metric import Observed, evaluate, needed, power, reduce
 LARGE = 2**17
 """Arrays of more elements are taken in chunks."""
 
-CHUNKS = {"cpu": 2**16}
+CHUNKS = {"cpu": 2**18}
 """Platform -> about the number of elements of a chunk: what stays in a cache."""
 
 CHUNK = 2**22

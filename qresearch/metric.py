@@ -112,25 +112,28 @@ def power(x: Array) -> Array:
 
 
 def reduce(o: Observed, names: Iterable[str]) -> dict[str, Array]:
-    """All terms in one pass over the data: name -> float32 partial results, or what `WHOLE` gives.
-
-    One reduction of many operands, where one for each term would compute the quantizer again for each. A chunk is 64 rows of 16
-    lanes, which compilers vectorise.
-    """
+    """All terms in one pass over the data: name -> float32 partial results, or what `WHOLE` gives."""
     names = tuple(names)
-    small = [name for name in names if name in ADDED or name in LARGEST]
-    results = {name: WHOLE[name](o) for name in names if name in WHOLE}
-    if small:
-        terms = [_chunks(ADDED[name](o) if name in ADDED else ordered(LARGEST[name](o))) for name in small]
-        combine = [jnp.add if name in ADDED else jnp.maximum for name in small]
+    small = {name: ADDED[name](o) for name in names if name in ADDED}
+    small |= {name: ordered(LARGEST[name](o)) for name in names if name in LARGEST}
+    return {name: WHOLE[name](o) for name in names if name in WHOLE} | folded(small)
 
-        def step(left: tuple, right: tuple) -> tuple:
-            return tuple(f(a, b) for f, a, b in zip(combine, left, right))
 
-        zeros = tuple(np.zeros((), term.dtype) for term in terms)
-        reduced = lax.reduce(tuple(terms), zeros, step, [1])
-        results |= {name: lax.bitcast_convert_type(each, jnp.float32) for name, each in zip(small, reduced)}
-    return results
+def folded(terms: Mapping[str, Array]) -> dict[str, Array]:
+    """Terms of all elements as float32 results of chunks of 1,024; those in `LARGEST` come `ordered`.
+
+    One reduction of many operands, where one for each term would compute the quantizer again for each.
+    """
+    if not terms:
+        return {}
+    combine = [jnp.add if name in ADDED else jnp.maximum for name in terms]
+
+    def step(left: tuple, right: tuple) -> tuple:
+        return tuple(f(a, b) for f, a, b in zip(combine, left, right))
+
+    zeros = tuple(np.zeros((), term.dtype) for term in terms.values())
+    found = lax.reduce(tuple(map(_chunks, terms.values())), zeros, step, [1])
+    return {name: lax.bitcast_convert_type(each, jnp.float32) for name, each in zip(terms, found)}
 
 
 def ordered(v: Array) -> Array:

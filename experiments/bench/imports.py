@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.bench.clock import interleaved
+from experiments.bench.machine import usual
 from experiments.bench.row import named, row, said
 
 NAME = "import qresearch"
@@ -44,4 +45,4 @@ def spread(name: str, values: np.ndarray) -> dict[str, float]:
 
 
 def _python(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, env=usual())

@@ -1,4 +1,4 @@
-"""The machine: its processor and the cores that this process may use."""
+"""The machine: its processor, the cores that this process may use, the environment of processes that are timed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def machine() -> dict[str, Any]:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usual() -> dict[str, str]:
+    """The environment of a process that is timed: byte code is kept, as it is wherever nobody has forbidden it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _processor() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.bench.imports import spread
+from experiments.bench.machine import usual
 from experiments.bench.row import named, row, said
 
 NAME = "sweep of 324 rows"
@@ -65,14 +65,14 @@ def _same(loops: list[dict[str, Any]], again: float) -> str:
 def _why(ratio: np.ndarray | None, cold: float, first: float) -> str:
     if ratio is None:
         return "not compared: torch is not installed"
-    words = f"{cold:.0f} of {first:.0f} s go by whatever the size: imports, 36 compilations, tables and figures"
+    words = f"{cold:.0f} of {first:.0f} s go by whatever the size: imports, compilations, tables and figures"
     return "" if np.median(ratio) >= BAR else words
 
 
 def loop(power: int, rows: int) -> dict[str, Any] | None:
     """What the loop found; None where torch is not installed. Raises `subprocess.CalledProcessError`."""
     words = ["-m", "experiments.bench.torch_loop", CONFIG, "--rows", str(rows), "--size", str(power)]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=usual())
     if done.returncode == 2 and "not compared" in done.stderr:
         return None
     done.check_returncode()
@@ -88,7 +88,7 @@ def _ours(power: int, starts: int = 1) -> list[float]:
 def _started(power: int, folder: Path, start: int) -> float:
     shapes = [f"sources.{source}.shape=[{2**power}]" for source in SOURCES]
     words = ["-m", "experiments.sweep", CONFIG, f"output={folder / str(start)}", *shapes]
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    environment = usual() | {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
     begun = time.perf_counter()
     subprocess.run([sys.executable, *words], check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - begun
