@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from experiments.bench.cases import Case
+from qresearch.dither import Dithered
+from qresearch.feedback import Fed
+from qresearch.outliers import Outliers
+from qresearch.rotation import Rotated
 from qresearch.statistic import Quantile
 
 WANTED, NEEDED = 200.0, 100.0
@@ -18,6 +23,15 @@ class Reason:
 
     holds: Callable[[Case, str, float], bool]
     words: str
+
+
+def _around(case: Case, kind: type) -> bool:
+    """Whether a wrapper of a kind stands around the quantizer."""
+    coder: Any = case.coder
+    while not isinstance(coder, kind):
+        if (coder := getattr(coder, "inner", None)) is None:
+            return False
+    return True
 
 
 REASONS: list[Reason] = [
@@ -33,6 +47,22 @@ REASONS: list[Reason] = [
     Reason(
         lambda case, step, _: step == "quantize" and case.coder.stochastic,
         "a random number for every element: 20 rounds of Threefry",
+    ),
+    Reason(
+        lambda case, step, _: step == "quantize" and _around(case, Outliers),
+        "the largest magnitudes of the whole array are sought, and their places listed",
+    ),
+    Reason(
+        lambda case, step, _: step == "quantize" and _around(case, Fed),
+        "error feedback: every element waits for the one before it on the axis",
+    ),
+    Reason(
+        lambda case, step, _: _around(case, Rotated),
+        "a rotation: every number is made of all numbers of its group, in a fixed order of sums",
+    ),
+    Reason(
+        lambda case, step, _: _around(case, Dithered),
+        "dither: a random number for every element, drawn again to decode: 20 rounds of Threefry",
     ),
 ]
 """The first that holds is given."""
