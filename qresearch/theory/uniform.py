@@ -21,8 +21,10 @@ from qresearch.theory.density import Density, density
 from qresearch.theory.extremes import spread
 from qresearch.theory.highrate import Bound, differential_entropy, entropy_coded
 
-CELLS = 2**15
-"""The largest number of cells that are summed one by one; in the rest of a heavy tail the density is flat over a cell."""
+CELLS = 2**12
+"""The largest number of cells that are summed one by one; in the rest of a heavy tail the density is flat over a cell, and the
+variance of one so far out would be a difference of numbers that agree in all of their digits.
+"""
 
 MANY = 12.0
 """Bits from which on the limits of many levels stand for the cells: these would take ever more memory, and lose digits."""
@@ -230,7 +232,7 @@ def _steps(distribution: Distribution, step: float, share: float, centre: float)
 
 
 def _upper(q: Density, place: float, step: float) -> int:
-    ends = place + np.minimum(2.0 ** np.arange(0, 15), CELLS // 2) * step
+    ends = place + np.minimum(2.0 ** np.arange(0, 12), CELLS // 2) * step
     enough = q.above(ends)[0] < 1e-18
     return int(2 ** np.argmax(enough)) if enough.any() else CELLS // 2
 
