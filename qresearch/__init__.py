@@ -60,7 +60,7 @@ LATER = {
     "designs": ("qresearch.designing", "DESIGNS"),
     **{name: ("qresearch.designing", name) for name in ("Design", "Recipe", "design")},
 }
-"""What is imported when it is first asked for, a quarter of all there is: name -> module, and the name there."""
+"""What is imported when it is first asked for: name -> module, and the name there."""
 
 
 def __getattr__(name: str) -> Any:

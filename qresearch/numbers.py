@@ -99,7 +99,7 @@ def largest_magnitude(x: Array, axes: tuple[int, ...] | None = None) -> Array:
 def _largest_of_runs(x: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
     """The same question about fewer numbers: along the last of long axes, the largest magnitudes of runs.
 
-    A reduction of our own is five times as fast as a maximum of integers on long rows (CPU), but devices cannot combine their
+    A reduction of our own is faster than a maximum of integers on long rows (CPU), but devices cannot combine their
     parts by it, so runs must end where shards end: each is the largest power of two that divides the axis (zeros make it one
     of 8), and no longer than its root.
     """

@@ -107,7 +107,7 @@ class Table(Generic[V]):
         self.trust(name, value, doc=doc, aliases=aliases, examples=examples)
 
     def trust(self, name: str, value: V, *, doc: str = "", aliases: Iterable[str] = (), examples: Iterable[str] = ()) -> None:
-        """`add` without its checks, for rows of the package itself that a test checks: 150 presets took half of the import."""
+        """`add` without its checks, for rows of the package itself that a test checks, to import them sooner."""
         self._rows[name] = Row(name, value, doc, tuple(examples) or (name,))
         if _HOLE.search(name):
             escaped = re.escape(name).replace(r"\{", "{").replace(r"\}", "}")

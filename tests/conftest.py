@@ -47,6 +47,6 @@ def _tables_as_they_were():
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_programs_left():
-    """Lets go of what a file has compiled: with all of it alive tests take a third more time, and three times the memory."""
+    """Lets go of what a file has compiled: with all of it alive tests are slower, and take several times the memory."""
     yield
     jax.clear_caches()
