@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -19,7 +20,7 @@ from jax import Array
 import qresearch as qr
 from experiments.plan import Batch, Row
 from experiments.sources import Source
-from experiments.streams import InPieces, Stream, streamed
+from experiments.streams import InPieces, Made, Stream, made, streamed
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Outcome:
 AHEAD = 3
 """How many functions are compiled ahead of the batches that are measured."""
 
+COMPILERS = 2
+"""Threads that compile: while one traces, which takes Python's lock, the other waits for XLA."""
+
 
 @dataclass
 class Meter:
@@ -61,7 +65,8 @@ class Meter:
     compilations: int = 0
     retries: int = 0
     _compiled: dict[Hashable, Future] = field(default_factory=dict)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "compile"))
+    _counting: Lock = field(default_factory=Lock)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMPILERS, "compile"))
 
     def __post_init__(self) -> None:
         batches = list(self.coming)
@@ -74,14 +79,14 @@ class Meter:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def measure(self, batch: Batch, x: Array | Stream, key: Array) -> Iterator[Outcome]:
+    def measure(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         """The outcome of every row of a batch on an array.
 
         A batch that raises is run again row by row, so that only the row to blame fails.
 
         Args:
             batch: rows of one structure.
-            x: float32, their source; or the stream of one that is larger than memory.
+            x: their source, made; or the stream of one that is larger than memory.
             key: for stochastic rounding.
         """
         try:
@@ -89,7 +94,7 @@ class Meter:
         finally:
             self._let_go(batch.rows[0].structure, batch.width)
 
-    def _measured(self, batch: Batch, x: Array | Stream, key: Array) -> Iterator[Outcome]:
+    def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         try:
             yield from self._together(batch.rows, batch.width, x, key)
         except Exception as error:  # whatever it was: it belongs to a row, and the sweep goes on
@@ -106,16 +111,16 @@ class Meter:
             if self._uses[name] <= 0:
                 self._compiled.pop(name, None)
 
-    def _alone(self, row: Row, x: Array | Stream, key: Array) -> Outcome:
+    def _alone(self, row: Row, x: Made | Stream, key: Array) -> Outcome:
         try:
             return self._together((row,), 1, x, key, again=True)[0]
         except Exception as error:
             return failed(row, error)
 
-    def _together(self, rows: tuple[Row, ...], width: int, x: Array | Stream, key: Array, again: bool = False) -> list[Outcome]:
+    def _together(self, rows: tuple[Row, ...], width: int, x: Made | Stream, key: Array, again: bool = False) -> list[Outcome]:
         started = time.perf_counter()
         run = self._function(rows, width, again)
-        bits = [qr.measure.true_bits(qr.build(row.scheme.text), x, key) for row in rows]
+        bits = [qr.measure.true_bits(qr.build(row.scheme.text), x.numbers, key) for row in rows]
         sums = jax.device_get(run(_stacked(rows, width), x, key))
         seconds = (time.perf_counter() - started) / len(rows)
         return [
@@ -149,17 +154,18 @@ class Meter:
             function = InPieces(qr.build(rows[0].scheme.text), rows[0].source, self.metrics)
         else:
             function = self._whole(rows, width)
-        self.retries += again
-        self.compilations += not again
+        with self._counting:
+            self.retries += again
+            self.compilations += not again
         return function
 
     def _whole(self, rows: tuple[Row, ...], width: int) -> Any:
-        x = jax.ShapeDtypeStruct(rows[0].source.shape, jnp.float32)
-        key = jax.random.key(0)
-        return jax.jit(self._sums).lower(_stacked(rows, width), x, key).compile()
+        shaped: Any = jax.ShapeDtypeStruct
+        x = Made(shaped(rows[0].source.shape, jnp.float32), shaped((), jnp.int32))
+        return jax.jit(self._sums).lower(_stacked(rows, width), x, jax.random.key(0)).compile()
 
-    def _sums(self, stacked: Any, x: Array, key: Array) -> dict[str, Array]:
-        return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x, self.metrics, key=key))(stacked)
+    def _sums(self, stacked: Any, x: Made, key: Array) -> dict[str, Array]:
+        return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x.numbers, self.metrics, None, key, x.power))(stacked)
 
 
 def _stacked(rows: tuple[Row, ...], width: int) -> Any:
@@ -174,8 +180,8 @@ def failed(row: Row, error: Exception) -> Outcome:
     return Outcome(row, {}, math.nan, 0.0, f"{type(error).__name__}: {error}")
 
 
-def ready(source: Source, seed: int) -> Array | Stream:
-    """A source as rows take it: float32 on the device, computed to the end, so that what it takes is not counted to its first
-    row; or its stream.
+def ready(source: Source, seed: int) -> Made | Stream:
+    """A source as rows take it: on the device, computed to the end, so that what it takes is not counted to its first row;
+    or its stream.
     """
-    return Stream(source, seed) if streamed(source) else jnp.asarray(source.make(seed), jnp.float32).block_until_ready()
+    return Stream(source, seed) if streamed(source) else jax.block_until_ready(made(source, seed))

@@ -18,7 +18,8 @@ import qresearch as qr
 from experiments.config.model import Config
 from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
 from experiments.sources import Source, sources
-from experiments.streams import held
+from experiments.streams import at_once
+from qresearch.coder import Coder
 
 FORMAT = 2
 """The version of a row's meaning; a change makes every row a new one."""
@@ -41,6 +42,7 @@ class Row:
     Attributes:
         id: the hash of all that the numbers depend on; equal ids, equal numbers.
         structure: hashable; rows that agree in it share a compiled function.
+        at_once: how many elements are quantized at once.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Row:
     seed: int
     scheme: Expanded
     structure: Hashable
+    at_once: int
 
     def labels(self) -> dict[str, Any]:
         """What a reader knows the row by."""
@@ -104,7 +107,7 @@ class Plan:
         counts = Counter((row.structure, row.source.name, row.seed) for row in self.rows)
         found: dict[Hashable, int] = {}
         for row in self.rows:
-            most = int(np.clip(STACKED // max(held(row.source), 1), 1, MOST))
+            most = int(np.clip(STACKED // max(row.at_once, 1), 1, MOST))
             count = counts[row.structure, row.source.name, row.seed]
             found[row.structure] = max(found.get(row.structure, 1), -(-count // -(-count // most)))
         return found
@@ -154,6 +157,7 @@ class _Known:
     """What rows need to know of a scheme, worked out once."""
 
     scheme: Expanded
+    quantizer: Coder
     structure: Hashable
     numbers: str
     stochastic: bool
@@ -164,7 +168,7 @@ class _Known:
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(quantizer)]
         structure = (jax.tree.structure(quantizer), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
         numbers = hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest()
-        return cls(scheme, structure, numbers, quantizer.stochastic)
+        return cls(scheme, quantizer, structure, numbers, quantizer.stochastic)
 
 
 def _rows(source: Source, seeds: tuple[int, ...], schemes: Iterable[_Known], common: dict[str, Any]) -> Iterator[Row]:
@@ -178,7 +182,8 @@ def _rows(source: Source, seeds: tuple[int, ...], schemes: Iterable[_Known], com
                     "scheme": known.scheme.text,
                     "numbers": known.numbers,
                 }
-                yield Row(digest(identity), source, seed, known.scheme, (known.structure, source.shape, held(source)))
+                many = at_once(known.quantizer, source)
+                yield Row(digest(identity), source, seed, known.scheme, (known.structure, source.shape, many), many)
 
 
 def digest(value: Any) -> str:

@@ -11,14 +11,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from experiments.sources import Source
-from qresearch import streaming
+from qresearch import measure, streaming
 from qresearch.coder import Coder
 from qresearch.cutting import Cut, Piece, cut
 from qresearch.metric import power, totals
@@ -37,9 +38,27 @@ def streamed(source: Source) -> bool:
     return source.size > WHOLE and source.read is not None
 
 
-def held(source: Source) -> int:
-    """How many elements of a source are in memory at once."""
-    return min(source.size, MOST) if streamed(source) else source.size
+def at_once(coder: Coder, source: Source) -> int:
+    """How many elements of a source a scheme has in its hands at once."""
+    return min(source.size, MOST) if streamed(source) else measure.at_once(coder, source.shape)
+
+
+class Made(NamedTuple):
+    """A source that is made.
+
+    Attributes:
+        numbers: float32, of the source's shape.
+        power: int32 scalar k: they are of magnitude 2^k; computed once for all schemes.
+    """
+
+    numbers: Array
+    power: Array
+
+
+def made(source: Source, seed: int) -> Made:
+    """A source that is not streamed, on the device."""
+    numbers = jnp.asarray(source.make(seed), jnp.float32)
+    return Made(numbers, _power(numbers))
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,11 @@ class Stream:
             yield from map(jax.device_get, waiting)
             waiting = [run(piece, x)]
         yield from map(jax.device_get, waiting)
+
+    @property
+    def numbers(self) -> Stream:
+        """In their place, whatever asks only for shape and size."""
+        return self
 
     @cached_property
     def power(self) -> np.ndarray:

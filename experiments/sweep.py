@@ -6,10 +6,13 @@ Running again is resuming. Exit codes: 0 all rows are done, 1 some are not, 2 th
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from experiments.compiled import keep, programs
 from experiments.config import Config, ConfigError, load
@@ -24,6 +27,8 @@ from experiments.store.manifest import surroundings
 from experiments.tables import make_tables
 from experiments.theory import with_theory
 from experiments.verdicts import warnings
+
+T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,17 +98,34 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
 
 
 def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:
-    """Outcomes, batch by batch: each array is made once, serves all its rows, and is let go; streams are read by each batch."""
-    for source, seed, batches in plan.draws(rows):
-        try:
-            x = ready(source, seed)
-        except Exception as error:  # a source that cannot be made fails its rows and no others
-            yield [failed(row, error) for batch in batches for row in batch.rows]
-            continue
-        key = rounding_key(source.name, seed)
-        for batch in batches:
-            yield list(meter.measure(batch, x, key))
-        del x
+    """Outcomes, batch by batch: each array is made once, serves all its rows, and is let go; streams are read by each batch.
+
+    While one is measured, the next is made.
+    """
+    with ThreadPoolExecutor(1, "make") as maker:
+        begun = ((maker.submit(ready, source, seed), source, seed, batches) for source, seed, batches in plan.draws(rows))
+        for coming, source, seed, batches in one_ahead(begun):
+            try:
+                x = coming.result()
+            except Exception as error:  # a source that cannot be made fails its rows and no others
+                yield [failed(row, error) for batch in batches for row in batch.rows]
+                continue
+            finally:
+                del coming  # which would hold the array until the next is asked for
+            key = rounding_key(source.name, seed)
+            for batch in batches:
+                yield list(meter.measure(batch, x, key))
+            del x
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items, each when the one after it has been taken too."""
+    items = iter(items)
+    waiting = list(itertools.islice(items, 1))
+    while waiting:
+        following = list(itertools.islice(items, 1))
+        yield waiting.pop()
+        waiting = following
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:

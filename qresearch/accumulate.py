@@ -37,7 +37,10 @@ def accumulated(observe: Callable[[Array | int], Observed], count: int, shape: t
         return {name: _with(name, each, o) for name, each in sums.items()}, {name: WHOLE[name](o) for name in apart}
 
     start = {name: _nothing(name, observe, shape) for name in names if name not in apart}
-    sums, parts = lax.scan(step, start, jnp.arange(count))
+    if apart:
+        sums, parts = lax.scan(step, start, jnp.arange(count))
+    else:
+        sums, parts = lax.fori_loop(0, count, lambda index, sums: step(sums, index)[0], start), {}
     return sums | folded({name: each for name, each in sums.items() if name not in WHOLE}) | parts
 
 

@@ -85,22 +85,28 @@ class FloatFormat:
     def value(self, code: int) -> float:
         """The number a code stands for, exactly, as a float64 (signed zero kept)."""
         negative, magnitude = divmod(code, self._ones + 1)
-        sign = -1.0 if negative else 1.0
-        if magnitude > self.max_code:
-            return sign * np.inf if self.infinity and magnitude == self.inf_code else np.nan
-        if negative and magnitude == 0 and not self.negative_zero:
-            return np.nan
+        return float(self._numbers(np.array([magnitude]), bool(negative))[0])
+
+    def _numbers(self, magnitude: np.ndarray, negative: bool) -> np.ndarray:
+        """float64: what codes stand for, given without their sign (int64)."""
         field, fraction = magnitude >> self.mantissa, magnitude & (2**self.mantissa - 1)
-        hidden = 2**self.mantissa if field or not self.zero else 0
-        exponent = max(field, 1) - self.bias if self.zero else field - self.bias
-        return sign * float(np.ldexp(float(hidden + fraction), exponent - self.mantissa))
+        hidden = np.where((field > 0) | (not self.zero), 2**self.mantissa, 0)
+        exponent = (np.maximum(field, 1) if self.zero else field) - self.bias
+        with np.errstate(over="ignore"):  # of codes that are no finite numbers
+            number = np.ldexp((hidden + fraction).astype(np.float64), exponent - self.mantissa)
+        if negative and not self.negative_zero:
+            number = np.where(magnitude == 0, np.nan, number)
+        number = np.where(magnitude > self.max_code, np.nan, number)
+        number = np.where(self.infinity & (magnitude == self.inf_code), np.inf, number)
+        return -number if negative else number
 
     @cached_property
     def values(self) -> np.ndarray:
         """float64 [2^bits]: the number of every code, for formats that can be elements."""
         if self.bits > WIDEST:
             raise ValueError(f"a table of all values needs a format of at most {WIDEST} bits, not {self.bits}")
-        return np.array([self.value(code) for code in range(2**self.bits)])
+        signs = (False, True) if self.signed else (False,)
+        return np.concatenate([self._numbers(np.arange(self._ones + 1), negative) for negative in signs])
 
     @property
     def max(self) -> float:

@@ -119,7 +119,7 @@ class Symmetric(Fitting):
         """What is added after rounding: nothing."""
         return None
 
-    def value(self, g: Array, scale: Array, by: Reciprocal, least: Array, offset: Array | None) -> Array:
+    def value(self, g: Array, scale: Array, least: Array, offset: Array | None) -> Array:
         """The numbers that come back."""
         return saturate(g * scale)
 
@@ -170,7 +170,7 @@ class ZeroPoint(Symmetric):
         """The zero point."""
         return offset
 
-    def value(self, g: Array, scale: Array, by: Reciprocal, least: Array, offset: Any) -> Array:
+    def value(self, g: Array, scale: Array, least: Array, offset: Any) -> Array:
         """The numbers that come back."""
         return saturate((g - offset) * scale)
 
@@ -221,8 +221,9 @@ class Offset(Fitting):
         """The least code."""
         return least
 
-    def value(self, g: Array, scale: Array, by: Reciprocal, least: Array, offset: Array) -> Array:
+    def value(self, g: Array, scale: Array, least: Array, offset: Array) -> Array:
         """The numbers that come back; the product is rounded before the sum."""
+        by = reciprocal(scale)
         product = rounded((g - least) * (scale * by.shrink))
         return saturate((product + offset * by.shrink) * by.grow)
 

@@ -20,8 +20,9 @@ from qresearch.metric import Observed, evaluate, needed, power, reduce
 LARGE = 2**17
 """Arrays of more elements are taken in chunks."""
 
-CHUNKS = {"cpu": 2**18}
-"""Platform -> about the number of elements of a chunk: what stays in a cache."""
+CACHED = 2**18
+"""About the number of elements of a chunk on CPU: what stays in a cache. A quarter of the array at most: a loop that runs once
+is unrolled, and is then one that ends in a reduction (see `accumulate`)."""
 
 CHUNK = 2**22
 """The same on other platforms: what keeps all cores busy."""
@@ -30,7 +31,14 @@ MOST = 1024
 """Chunks, at most: float32 accumulators do not swallow small errors of so many."""
 
 
-def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None = None, key: Array | None = None) -> Sums:
+def sums(
+    quantizer: Coder,
+    x: Array,
+    names: Iterable[str],
+    weights: Array | None = None,
+    key: Array | None = None,
+    scale: Array | None = None,
+) -> Sums:
     """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
 
     Args:
@@ -39,15 +47,24 @@ def sums(quantizer: Coder, x: Array, names: Iterable[str], weights: Array | None
         names: of metrics.
         weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
         key: for stochastic rounding.
+        scale: `metric.power(x)`, where that is known.
 
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
     """
+    scale = power(x) if scale is None else scale
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
     if x.size > LARGE and _is_local(quantizer, x.shape):
-        return _fitted_in_chunks(quantizer, x, needed(names), power(x), weights)
+        return _fitted_in_chunks(quantizer, x, needed(names), scale, weights)
     params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
-    return sums_of(quantizer, params, x, names, power(x), weights, u)
+    return sums_of(quantizer, params, x, names, scale, weights, u)
+
+
+def at_once(quantizer: Coder, shape: tuple[int, ...]) -> int:
+    """How many elements of an array of this shape `sums` quantizes at once: all, or those of a chunk."""
+    size = math.prod(shape)
+    chunked = size > LARGE and _is_local(quantizer, shape)
+    return _rows(shape, quantizer.unit(shape)[0]) * math.prod(shape[1:]) if chunked else size
 
 
 def sums_of(
@@ -78,8 +95,7 @@ def sums_of(
 
 def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None, scale: Array) -> Observed:
     codes = quantizer.encode_drawn(x, params, u)
-    value, clipped = quantizer.decode(codes, params), quantizer.clipped(x, params)
-    return Observed(x, value, codes, clipped, weights, scale)
+    return Observed(x, quantizer.decode(codes, params), codes, lambda: quantizer.clipped(x, params), weights, scale)
 
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
@@ -131,7 +147,7 @@ def _over(chunk: Callable[[Array | int, int], Observed], shape: tuple[int, ...],
 
 def _chunk(size: int) -> int:
     """About the number of elements of a chunk of so many."""
-    return max(CHUNKS.get(jax.default_backend(), CHUNK), size // MOST)
+    return max(min(CACHED, size // 4) if jax.default_backend() == "cpu" else CHUNK, size // MOST)
 
 
 def _rows(shape: tuple[int, ...], length: int) -> int:
@@ -169,4 +185,4 @@ def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
 
 _quantize = jax.jit(lambda coder, x, key: coder.quantize(x, key))
 
-__all__ = ["evaluate", "jitted_sums", "sums", "true_bits"]
+__all__ = ["at_once", "evaluate", "jitted_sums", "sums", "true_bits"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ class Observed:
         x: float32, the input.
         value: float32, what came back.
         codes: integers.
-        clipped: bool.
+        clipped: gives bool; called by the one metric that asks.
         weights: float32, or None.
         power: int32 scalar k: the data are of magnitude 2^k.
     """
@@ -41,15 +42,19 @@ class Observed:
     x: Array
     value: Array
     codes: Array
-    clipped: Array
+    clipped: Callable[[], Array]
     weights: Array | None
     power: Array
 
     def scaled(self, v: Array) -> Array:
         """`v` over 2^k, exactly."""
-        return v * power_of_two(-self.power)
+        return v * self._unit
 
-    @property
+    @cached_property
+    def _unit(self) -> Array:
+        return power_of_two(-self.power)
+
+    @cached_property
     def error(self) -> Array:
         """Value - x, over 2^k."""
         return self.scaled(self.value) - self.scaled(self.x)
@@ -91,7 +96,7 @@ ADDED: dict[str, Callable[[Observed], Array]] = {
     "vv": lambda o: o.scaled(o.value) * o.scaled(o.value),
     "xv": lambda o: o.scaled(o.x) * o.scaled(o.value),
     "relative": _relative,
-    "clipped": lambda o: o.clipped.astype(jnp.float32),
+    "clipped": lambda o: o.clipped().astype(jnp.float32),
 }
 """Terms that are added up over the elements, by name."""
 

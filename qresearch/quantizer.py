@@ -19,7 +19,7 @@ from qresearch.coder import Coder
 from qresearch.element import Scalar
 from qresearch.forms import Bare
 from qresearch.kernels import has_kernel, one_pass, packing, two_passes
-from qresearch.numbers import Reciprocal, quotient, reciprocal
+from qresearch.numbers import Reciprocal, quotient
 from qresearch.params import Encoded, Params
 from qresearch.part import Leaf, part, static
 from qresearch.statistic import Blocks
@@ -271,4 +271,4 @@ class Quantizer(Coder):
     def _values(self, codes: Array, params: Params, layout: Any) -> Array:
         scale, offset = layout.expand(self.load_scale(params)), self.load_offset(params)
         offset = None if offset is None else layout.expand(offset)
-        return self.form.value(self.element.decode(codes), scale, reciprocal(scale), self._least, offset)
+        return self.form.value(self.element.decode(codes), scale, self._least, offset)

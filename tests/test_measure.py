@@ -86,7 +86,7 @@ def test_chunks_make_no_difference(scheme, shape, monkeypatch):
     weights = jax.random.uniform(jax.random.key(2), shape)
     once = evaluate(jax.device_get(measure.sums(quantizer, x, NAMES, weights, key)), NAMES)
     monkeypatch.setattr(measure, "LARGE", 100)
-    monkeypatch.setitem(measure.CHUNKS, "cpu", 5000)
+    monkeypatch.setattr(measure, "CACHED", 5000)
     chunked = evaluate(jax.device_get(jax.jit(lambda q, x: measure.sums(q, x, NAMES, weights, key))(quantizer, x)), NAMES)
     for name in NAMES:  # the same terms, summed in another order
         assert chunked[name] == pytest.approx(once[name], rel=2e-6, abs=1e-7), name

@@ -8,9 +8,6 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLUMN, PAGE, looks, plt
 
-FLAT = 1.3
-"""How much time an element, divided by the plain cast's, may vary with the size."""
-
 
 def ratios(frame: pd.DataFrame) -> Figure:
     """A bar for each contest, with what is asked for and what is aimed at marked on it; the spread over the rounds."""

@@ -19,8 +19,8 @@ from experiments.tables import for_readers
 CAPTION = (
     "What we do, what a peer does, and the limit of the machine (XLA's plain cast of as many numbers), in the same rounds: "
     "medians (least to most). M/s: million elements a second. Cold: seconds to our first result, compiling included. Flat: "
-    "the most over the least time, divided by the limit's, from 2^20 elements on. Asked for: times the peer's rate, and the "
-    "share of the limit's."
+    "the most over the least time, divided by the limit's, from 2^20 elements on (alone: not divided). Asked for: times the "
+    "peer's rate, and the share of the limit's."
 )
 
 FLAT_FROM = 20
@@ -44,10 +44,11 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
 
 
 def flattened(frame: pd.DataFrame) -> pd.DataFrame:
-    """With `flat`: of each contest that was run at several sizes, how much its time over that of the limit varies."""
+    """With `flat` and `alone`: how much the time of a contest that was run at several sizes varies, over the limit's or not."""
     large = frame[(frame["power"] >= FLAT_FROM) & frame["share"].notna()]
-    found = {name: part["share"].max() / part["share"].min() for name, part in large.groupby("contest") if len(part) > 1}
-    return frame.assign(flat=frame["contest"].map(found).astype(float))
+    curves = [(name, part) for name, part in large.groupby("contest") if len(part) > 1]
+    flat, alone = ({name: part[of].max() / part[of].min() for name, part in curves} for of in ("share", "ours"))
+    return frame.assign(flat=frame["contest"].map(flat).astype(float), alone=frame["contest"].map(alone).astype(float))
 
 
 def chosen(frame: pd.DataFrame, power: int) -> pd.DataFrame:
@@ -73,7 +74,7 @@ def _line(row: Mapping[Any, Any]) -> dict[str, Any]:
         "limit": _spread(row, "limit", unit),
         "times the peer": _spread(row, "ratio", ""),
         "of the limit": _number(row["share"]),
-        "flat": _number(row["flat"]),
+        "flat (alone)": f"{_number(row['flat'])} ({_number(row['alone'])})" if row["flat"] == row["flat"] else "",
         "cold (s)": _number(row["cold"]),
         "asked for": asked(row),
         "reached": row["reached"],

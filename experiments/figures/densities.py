@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy import integrate
 
 from experiments.config import Config
 from experiments.config.curves import Densities
@@ -47,6 +46,8 @@ def powered(source: Distribution, power: float, shares: np.ndarray) -> tuple[np.
     x = np.sinh(np.linspace(-1, 1, POINTS) * np.arcsinh(REACH))
     with np.errstate(over="ignore"):  # some densities are written with exponentials of x
         raw = source.pdf(x) ** power
+    from scipy import integrate  # slow to import
+
     below = integrate.cumulative_simpson(raw, x=x, initial=0)
     return x, raw / below[-1], np.interp(shares, below / below[-1], x)
 

@@ -16,6 +16,7 @@ from experiments.bench.contests.causes import why
 from experiments.bench.contests.contest import LEAST, Bars, Contest, Work
 from experiments.bench.contests.race import race, same
 from experiments.bench.contests.table import CONTESTS, contests
+from experiments.bench.machine import keeps_memory
 from experiments.bench.measure import _element, measure
 from experiments.bench.reasons import NEEDED, WANTED, reason
 from experiments.bench.row import COLUMNS, row
@@ -202,12 +203,21 @@ def test_the_sweep_stands_between_two_loops(monkeypatch):
     assert sweep.sweep(18, 12)["why"] == "not compared: torch is not installed"
 
 
+def test_a_contest_that_keeps_its_memory_is_run_in_a_process_of_its_own():
+    (contest,) = contests("decode nf4@64, packed, memory kept")
+    assert not keeps_memory()
+    found = race(contest, 13, 1)
+    assert tuple(found) == COLUMNS
+    assert (found["contest"], found["power"], found["rounds"]) == (contest.name, 13, 1)
+    assert min(found["ours"], found["limit"], found["share"]) > 0
+
+
 def test_the_page_of_contests_has_a_line_for_each_and_says_what_is_asked_for(tmp_path):
     rows = [race(made("flat", curve=True, bars=Bars(bar=2, aim=3, share=0.5)), power, 1) for power in (18, 20, 22)]
     rows += [race(made("alone", bars=Bars(bar=1.1, share_aim=0.9)), 20, 1)]
     rows += [row(contest="import", peer="jax", unit="s", ours=2.0, ours_least=1.0, ours_most=3.0, bar=0.15, reached="yes")]
     for power, each in zip((18, 20, 22), rows):
-        each["share"] = power / 100
+        each["share"], each["ours"] = power / 100, power
     assert {path.name for path in contest_page.leave(tmp_path, rows, {"power": 20})} == {
         f"{name}.{kind}"
         for name, kinds in (("peers", "csv md tex json pdf png"), ("sizes", "pdf png"))
@@ -215,7 +225,7 @@ def test_the_page_of_contests_has_a_line_for_each_and_says_what_is_asked_for(tmp
     }
     table = pd.read_csv(tmp_path / "peers.csv")
     assert tuple(table) == COLUMNS
-    np.testing.assert_allclose(table["flat"][:3], 1.1)
+    np.testing.assert_allclose(table[["flat", "alone"]][:3], 1.1)
     text = (tmp_path / "peers.md").read_text()
     for words in ("2x (aim 3x); 0.5 of the limit", "1.1x; aim 0.9 of the limit", "at most 0.15 s above", "2 s (1 to 3)"):
         assert words in text

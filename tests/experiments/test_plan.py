@@ -7,7 +7,7 @@ from experiments.config import load
 from experiments.measure import Meter
 from experiments.plan import TooManyRows, make_plan
 from experiments.sources import sources
-from experiments.sweep import measured
+from experiments.sweep import measured, one_ahead
 
 
 def ids(config):
@@ -111,6 +111,21 @@ def test_batches_fill_their_width_and_stay_under_the_limit_of_memory(work, monke
     assert [(source.name, seed) for source, seed, _ in draws] == [("normal", 0), ("normal", 1), ("t", 0), ("t", 1)]
     for _, _, batches in draws:  # int2-8 have codes of one byte, int9 and int10 of two: another structure
         assert [(len(batch.rows), batch.width) for batch in batches] == [(4, 4), (3, 4), (2, 2)]
+
+
+def test_what_is_quantized_in_chunks_is_stacked_however_large_the_source(work):
+    sources = {"x": {"distribution": "normal", "shape": [2**24]}}
+    schemes = ["nf4@64", "sf4@64", "af4@64", "int8@64+hadamard(64)", "nf4@64:e4m3", "sf4@64:e4m3", "af4@64:e4m3"]
+    plan = make_plan(load(work.write(sources=sources, seeds=1, schemes=schemes)))
+    widths = [batch.width for _, _, batches in plan.draws(plan.rows) for batch in batches]
+    assert widths == [3, 1, 2, 2]  # a scale of the whole tensor, too, is no chunk's own
+
+
+def test_items_are_given_one_after_the_next_is_begun():
+    begun = []
+    items = (begun.append(i) or i for i in range(3))
+    assert [(item, len(begun)) for item in one_ahead(items)] == [(0, 2), (1, 3), (2, 3)]
+    assert list(one_ahead(())) == []
 
 
 def test_functions_are_let_go_after_the_last_batch_that_takes_them(work):

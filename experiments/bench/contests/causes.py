@@ -32,9 +32,9 @@ def _scales(contest: Contest) -> bool:
 CAUSES: list[Cause] = [
     Cause(lambda _, row: (row["share"] or 0) >= 0.9, "the plain cast is no faster: memory is the limit"),
     Cause(
-        lambda contest, row: _decodes(contest) and 2 ** row["power"] * 4 > FRESH,
+        lambda contest, row: _decodes(contest) and not contest.kept and 2 ** row["power"] * 4 > FRESH,
         "results of more than 32 MiB are fresh pages in every call, for both sides and for the cast, most of whose time they "
-        "take; with huge pages (docs/bench.md) all are twice as fast",
+        "take: see the row 'memory kept'",
     ),
     Cause(
         lambda contest, row: row["power"] < 20,

@@ -73,6 +73,7 @@ class Contest:
         limit: the work that bounds it: `float32 -> uint8` and so on; None where no copy of the same bytes is a bound.
         most: log2 of the largest number of elements.
         curve: whether it is run at all sizes, for the figure of time over size.
+        kept: whether it is run in a process that keeps the memory that it lets go of (`machine.KEPT`).
     """
 
     name: str
@@ -85,6 +86,7 @@ class Contest:
     limit: Maker | None = None
     most: int = 26
     curve: bool = False
+    kept: bool = False
 
     def sizes(self, power: int, least: int, more: int) -> list[int]:
         """log2 of the sizes that are run: the one asked for, and for the curve every second one up to `more` above it."""

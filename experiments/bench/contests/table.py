@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import fnmatch
+from dataclasses import replace
 
 from experiments.bench.contests import array_sides, ours, torch_sides
 from experiments.bench.contests.contest import Bars, Contest
+
+_DECODING = [
+    Contest(
+        "decode dynamic8@256",
+        "values from codes and scales",
+        ours.decode("dynamic8@256"),
+        "bitsandbytes",
+        "dequantize_blockwise, of its own codes",
+        torch_sides.decode_dynamic(256),
+        Bars(bar=1.1, share_aim=0.9),
+        ours.FROM_BYTES,
+        curve=True,
+    ),
+    Contest(
+        "decode nf4@64, packed",
+        "values from bytes of two codes, and scales",
+        ours.decode_packed("nf4@64"),
+        "bitsandbytes",
+        "dequantize_4bit, of its own codes",
+        torch_sides.decode_nf4(64),
+        Bars(bar=1.1, share_aim=0.9),
+        ours.FROM_BYTES,
+        curve=True,
+    ),
+]
 
 CONTESTS: list[Contest] = [
     Contest(
@@ -30,28 +56,8 @@ CONTESTS: list[Contest] = [
         ours.TO_BYTES,
         curve=True,
     ),
-    Contest(
-        "decode dynamic8@256",
-        "values from codes and scales",
-        ours.decode("dynamic8@256"),
-        "bitsandbytes",
-        "dequantize_blockwise, of its own codes",
-        torch_sides.decode_dynamic(256),
-        Bars(bar=1.1, share_aim=0.9),
-        ours.FROM_BYTES,
-        curve=True,
-    ),
-    Contest(
-        "decode nf4@64, packed",
-        "values from bytes of two codes, and scales",
-        ours.decode_packed("nf4@64"),
-        "bitsandbytes",
-        "dequantize_4bit, of its own codes",
-        torch_sides.decode_nf4(64),
-        Bars(bar=1.1, share_aim=0.9),
-        ours.FROM_BYTES,
-        curve=True,
-    ),
+    *_DECODING,
+    *[replace(each, name=f"{each.name}, memory kept", kept=True) for each in _DECODING],
     Contest(
         "encode int8@64",
         "scales and codes of 8-bit integers, B = 64",
