@@ -22,7 +22,8 @@ from experiments.sources import Source
 from qresearch import measure, streaming
 from qresearch.coder import Coder
 from qresearch.cutting import Cut, Piece, cut
-from qresearch.metric import power, totals
+from qresearch.metric import totals
+from qresearch.reduction import power
 
 Numbers = Array | np.ndarray
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qresearch.metric import ADDED, LARGEST, WHOLE, Observed, folded, ordered
+from qresearch.reduction import ADDED, LARGEST, WHOLE, Observed, folded, ordered
 
 Sums = dict[str, Array]
 

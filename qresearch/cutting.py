@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qresearch.metric import CHUNK
 from qresearch.numbers import size
+from qresearch.reduction import CHUNK
 
 
 class Piece(NamedTuple):

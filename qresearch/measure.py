@@ -15,7 +15,8 @@ from jax import Array, lax
 
 from qresearch.accumulate import Sums, accumulated
 from qresearch.coder import Coder
-from qresearch.metric import Observed, evaluate, needed, power, reduce
+from qresearch.metric import evaluate, needed
+from qresearch.reduction import Observed, power, reduce
 
 LARGE = 2**17
 """Arrays of more elements are taken in chunks."""
@@ -47,7 +48,7 @@ def sums(
         names: of metrics.
         weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
         key: for stochastic rounding.
-        scale: `metric.power(x)`, where that is known.
+        scale: `reduction.power(x)`, where that is known.
 
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
@@ -83,7 +84,7 @@ def sums_of(
         params: of x.
         x: float32.
         names: of metrics.
-        scale: int32 scalar k, the magnitude 2^k of the data (`metric.power`), of which x may be a part.
+        scale: int32 scalar k, the magnitude 2^k of the data (`reduction.power`), of which x may be a part.
         weights: float32 of the shape of x, or None.
         u: uniform numbers of its shape where the rounding is stochastic, else None.
     """

@@ -178,7 +178,7 @@ def sums(
         coder: the scheme; its leaves may be traced.
         given: as in `fit`.
         x: float32, the piece.
-        scale: int32 scalar, `metric.power` of the whole array.
+        scale: int32 scalar, `reduction.power` of the whole array.
         key: for stochastic rounding; the numbers are those of the array in one piece.
         place: uint32 [2], high word and low word of `Cut.place`.
         cut: of the array.

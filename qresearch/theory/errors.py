@@ -24,7 +24,7 @@ FLOAT32 = 4e-7
 
 @dataclass
 class Sums:
-    """Expected sums for one number, or for each of some nodes; the names are those of `qresearch.metric`.
+    """Expected sums for one number, or for each of some nodes; the names are those of `qresearch.reduction`.
 
     Attributes:
         histogram: float64 [codes], the probability of every code, summed over the nodes with their weights.

@@ -20,7 +20,7 @@ from qresearch.theory.errors import Sums
 from qresearch.theory.ways import expected_sums
 
 TOTALS = ("error2", "weight", "power", "x2", "count", "abs", "error", "xx", "vv", "xv", "histogram")
-"""The sums of `qresearch.metric` that have an expectation here."""
+"""The sums of `qresearch.reduction` that have an expectation here."""
 
 GROWING = ("levels",)
 """Metrics of these sums that hang on how many numbers are drawn."""
