@@ -21,9 +21,9 @@ from jax import Array
 from experiments.sources import Source
 from qresearch import measure, streaming
 from qresearch.coder import Coder
-from qresearch.cutting import Cut, Piece, cut
 from qresearch.metric import totals
 from qresearch.reduction import power
+from qresearch.slicing import Cut, Piece, cut
 
 Numbers = Array | np.ndarray
 

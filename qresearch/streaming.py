@@ -18,12 +18,12 @@ from jax import Array
 from qresearch.accumulate import Sums
 from qresearch.blocking import WHOLE, Block
 from qresearch.coder import Coder
-from qresearch.cutting import Cut, Piece, cut
 from qresearch.draws import uniform_from
 from qresearch.measure import sums_of
 from qresearch.numbers import size
 from qresearch.params import Encoded, Params
 from qresearch.quantizer import Quantizer
+from qresearch.slicing import Cut, Piece, cut
 from qresearch.statistic import Blocks
 
 MOST = 2**24

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qresearch as qr
-from qresearch.cutting import cut
 from qresearch.draws import uniform_from
 from qresearch.params import Encoded
+from qresearch.slicing import cut
 from qresearch.streaming import LOCAL, OWN, STORED, cut_for, fit, gather, given_to, reach, settle
 
 
