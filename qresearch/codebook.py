@@ -1,7 +1,7 @@
 """The codebook grid: any sorted table of 2 to 65,536 levels, exactly nearest, by thresholds.
 
 A float32 quotient is not exact enough to decide between two levels. So each deterministic rounding becomes a table of
-*thresholds*: the least float32 that is encoded as the upper of two neighbours, found on the host. A code is then the number of
+*thresholds*: the least float32 that is encoded as the upper of two neighbours (see `thresholds`). A code is then the number of
 thresholds that do not exceed the input:
 
 - up to 16 levels: a bisection of four comparisons, each with a threshold that the earlier ones select;
@@ -24,6 +24,7 @@ from qresearch.numbers import TINY, quotient, rounded
 from qresearch.packing import code_dtype
 from qresearch.part import Leaf, part, static
 from qresearch.rounding import Position, Rounding
+from qresearch.thresholds import cells, limits, thresholds
 
 BUCKETS = (16, 256, 65536)
 """Tables are padded to one of these lengths: codebooks of one bucket share a trace."""
@@ -154,16 +155,16 @@ def codebook(levels: Any, rounding: Rounding, reach: float | None = None, middle
     bucket = next(b for b in BUCKETS if count <= b)
     parting = _middles(table, middles)
     numbered = _words(count, words)
-    thresholds = _thresholds(table, rounding, parting, numbered)
-    cells, steps = (None, 0) if bucket == BUCKETS[0] else _cells(thresholds)
+    cuts = thresholds(table, rounding, parting, numbered)
+    lowest, steps = (None, 0) if bucket == BUCKETS[0] else cells(cuts)
     return Codebook(
         levels=_padded(table, bucket),
-        thresholds=_padded(thresholds, bucket),
-        cells=cells,
+        thresholds=_padded(cuts, bucket),
+        cells=lowest,
         middles=_padded(parting, bucket),
         words=np.concatenate([numbered, np.zeros(bucket - count, np.int32)]),
         reach=np.float32(reach if reach is not None else np.abs(table).max()),
-        limits=_limits(table),
+        limits=limits(table),
         bits=np.int32(bits),
         steps=steps,
         dtype=str(code_dtype(bits, False)),
@@ -206,83 +207,3 @@ def _checked(levels: Any) -> np.ndarray:
     if ((table != 0) & (np.abs(table) < TINY)).any():
         raise ValueError("levels must be zero or at least 2^-126 in magnitude: float32 subnormals are flushed on some machines")
     return table
-
-
-def _thresholds(table: np.ndarray, rounding: Rounding, middles: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """float32 [n - 1]: the least input that is encoded as the upper level of each gap.
-
-    The rounding is asked what it does below, on and above the middle of every gap. Where the answers differ, the middle
-    decides; where they agree, the whole gap goes one way.
-    """
-    lower, upper = table[:-1], table[1:]
-    if rounding.stochastic:
-        return _snap(upper.copy())
-    odd = words % 2 == 1
-    inward = (upper <= 0) & (lower < 0)  # the neighbour toward zero is the upper one
-    straddling = (lower < 0) & (upper > 0)
-    below, tie, above = (_goes_up_at(rounding, at, np.where(inward, odd[1:], odd[:-1]), inward) for at in (0.5, 1.0, 1.5))
-    parted = below != above
-    if _is_toward_zero(rounding):  # which way that is, no one can say where there is no level between them and zero
-        parted, tie = parted | straddling, np.where(straddling, odd[:-1], tie)
-    nearest = np.where(np.isnan(middles), _least_above_mean(lower, upper, tie), _least_above(middles, lower, upper, tie))
-    one_way = np.where(below, np.nextafter(lower, np.float32(np.inf)), upper)
-    return _snap(np.where(parted, nearest, one_way).astype(np.float32))
-
-
-def _goes_up_at(rounding: Rounding, at: float, odd: np.ndarray, inward: np.ndarray) -> np.ndarray:
-    """Bool [n - 1]: whether a number at so much of half a gap becomes the upper neighbour."""
-    place = np.full(odd.shape, at)
-    away = rounding.away(Position(place, np.ones(odd.shape), odd, inward, np.zeros(odd.shape, bool)))
-    return np.where(inward, ~away, away)
-
-
-def _is_toward_zero(rounding: Rounding) -> bool:
-    """Whether the rounding never leaves zero, on either side of it."""
-    far, no = np.full(4, 1.5), np.zeros(4, bool)
-    signs, codes = np.array([False, False, True, True]), np.array([False, True, False, True])
-    return not np.any(rounding.away(Position(far, np.ones(4), codes, signs, no)))
-
-
-def _least_above(middles: np.ndarray, lower: np.ndarray, upper: np.ndarray, tie_up: np.ndarray) -> np.ndarray:
-    """The least float32 above each middle, or the middle itself where a tie goes up. A level is always its own."""
-    up = (middles == upper) | (tie_up & (middles != lower))
-    return np.where(up, middles, np.nextafter(middles, np.float32(np.inf)))
-
-
-def _least_above_mean(lower: np.ndarray, upper: np.ndarray, tie_up: np.ndarray) -> np.ndarray:
-    """The least float32 above the exact mean of two neighbours, or the mean itself where a tie goes up."""
-    a, b = lower.astype(np.float64), upper.astype(np.float64)
-    total = a + b
-    rest = (a - (total - (total - a))) + (b - (total - a))  # TwoSum (Knuth): a + b = total + rest, exactly
-    near = (total / 2).astype(np.float32)
-    side = (2 * near.astype(np.float64) - total) - rest  # its sign is that of near - middle
-    up = (side > 0) | ((side == 0) & tie_up)
-    return np.where(up, near, np.nextafter(near, np.float32(np.inf))).astype(np.float32)
-
-
-def _snap(thresholds: np.ndarray) -> np.ndarray:
-    """Moves a threshold out of the subnormals, so that they all count as zero whether a machine flushes them or not."""
-    small = np.abs(thresholds) < TINY
-    below_zero = np.nextafter(-TINY, np.float32(0))
-    return np.where(small, np.where(thresholds <= 0, below_zero, TINY), thresholds).astype(np.float32)
-
-
-def _cells(thresholds: np.ndarray) -> tuple[np.ndarray, int]:
-    """The lowest code in each cell of float32 numbers that share their upper 16 bits, and the bisection steps needed."""
-    tops = np.arange(65536, dtype=np.uint32) << 16
-    with np.errstate(invalid="ignore"):
-        ends = np.stack([tops, tops | 0xFFFF]).view(np.float32)
-    ends = np.where(np.isnan(ends), np.copysign(np.float32(np.inf), ends), ends)  # cells of infinities hold NaNs too
-    codes = np.sort(np.searchsorted(thresholds, ends, side="right"), axis=0)
-    most = int((codes[1] - codes[0]).max())
-    return codes[0].astype(np.uint8 if len(thresholds) < 256 else np.uint16), most.bit_length()
-
-
-def _limits(table: np.ndarray) -> np.ndarray:
-    wide = table.astype(np.float64)
-    exact = np.array([wide[0] - (wide[1] - wide[0]) / 2, wide[-1] + (wide[-1] - wide[-2]) / 2])
-    with np.errstate(over="ignore"):
-        near = np.clip(exact, -np.finfo(np.float32).max, np.finfo(np.float32).max).astype(np.float32)
-    low = np.nextafter(near[0], np.float32(np.inf)) if near[0] < exact[0] else near[0]
-    high = np.nextafter(near[1], np.float32(-np.inf)) if near[1] > exact[1] else near[1]
-    return np.array([low, high], np.float32)
