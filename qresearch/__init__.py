@@ -30,7 +30,7 @@ from qresearch.distribution import DISTRIBUTIONS as distributions
 from qresearch.distribution import Distribution, Family
 from qresearch.families import ELEMENTS as elements
 from qresearch.families import float_row, levels_row
-from qresearch.floats import FORMATS as formats
+from qresearch.floatformats import FORMATS as formats
 from qresearch.floats import FloatFormat
 from qresearch.inspection import BitFields, TypeInfo, digits, draw, fields, finfo, types
 from qresearch.memory import Footprint, footprint

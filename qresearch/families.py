@@ -11,7 +11,8 @@ from qresearch import books
 from qresearch.codebook import codebook
 from qresearch.codebooks import CODEBOOKS
 from qresearch.dynamic import dynamic_map
-from qresearch.floats import FAMILIES, FORMATS, FloatFormat
+from qresearch.floatformats import FAMILIES, FORMATS
+from qresearch.floats import FloatFormat
 from qresearch.minifloat import minifloat
 from qresearch.numbers import TINY
 from qresearch.rounding import Rounding

@@ -18,7 +18,7 @@ from jax import Array, lax
 from qresearch.blockbytes import Bits, BlockLayout, Trits, Words
 from qresearch.blocking import Block
 from qresearch.coder import Coder
-from qresearch.floats import FORMATS
+from qresearch.floatformats import FORMATS
 from qresearch.numbers import size
 from qresearch.params import Encoded, Params
 from qresearch.part import part, static

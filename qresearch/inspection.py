@@ -13,7 +13,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from qresearch import checks
-from qresearch.floats import FORMATS, FloatFormat, find_format
+from qresearch.floatformats import FORMATS, find_format
+from qresearch.floats import FloatFormat
 from qresearch.table import shown
 
 if TYPE_CHECKING:

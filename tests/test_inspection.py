@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from qresearch.floats import FORMATS
+from qresearch.floatformats import FORMATS
 from qresearch.inspection import digits, draw, fields, finfo, types
 
 LIBRARY = {
@@ -98,7 +98,7 @@ def test_nearest_with_ties_to_the_even_code(name):
 
 
 def fields_of(code: int, name: str) -> float:
-    from qresearch.floats import find_format
+    from qresearch.floatformats import find_format
 
     return find_format(name)[1].value(code)
 

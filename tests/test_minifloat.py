@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qresearch as qr
-from qresearch.floats import find_format
+from qresearch.floatformats import find_format
 
 TYPES = {
     "f16": np.float16,

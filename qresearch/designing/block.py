@@ -24,7 +24,7 @@ from numpy.polynomial import legendre
 
 from qresearch.designing.laws import OfPieces
 from qresearch.distribution import Distribution
-from qresearch.floats import find_format
+from qresearch.floatformats import find_format
 from qresearch.theory.density import Density, density
 from qresearch.theory.pieces import pieces
 

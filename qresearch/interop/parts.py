@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qresearch.floats import FORMATS
+from qresearch.floatformats import FORMATS
 from qresearch.qtensor import QTensor
 from qresearch.wrapper import Wrapper
 
