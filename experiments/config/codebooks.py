@@ -27,7 +27,19 @@ from pydantic import (
 )
 
 from experiments.arrays import array
-from experiments.config.section import Context, Number, Section, ToTuple, plain, refuse, spelled, together, wrong
+from experiments.config.section import (
+    Context,
+    Number,
+    Section,
+    ToTuple,
+    offered,
+    plain,
+    refuse,
+    spelled,
+    telling_key,
+    together,
+    wrong,
+)
 from experiments.config.sources import KINDS, DistributionSource, FileSource, ValuesSource
 from qresearch import Design, design, designs, distributions, elements, levels_row
 from qresearch.distribution import Distribution
@@ -70,7 +82,7 @@ class DesignEntry(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in designs:
-            wrong(f"unknown design {name!r}{suggestion(name, designs) or ';'} there are: {', '.join(designs)}")
+            wrong(f"unknown design {name!r}{offered(name, designs, 'there are')}")
         return name
 
     @field_validator("options")
@@ -78,10 +90,8 @@ class DesignEntry(Section):
     def _taken(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if (name := info.data.get("design")) is not None:
             allowed = [*FIXED, *designs[name].options]
-            unknown = {key: suggestion(str(key), allowed) or ";" for key in options if key not in allowed}
-            refuse(
-                [((key,), f"{name} has no such option{near} allowed: {', '.join(allowed)}") for key, near in unknown.items()]
-            )
+            unknown = [key for key in options if key not in allowed]
+            refuse([((key,), f"{name} has no such option{offered(key, allowed)}") for key in unknown])
         return options
 
     def plain(self) -> Any:
@@ -135,19 +145,16 @@ def _source(given: str | dict[str, Any], context: Context, key: str) -> Distribu
 
 
 def _read(given: str | dict[str, Any], context: Context) -> Distribution | np.ndarray:
+    section: Any = given
     if isinstance(given, str):
         known = context.data.get("sources")
         known = known if isinstance(known, dict) else {}
         if given not in known and given not in distributions:
-            names = [*known, *distributions]
-            wrong(f"no source or distribution {given!r}{suggestion(given, names) or ';'} there are: {', '.join(names)}")
-        given = known.get(given, {"distribution": given})
-    kind = next((key for key in KINDS if key in given), None) if isinstance(given, dict) else None
-    if kind is None or not isinstance(given, dict):
-        near = next(filter(None, (suggestion(str(key), KINDS) for key in given)), "")
-        wrong(f"got {given!r}; a source is a name, or a mapping with one of the keys {', '.join(KINDS)}{near}")
-    added = {"shape": [1]} if kind == "distribution" and "shape" not in given else {}
-    found: Distribution | np.ndarray = READ[KINDS[kind]](KINDS[kind].model_validate({**given, **added}, context=context))
+            wrong(f"no source or distribution {given!r}{offered(given, [*known, *distributions], 'there are')}")
+        section = known.get(given, {"distribution": given})
+    kind = telling_key(section, KINDS, "a source is a name, or a mapping")
+    added = {"shape": [1]} if kind == "distribution" and "shape" not in section else {}
+    found: Distribution | np.ndarray = READ[KINDS[kind]](KINDS[kind].model_validate({**section, **added}, context=context))
     return found
 
 

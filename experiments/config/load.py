@@ -17,9 +17,8 @@ from experiments.config.problems import ConfigError, Path, Place, Problem
 from experiments.config.published import Entry
 from experiments.config.reader import Document, Dumper, read
 from experiments.config.schemes import LIMIT
-from experiments.config.section import Context, Section
+from experiments.config.section import Context, Section, offered
 from experiments.config.sources import KINDS
-from qresearch.table import suggestion
 
 
 def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True) -> Config:
@@ -118,8 +117,7 @@ def _short(value: Any) -> str:
 
 def _unknown_key(data: Any, error: Any) -> str:
     *path, key = error["loc"]
-    allowed = _section(data, path).keys()
-    return f"unknown key {key!r}{suggestion(str(key), allowed) or ';'} allowed: {', '.join(allowed)}"
+    return f"unknown key {key!r}{offered(key, _section(data, path).keys())}"
 
 
 def _missing_key(data: Any, error: Any) -> str:

@@ -15,10 +15,9 @@ from experiments.config.output import derivable
 from experiments.config.outputs import Figures, Metric, Tables, used_columns
 from experiments.config.problems import Path
 from experiments.config.schemes import COLUMNS, FIXED, LIMIT, Schemes
-from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
+from experiments.config.section import Context, Distinct, Name, Section, ToTuple, offered, refuse, together, wrong
 from experiments.config.sources import Source, find
 from qresearch import metrics
-from qresearch.table import suggestion
 
 CHEAP = tuple(row.name for row in metrics.rows if "histogram" not in row.value.needs)
 """The metrics that are taken where none are named: those that do not count codes."""
@@ -123,8 +122,7 @@ def _unknown_sources(context: Context) -> Iterator[tuple[Path, str]]:
         given = entry.get("sources") if isinstance(entry, dict) else None
         for name in [given] if isinstance(given, str) else given if isinstance(given, list) else []:
             if name not in known:
-                near = suggestion(str(name), known) or ";"
-                yield (index, "sources"), f"no such source {name!r}{near} there are: {', '.join(known)}"
+                yield (index, "sources"), f"no such source {name!r}{offered(name, known, 'there are')}"
 
 
 def _unknown_columns(context: Context, section: str) -> Iterator[tuple[Path, str]]:
@@ -135,8 +133,7 @@ def _unknown_columns(context: Context, section: str) -> Iterator[tuple[Path, str
     for index, output in enumerate(context.items(section)):
         for path, column in used_columns(output).items():
             if column not in columns:
-                near = suggestion(column, columns) or ";"
-                yield (index, *path), f"no such column {column!r}{near} this sweep has: {', '.join(columns)}"
+                yield (index, *path), f"no such column {column!r}{offered(column, columns, 'this sweep has')}"
 
 
 def _no_distributions(context: Context, section: str) -> Iterator[tuple[Path, str]]:
@@ -148,9 +145,8 @@ def _no_distributions(context: Context, section: str) -> Iterator[tuple[Path, st
         names = output.get("sources") if isinstance(output, dict) else None
         for position, name in enumerate(names if isinstance(names, list) else []):
             if name not in known:
-                near = suggestion(str(name), known) or ";"
                 words = "is no distribution" if name in sources else "is no source"
-                yield (index, "sources", position), f"{name!r} {words}{near} there are: {', '.join(known) or 'none'}"
+                yield (index, "sources", position), f"{name!r} {words}{offered(name, known, 'there are')}"
 
 
 def _same_names(outputs: list[Any]) -> Iterator[tuple[Path, str]]:

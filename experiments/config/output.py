@@ -7,9 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from experiments.config.section import Name, Section, ToTuple, Values, refuse, wrong
+from experiments.config.section import Name, Section, ToTuple, Values, offered, refuse, wrong
 from qresearch import build, metrics, scheme
-from qresearch.table import suggestion
 
 DERIVED = {"r_2b": "r"}
 """What is worked out when rows are shown (`experiments.summary.derived`) -> the metric that it needs: `r_2b` is R 2^b."""
@@ -22,7 +21,7 @@ def derivable(measured: Collection[str]) -> list[str]:
 
 def _known_metric(name: str) -> str:
     if name not in metrics:
-        wrong(f"unknown metric {name!r}{suggestion(name, metrics) or ';'} allowed: {', '.join(metrics)}")
+        wrong(f"unknown metric {name!r}{offered(name, metrics)}")
     return name
 
 

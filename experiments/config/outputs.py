@@ -9,9 +9,8 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
 from experiments.config.output import Measured, Metric, Output, SchemeText, SchemeTexts
 from experiments.config.published import Published
-from experiments.config.section import Columns, ToTuple, refuse, wrong
+from experiments.config.section import Columns, ToTuple, offered, refuse, wrong
 from qresearch import metrics
-from qresearch.table import suggestion
 
 __all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables", "used_columns"]
 
@@ -165,8 +164,7 @@ def _one_of(kinds: dict[str, type[Output]], default: str | None = None) -> Plain
         if kind is None:
             wrong(f"got {value!r}; allowed: a mapping with the key 'kind', one of {', '.join(kinds)}")
         if str(kind) not in kinds:
-            near = suggestion(str(kind), kinds) or ";"
-            refuse([(("kind",), f"unknown kind {kind!r}{near} allowed: {', '.join(kinds)}")])
+            refuse([(("kind",), f"unknown kind {kind!r}{offered(kind, kinds)}")])
         return kinds[kind].model_validate(value, context=info.context)
 
     return PlainValidator(validate)

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.config.problems import ConfigError, Path, Place, Problem, dotted
 from experiments.config.reader import Document, parse
-from qresearch.table import suggestion
+from experiments.config.section import offered
 
 
 def override(document: Document, words: Iterable[str], known: Iterable[str]) -> list[Problem]:
@@ -66,8 +66,7 @@ def _nowhere(parent: Any, path: Path, step: str, known: list[str]) -> str:
         return f"no such position {step!r}: {dotted(path)} is a list of {len(parent)}, counted from 0"
     if not isinstance(parent, dict):
         return f"no such key {step!r}: {dotted(path)} is {parent!r}, not a mapping"
-    allowed = list(parent) if path else known
-    return f"no such key {step!r}{suggestion(step, allowed) or ';'} allowed: {', '.join(allowed)}"
+    return f"no such key {step!r}{offered(step, parent if path else known)}"
 
 
 def _move(document: Document, path: Path, place: Place) -> None:

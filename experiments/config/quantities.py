@@ -11,22 +11,21 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from experiments.config.output import Measured, Metric, SchemeText
-from experiments.config.section import Context, Section, ToTuple, refuse, wrong
+from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
 from qresearch import build
-from qresearch.table import suggestion
 from qresearch.theory.limits import LIMITS
 
 
 def _known_source(name: str, info: ValidationInfo) -> str:
     known = (info.context or Context()).data.get("sources")
     if isinstance(known, dict) and name not in known:
-        wrong(f"no such source {name!r}{suggestion(name, known) or ';'} there are: {', '.join(known)}")
+        wrong(f"no such source {name!r}{offered(name, known, 'there are')}")
     return name
 
 
 def _known_limit(name: str) -> str:
     if name not in LIMITS:
-        wrong(f"unknown limit {name!r}{suggestion(name, LIMITS) or ';'} allowed: {', '.join(LIMITS)}")
+        wrong(f"unknown limit {name!r}{offered(name, LIMITS)}")
     return name
 
 
@@ -131,11 +130,7 @@ LISTS = ("shape",)
 
 def quantity(given: dict[str, Any], context: Context | None = None) -> Quantity:
     """The section for a mapping. Raises, inside a validator, where no kind of quantity has such keys."""
-    kind = next((key for key in QUANTITIES if key in given), None)
-    if kind is None:
-        near = next(filter(None, (suggestion(str(key), QUANTITIES) for key in given)), "")
-        wrong(f"got {given!r}; our number is a mapping with one of the keys {', '.join(QUANTITIES)}{near}")
-    section = QUANTITIES[kind]
+    section = QUANTITIES[telling_key(given, QUANTITIES, "our number is a mapping")]
     refuse(_unknown(section, given))
     return section.model_validate(given, context=context)
 
@@ -144,5 +139,4 @@ def _unknown(section: type[Quantity], given: dict[str, Any]) -> Iterator[tuple[t
     allowed = section.keys()
     for key in given:
         if key not in allowed:
-            near = suggestion(key, allowed) or ";"
-            yield (key,), f"unknown key {key!r}{near} allowed: {', '.join(allowed)}"
+            yield (key,), f"unknown key {key!r}{offered(key, allowed)}"

@@ -21,6 +21,7 @@ from experiments.config.section import (
     ToTuple,
     ToTupleOfOne,
     Values,
+    offered,
     plain,
     refuse,
     wrong,
@@ -155,8 +156,7 @@ def _no_axes(key: str, template: str, axes: dict[str, Any]) -> Iterator[tuple[tu
     """The holes of a template without an axis."""
     for hole in dict.fromkeys(_HOLE.findall(template)):
         if hole not in axes:
-            near = suggestion(hole, axes) or ";"
-            yield (key,), f"{{{hole}}} in {template!r} is no axis{near} axes: {', '.join(axes) or 'none'}"
+            yield (key,), f"{{{hole}}} in {template!r} is no axis{offered(hole, axes, 'axes')}"
 
 
 def _misused_axes(text: str, holes: list[str], axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

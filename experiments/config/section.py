@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from experiments.config.problems import Path
-from qresearch.table import shown
+from qresearch.table import shown, suggestion
 
 Number = int | float
 
@@ -91,6 +91,26 @@ def wrong(message: object) -> NoReturn:
     """Inside a validator: reports an error at the value that is being validated."""
     refuse([((), str(message))])
     raise AssertionError("refuse always raises where there is an error")
+
+
+def offered(got: object, known: Iterable[str], words: str = "allowed") -> str:
+    """How a message about an unknown name ends: what may have been meant, and what there is.
+
+    >>> offered("rms", ["rmse", "mae"])
+    "; did you mean 'rmse'? allowed: rmse, mae"
+    """
+    names = list(known)
+    return f"{suggestion(str(got), names) or ';'} {words}: {', '.join(names) or 'none'}"
+
+
+def telling_key(value: Any, kinds: Iterable[str], words: str) -> str:
+    """Inside a validator: the key of a mapping that tells its kind; where there is none, an error. `words`: what was wanted."""
+    keys = list(kinds)
+    given = list(value) if isinstance(value, dict) else []
+    if (kind := next((key for key in keys if key in given), None)) is not None:
+        return kind
+    near = next(filter(None, (suggestion(str(key), keys) for key in given)), "")
+    wrong(f"got {value!r}; {words} with one of the keys {', '.join(keys)}{near}")
 
 
 def together(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:

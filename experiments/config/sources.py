@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from experiments.arrays import FLOATS, READERS, Header, corner, headers
-from experiments.config.section import Context, Section, ToTuple, refuse, wrong
+from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
 from qresearch.distribution import DISTRIBUTIONS, Distribution
 from qresearch.table import suggestion
 
@@ -73,13 +73,10 @@ class DistributionSource(Section):
             return {}  # which parameters there are is not known
         family = DISTRIBUTIONS[name]
         allowed = ["shape", *family.parameters, "scale"]
-        unknown = {key: suggestion(key, allowed) or ";" for key in given if key not in allowed}
+        unknown = [key for key in given if key not in allowed]
         refuse(
             [
-                *(
-                    ((key,), f"unknown parameter of {name}{near} allowed: {', '.join(allowed)}")
-                    for key, near in unknown.items()
-                ),
+                *(((key,), f"unknown parameter of {name}{offered(key, allowed)}") for key in unknown),
                 *(((), f"{name} needs the parameter {key!r}") for key in family.parameters if key not in given),
             ]
         )
@@ -195,12 +192,7 @@ KINDS: dict[str, type[DistributionSource] | type[FileSource] | type[ValuesSource
 
 def _kind(value: Any, info: ValidationInfo) -> DistributionSource | FileSource | ValuesSource:
     """Validates a mapping as the kind of source that one of its keys tells."""
-    given = value if isinstance(value, dict) else {}
-    kind = next((key for key in KINDS if key in given), None)
-    if kind is None:
-        near = next(filter(None, (suggestion(str(key), KINDS) for key in given)), "")
-        wrong(f"got {value!r}; a source is a mapping with one of the keys {', '.join(KINDS)}{near}")
-    return KINDS[kind].model_validate(value, context=info.context)
+    return KINDS[telling_key(value, KINDS, "a source is a mapping")].model_validate(value, context=info.context)
 
 
 Source = Annotated[DistributionSource | FileSource | ValuesSource, PlainValidator(_kind)]
