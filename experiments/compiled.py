@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,11 @@ EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_c
 """What JAX reports of its cache -> our word for it."""
 
 _COUNTS: Counter[str] = Counter()
+
+MEASURING = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
+"""How XLA is asked to compile what measures, on CPU: with the widest vectors that the processor has (no operation changes, so
+neither does a bit), and without taking single numbers out of the loop over chunks, each of which would be compiled as a
+program of its own."""
 
 
 def keep() -> None:
@@ -38,6 +44,18 @@ def programs(before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]
         before: an earlier answer, which is subtracted.
     """
     return {word: _COUNTS[word] - before.get(word, 0) for word in EVENTS.values()} if _COUNTS else {}
+
+
+@lru_cache
+def options() -> dict[str, Any]:
+    """The options for what measures; none on other platforms, and where this version of XLA does not know them."""
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(lambda x: x).lower(0.0).compile(MEASURING)
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return MEASURING
 
 
 def _folder() -> Path:

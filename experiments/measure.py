@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array
 
 import qresearch as qr
+from experiments.compiled import options
 from experiments.plan import Batch, Row
 from experiments.sources import Source
 from experiments.streams import InPieces, Made, Stream, made, streamed
@@ -162,7 +163,7 @@ class Meter:
     def _whole(self, rows: tuple[Row, ...], width: int) -> Any:
         shaped: Any = jax.ShapeDtypeStruct
         x = Made(shaped(rows[0].source.shape, jnp.float32), shaped((), jnp.int32))
-        return jax.jit(self._sums).lower(_stacked(rows, width), x, jax.random.key(0)).compile()
+        return jax.jit(self._sums).lower(_stacked(rows, width), x, jax.random.key(0)).compile(options())
 
     def _sums(self, stacked: Any, x: Made, key: Array) -> dict[str, Array]:
         return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x.numbers, self.metrics, None, key, x.power))(stacked)
