@@ -22,7 +22,7 @@ EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_c
 
 _COUNTS: Counter[str] = Counter()
 
-MEASURING = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
+MEASURING: dict[str, Any] = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
 """How XLA is asked to compile what measures, on CPU: with the widest vectors that the processor has (no operation changes, so
 neither does a bit), and without taking single numbers out of the loop over chunks, each of which would be compiled as a
 program of its own."""

@@ -21,7 +21,7 @@ import qresearch as qr
 from experiments.compiled import options
 from experiments.plan import Batch, Row
 from experiments.sources import Source
-from experiments.streams import InPieces, Made, Stream, made, streamed
+from experiments.streams import InPieces, Made, Stream, made, of_data, streamed
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ class Meter:
         return function
 
     def _whole(self, rows: tuple[Row, ...], width: int) -> Any:
-        shaped: Any = jax.ShapeDtypeStruct
-        x = Made(shaped(rows[0].source.shape, jnp.float32), shaped((), jnp.int32))
+        numbers: Any = jax.ShapeDtypeStruct(rows[0].source.shape, jnp.float32)
+        x = Made(numbers, of_data.eval_shape(numbers, self.metrics))
         return jax.jit(self._sums).lower(_stacked(rows, width), x, jax.random.key(0)).compile(options())
 
     def _sums(self, stacked: Any, x: Made, key: Array) -> dict[str, Array]:
-        return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x.numbers, self.metrics, None, key, x.power))(stacked)
+        return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x.numbers, self.metrics, None, key, x.known))(stacked)
 
 
 def _stacked(rows: tuple[Row, ...], width: int) -> Any:
@@ -181,8 +181,8 @@ def failed(row: Row, error: Exception) -> Outcome:
     return Outcome(row, {}, math.nan, 0.0, f"{type(error).__name__}: {error}")
 
 
-def ready(source: Source, seed: int) -> Made | Stream:
+def ready(source: Source, seed: int, metrics: tuple[str, ...]) -> Made | Stream:
     """A source as rows take it: on the device, computed to the end, so that what it takes is not counted to its first row;
     or its stream.
     """
-    return Stream(source, seed) if streamed(source) else jax.block_until_ready(made(source, seed))
+    return Stream(source, seed) if streamed(source) else jax.block_until_ready(made(source, seed, metrics))

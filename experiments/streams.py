@@ -49,17 +49,21 @@ class Made(NamedTuple):
 
     Attributes:
         numbers: float32, of the source's shape.
-        power: int32 scalar k: they are of magnitude 2^k; computed once for all schemes.
+        known: the sums that are the same for all schemes (`qr.measure.of_data`).
     """
 
     numbers: Array
-    power: Array
+    known: dict[str, Array]
 
 
-def made(source: Source, seed: int) -> Made:
+def made(source: Source, seed: int, metrics: tuple[str, ...]) -> Made:
     """A source that is not streamed, on the device."""
     numbers = jnp.asarray(source.make(seed), jnp.float32)
-    return Made(numbers, _power(numbers))
+    return Made(numbers, of_data(numbers, metrics))
+
+
+of_data = jax.jit(measure.of_data, static_argnums=1)
+"""`qr.measure.of_data`, compiled."""
 
 
 @dataclass(frozen=True)

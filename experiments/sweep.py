@@ -103,7 +103,10 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
     While one is measured, the next is made.
     """
     with ThreadPoolExecutor(1, "make") as maker:
-        begun = ((maker.submit(ready, source, seed), source, seed, batches) for source, seed, batches in plan.draws(rows))
+        begun = (
+            (maker.submit(ready, source, seed, meter.metrics), source, seed, batches)
+            for source, seed, batches in plan.draws(rows)
+        )
         for coming, source, seed, batches in one_ahead(begun):
             try:
                 x = coming.result()

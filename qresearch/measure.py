@@ -6,7 +6,8 @@ Large arrays are quantized and compared a chunk of whole blocks at a time, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from jax import Array, lax
 from qresearch.accumulate import Sums, accumulated
 from qresearch.coder import Coder
 from qresearch.metric import evaluate, needed
-from qresearch.reduction import Observed, power, reduce
+from qresearch.reduction import OF_DATA, Observed, power, reduce
 
 LARGE = 2**17
 """Arrays of more elements are taken in chunks."""
@@ -38,7 +39,7 @@ def sums(
     names: Iterable[str],
     weights: Array | None = None,
     key: Array | None = None,
-    scale: Array | None = None,
+    known: Mapping[str, Array] = MappingProxyType({}),
 ) -> Sums:
     """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
 
@@ -48,17 +49,38 @@ def sums(
         names: of metrics.
         weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
         key: for stochastic rounding.
-        scale: `reduction.power(x)`, where that is known.
+        known: `of_data(x, names, weights)`, where several schemes share it.
 
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
     """
-    scale = power(x) if scale is None else scale
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
+    scale = known["power"] if known else power(x)
+    terms = tuple(name for name in needed(names) if name not in known)
     if x.size > LARGE and _is_local(quantizer, x.shape):
-        return _fitted_in_chunks(quantizer, x, needed(names), scale, weights)
+        return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights)}
     params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
-    return sums_of(quantizer, params, x, names, scale, weights, u)
+    return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
+
+
+def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sums:
+    """The sums among those for some metrics that are the same for every scheme; and always `power`.
+
+    Args:
+        x: float32, any shape.
+        names: of metrics.
+        weights: float32, broadcast to x.
+    """
+    terms = tuple(name for name in needed(names) if name in OF_DATA and name != "power")
+    scale = power(x)
+    numbers = x.reshape(-1), None if weights is None else jnp.broadcast_to(weights, x.shape).reshape(-1)
+
+    def chunk(start: Array | int, count: int) -> Observed:
+        part, weight = _sliced(numbers, start, count)
+        return Observed(part, weight, scale)
+
+    large = x.size > LARGE
+    return {"power": scale, **(_over(chunk, (x.size,), 1, terms) if large else reduce(Observed(*numbers, scale), terms))}
 
 
 def at_once(quantizer: Coder, shape: tuple[int, ...]) -> int:
@@ -88,7 +110,12 @@ def sums_of(
         weights: float32 of the shape of x, or None.
         u: uniform numbers of its shape where the rounding is stochastic, else None.
     """
-    terms = needed(names)
+    return _sums_of(quantizer, params, x, needed(names), scale, weights, u)
+
+
+def _sums_of(
+    quantizer: Any, params: Any, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, u: Array | None
+) -> Sums:
     if x.size > LARGE and quantizer.sliceable:
         return _in_chunks(quantizer, params, x, (weights, u), terms, scale)
     return reduce(_observed(quantizer, params, x, weights, u, scale), terms)
@@ -96,7 +123,7 @@ def sums_of(
 
 def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None, scale: Array) -> Observed:
     codes = quantizer.encode_drawn(x, params, u)
-    return Observed(x, quantizer.decode(codes, params), codes, lambda: quantizer.clipped(x, params), weights, scale)
+    return Observed(x, weights, scale, quantizer.decode(codes, params), codes, lambda: quantizer.clipped(x, params))
 
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
@@ -186,4 +213,4 @@ def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
 
 _quantize = jax.jit(lambda coder, x, key: coder.quantize(x, key))
 
-__all__ = ["at_once", "evaluate", "jitted_sums", "sums", "true_bits"]
+__all__ = ["at_once", "evaluate", "jitted_sums", "of_data", "sums", "true_bits"]

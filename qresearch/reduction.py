@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,19 +31,19 @@ class Observed:
 
     Attributes:
         x: float32, the input.
-        value: float32, what came back.
-        codes: integers.
-        clipped: gives bool; called by the one metric that asks.
         weights: float32, or None.
         power: int32 scalar k: the data are of magnitude 2^k.
+        value: float32, what came back; None, as all that follows, where only the data are looked at (`OF_DATA`).
+        codes: integers.
+        clipped: gives bool; called by the one metric that asks.
     """
 
     x: Array
-    value: Array
-    codes: Array
-    clipped: Callable[[], Array]
     weights: Array | None
     power: Array
+    value: Any = None
+    codes: Any = None
+    clipped: Any = None
 
     def scaled(self, v: Array) -> Array:
         """`v` over 2^k, exactly."""
@@ -107,6 +108,9 @@ WHOLE: dict[str, Callable[[Observed], Array]] = {
     "histogram": _histogram,
 }
 """What is computed on an array, or a chunk of one, as a whole."""
+
+OF_DATA = ("power", "weight", "x2", "count", "xx")
+"""What hangs on the data alone, and is the same for every scheme."""
 
 
 def power(x: Array) -> Array:

@@ -6,7 +6,8 @@ import pytest
 
 import qresearch as qr
 from qresearch import measure
-from qresearch.metric import METRICS, evaluate
+from qresearch.metric import METRICS, evaluate, needed
+from qresearch.reduction import OF_DATA
 
 NAMES = tuple(METRICS)
 
@@ -64,6 +65,24 @@ def test_poisoned_data_give_nan():
 def test_an_empty_array():
     got = qr.compare(np.zeros((0, 4), np.float32), ["int4"]).iloc[0]
     assert np.isnan(got["mse"])
+
+
+@pytest.mark.parametrize("shape", [(100, 60), (3, 2**17)])
+def test_sums_of_the_data_alone_can_be_given(shape):
+    x = jax.random.normal(jax.random.key(0), shape)
+    weights = jax.random.uniform(jax.random.key(1), (1, shape[-1]))
+    known = jax.jit(measure.of_data, static_argnums=1)(x, NAMES, weights)
+    assert set(known) == set(OF_DATA)
+    for name in NAMES:  # whichever are asked for, and power for its own sake
+        assert set(measure.of_data(x, (name,))) - {"power"} <= set(needed((name,)))
+    quantizer = qr.build("nf4@32")
+    for given in (None, weights):
+        known = measure.of_data(x, NAMES, given)
+        alone, told = (jax.device_get(measure.jitted_sums(quantizer, x, NAMES, given, None, each)) for each in ({}, known))
+        assert set(told) == set(alone)
+        one, other = evaluate(alone, NAMES), evaluate(told, NAMES)
+        for name in NAMES:  # the same terms, summed in another order
+            assert other[name] == pytest.approx(one[name], rel=1e-6, abs=1e-8), name
 
 
 TALL = (260, 96)

@@ -10,7 +10,9 @@ from experiments import compiled
 NAMES = ("mse", "sqnr", "mae", "max", "relative", "bias", "cosine", "clipped", "entropy")
 
 
-@pytest.mark.parametrize("scheme", ["nf4@64:bf16", "int4-asym@32", "dynamic8@128", "e2m1@32:e8m0", "nf4@64:int8@256", "e4m3-unit"])
+@pytest.mark.parametrize(
+    "scheme", ["nf4@64:bf16", "int4-asym@32", "dynamic8@128", "e2m1@32:e8m0", "nf4@64:int8@256", "e4m3-unit"]
+)
 def test_the_options_change_no_bit(scheme):
     x = np.random.default_rng(0).standard_t(3, 2**19).astype(np.float32)
     x[:64] = 0
