@@ -19,8 +19,8 @@ from experiments.tables import for_readers
 CAPTION = (
     "What we do, what a peer does, and the limit of the machine (XLA's plain cast of as many numbers), in the same rounds: "
     "medians (least to most). M/s: million elements a second. Cold: seconds to our first result, compiling included. Flat: "
-    "the most over the least time, divided by the limit's, from 2^20 elements on (alone: not divided). Asked for: times the "
-    "peer's rate, and the share of the limit's."
+    "the most over the least time, divided by the limit's, from 2^20 elements on (of our time, and of the limit's). Asked "
+    "for: times the peer's rate, and the share of the limit's."
 )
 
 FLAT_FROM = 20
@@ -44,11 +44,13 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
 
 
 def flattened(frame: pd.DataFrame) -> pd.DataFrame:
-    """With `flat` and `alone`: how much the time of a contest that was run at several sizes varies, over the limit's or not."""
+    """With `flat`, `flat_ours`, `flat_limit`: how much the times of a contest that was run at several sizes vary."""
     large = frame[(frame["power"] >= FLAT_FROM) & frame["share"].notna()]
     curves = [(name, part) for name, part in large.groupby("contest") if len(part) > 1]
-    flat, alone = ({name: part[of].max() / part[of].min() for name, part in curves} for of in ("share", "ours"))
-    return frame.assign(flat=frame["contest"].map(flat).astype(float), alone=frame["contest"].map(alone).astype(float))
+    for column, of in {"flat": "share", "flat_ours": "ours", "flat_limit": "limit"}.items():
+        found = {name: part[of].max() / part[of].min() for name, part in curves}
+        frame = frame.assign(**{column: frame["contest"].map(found).astype(float)})
+    return frame
 
 
 def chosen(frame: pd.DataFrame, power: int) -> pd.DataFrame:
@@ -74,7 +76,7 @@ def _line(row: Mapping[Any, Any]) -> dict[str, Any]:
         "limit": _spread(row, "limit", unit),
         "times the peer": _spread(row, "ratio", ""),
         "of the limit": _number(row["share"]),
-        "flat (alone)": f"{_number(row['flat'])} ({_number(row['alone'])})" if row["flat"] == row["flat"] else "",
+        "flat": _flat(row),
         "cold (s)": _number(row["cold"]),
         "asked for": asked(row),
         "reached": row["reached"],
@@ -95,6 +97,11 @@ def _bar(bar: float | None, aim: float | None, unit: str) -> str:
     wanted = "" if pd.isna(bar) else f"{bar:g}{unit}"
     aimed = "" if pd.isna(aim) else f"aim {aim:g}{unit}"
     return f"{wanted} ({aimed})" if wanted and aimed else wanted or aimed
+
+
+def _flat(row: Mapping[Any, Any]) -> str:
+    flat, ours, limit = (_number(row[f"flat{of}"]) for of in ("", "_ours", "_limit"))
+    return f"{flat} ({ours}, {limit})" if flat else ""
 
 
 def _spread(row: Mapping[Any, Any], name: str, unit: str) -> str:

@@ -217,7 +217,7 @@ def test_the_page_of_contests_has_a_line_for_each_and_says_what_is_asked_for(tmp
     rows += [race(made("alone", bars=Bars(bar=1.1, share_aim=0.9)), 20, 1)]
     rows += [row(contest="import", peer="jax", unit="s", ours=2.0, ours_least=1.0, ours_most=3.0, bar=0.15, reached="yes")]
     for power, each in zip((18, 20, 22), rows):
-        each["share"], each["ours"] = power / 100, power
+        each["share"], each["ours"], each["limit"] = power / 100, power, 5
     assert {path.name for path in contest_page.leave(tmp_path, rows, {"power": 20})} == {
         f"{name}.{kind}"
         for name, kinds in (("peers", "csv md tex json pdf png"), ("sizes", "pdf png"))
@@ -225,7 +225,8 @@ def test_the_page_of_contests_has_a_line_for_each_and_says_what_is_asked_for(tmp
     }
     table = pd.read_csv(tmp_path / "peers.csv")
     assert tuple(table) == COLUMNS
-    np.testing.assert_allclose(table[["flat", "alone"]][:3], 1.1)
+    np.testing.assert_allclose(table[["flat", "flat_ours", "flat_limit"]][:3], [[1.1, 1.1, 1]] * 3)
+    assert "1.1 (1.1, 1)" in (tmp_path / "peers.md").read_text()
     text = (tmp_path / "peers.md").read_text()
     for words in ("2x (aim 3x); 0.5 of the limit", "1.1x; aim 0.9 of the limit", "at most 0.15 s above", "2 s (1 to 3)"):
         assert words in text
