@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qresearch.designing.block import Ratios, Stored, exact_scale, stored_scale
+from qresearch.designing.block import exact_scale, stored_scale
 from qresearch.designing.companding import placed
 from qresearch.designing.law import Law, Part
 from qresearch.designing.laws import OfPieces, powered
 from qresearch.designing.lloyd import least_error
+from qresearch.designing.mixture import Ratios, Stored
 from qresearch.designing.result import figures
 from qresearch.distribution import Distribution
 from qresearch.theory.density import density
