@@ -6,9 +6,10 @@ A field is a traced leaf unless it is marked with `static`; static fields are st
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypeVar, dataclass_transform
 
-import jax
+from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
 T = TypeVar("T")
 
@@ -25,8 +26,10 @@ def static(**kwargs: Any) -> Any:
 def part(cls: type[T]) -> type[T]:
     """Makes a class a frozen dataclass and a pytree.
 
-    Equality is left out on purpose: arrays have no single truth value. Compare `Spec`s instead.
+    Equality is left out on purpose: arrays have no single truth value. Compare `Spec`s instead. The structures of two classes
+    are never equal.
 
+    >>> import jax
     >>> @part
     ... class Pair:
     ...     number: float
@@ -34,4 +37,23 @@ def part(cls: type[T]) -> type[T]:
     >>> jax.tree.leaves(Pair(2.0, "two"))
     [2.0]
     """
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, eq=False)(cls))
+    made: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    fields = dataclasses.fields(made)
+    leaves = [each.name for each in fields if not each.metadata.get("static")]
+    names = leaves + [each.name for each in fields if each.metadata.get("static")]
+
+    def flatten(thing: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        values = [getattr(thing, name) for name in names]
+        return values[: len(leaves)], tuple(values[len(leaves) :])
+
+    def flatten_with_keys(thing: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        children, structure = flatten(thing)
+        return list(zip(map(GetAttrKey, leaves), children)), structure
+
+    def unflatten(structure: tuple[Any, ...], children: Iterable[Any]) -> Any:
+        return made(**dict(zip(names, (*children, *structure))))
+
+    # Not `register_dataclass`: there structures of equal fields are equal, whatever their classes (JAX 0.10 to 0.12), and jit
+    # takes the one's program for the other wherever their hashes meet.
+    register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    return made
