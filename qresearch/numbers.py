@@ -59,21 +59,23 @@ def reciprocal(scale: Array) -> Reciprocal:
     grow = jnp.where(huge, _GROW, jnp.float32(1))
     shrunk = scale * jnp.where(huge, _SHRINK, jnp.float32(1))
     none = jnp.abs(shrunk) < TINY
-    one = jnp.ones_like(shrunk)
-    # Barriers, and numerators of full shape: true quotients, not what the compiler makes of them. Both divisions come last, the
-    # one by a power of two for this reason alone: compilers fuse a choice into what follows, and make it for every element of a
-    # block; a division they do not.
-    numerator, divisor = jnp.where(none, jnp.float32(0), one), jnp.where(none, jnp.float32(1), shrunk)
-    one, power, numerator, divisor = lax.optimization_barrier((one, grow, numerator, divisor))
-    return Reciprocal(*lax.optimization_barrier((divided(one, power), divided(numerator, divisor), grow)))
+    one = jnp.where(jnp.isnan(scale), jnp.float32(np.nan), jnp.float32(1))  # no constant, which `quotient` could not guard
+    # Both divisions come last, the one by a power of two for this reason alone: compilers fuse a choice into what follows, and
+    # make it for every element of a block; a division they do not.
+    shrink = quotient(one, grow)
+    inverse = quotient(jnp.where(none, jnp.float32(0), one), jnp.where(none, jnp.float32(1), shrunk))
+    # The barrier keeps products with them from being merged; what it stores are scales, not elements.
+    return Reciprocal(*lax.optimization_barrier((shrink, inverse, grow)))
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:
     """A correctly rounded division of two float32 arrays of one shape (broadcast where they are not)."""
-    # Under vmap a denominator that is not mapped would be broadcast after the barrier, and divided by as a reciprocal: so it is
-    # made to hang on the numerator.
-    denominator = jnp.where(jnp.isnan(numerator), jnp.float32(np.nan), denominator)
-    numerator, denominator = lax.optimization_barrier(jnp.broadcast_arrays(numerator, denominator))
+    # Compilers turn a division by a constant, or by one number for many, into a product with its reciprocal, merge quotients
+    # of quotients, but look through no `where`. A barrier would stop them too, and since JAX 0.11 what is before it is stored.
+    unknown = jnp.isnan(numerator)
+    denominator = jnp.where(unknown, jnp.float32(np.nan), denominator)
+    numerator = jnp.where(unknown, jnp.float32(np.nan), numerator)
+    numerator, denominator = jnp.broadcast_arrays(numerator, denominator)
     return divided(numerator, denominator)
 
 
