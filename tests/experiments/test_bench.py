@@ -204,7 +204,7 @@ def test_the_sweep_stands_between_two_loops(monkeypatch):
 
 
 def test_a_contest_that_keeps_its_memory_is_run_in_a_process_of_its_own():
-    (contest,) = contests("decode nf4@64, packed, memory kept")
+    (contest,) = contests("decode nf4@64, packed, kept")
     assert not keeps_memory()
     found = race(contest, 13, 1)
     assert tuple(found) == COLUMNS

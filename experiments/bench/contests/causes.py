@@ -34,7 +34,7 @@ CAUSES: list[Cause] = [
     Cause(
         lambda contest, row: _decodes(contest) and not contest.kept and 2 ** row["power"] * 4 > FRESH,
         "results of more than 32 MiB are fresh pages in every call, for both sides and for the cast, most of whose time they "
-        "take: see the row 'memory kept'",
+        "take: see the row 'kept', in a process that keeps its memory",
     ),
     Cause(
         lambda contest, row: row["power"] < 20,

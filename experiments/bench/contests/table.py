@@ -57,7 +57,7 @@ CONTESTS: list[Contest] = [
         curve=True,
     ),
     *_DECODING,
-    *[replace(each, name=f"{each.name}, memory kept", kept=True) for each in _DECODING],
+    *[replace(each, name=f"{each.name}, kept", kept=True) for each in _DECODING],
     Contest(
         "encode int8@64",
         "scales and codes of 8-bit integers, B = 64",
