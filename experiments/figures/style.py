@@ -49,7 +49,6 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
         target = path.with_name(f"{path.name}.{suffix}")
         with replacing(target) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)
-        figure.set_layout_engine("none")  # what the first format was laid out like, the others are too
         yield target
 
 
