@@ -41,7 +41,12 @@ def streamed(source: Source) -> bool:
 
 def at_once(coder: Coder, source: Source) -> int:
     """How many elements of a source a scheme has in its hands at once."""
-    return min(source.size, MOST) if streamed(source) else measure.at_once(coder, source.shape)
+    if streamed(source):
+        return min(source.size, MOST)
+    try:
+        return measure.at_once(coder, source.shape)
+    except ValueError:  # it cannot take such a shape, and says so in its row
+        return source.size
 
 
 class Made(NamedTuple):

@@ -121,6 +121,14 @@ def test_what_is_quantized_in_chunks_is_stacked_however_large_the_source(work):
     assert widths == [3, 1, 2, 2]  # a scale of the whole tensor, too, is no chunk's own
 
 
+def test_a_scheme_that_cannot_take_a_large_source_fails_in_its_row(work):
+    path = work.write(sources={"x": {"distribution": "normal", "shape": [2**18]}}, seeds=1, schemes=["int4@8x8", "int4@32"])
+    result = work.run(path)
+    assert result.code == 1
+    assert "block 8x8 needs an array of at least 2 axes" in result.err
+    assert "1 of 2 rows are done, 1 failed" in result.err
+
+
 def test_items_are_given_one_after_the_next_is_begun():
     begun = []
     items = (begun.append(i) or i for i in range(3))
