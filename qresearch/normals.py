@@ -13,7 +13,7 @@ import numpy as np
 
 
 def _special() -> Any:
-    import scipy.special  # all that normals need, in a quarter of the time that `scipy.stats` takes to import
+    import scipy.special  # all that normals need; slow to import
 
     return scipy.special
 

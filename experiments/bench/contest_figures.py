@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from experiments.figures.style import COLUMN, PAGE, looks, plt
+from experiments.figures.style import COLUMN, PAGE, looks, plt, scale_values
 
 
 def ratios(frame: pd.DataFrame) -> Figure:
@@ -53,10 +52,7 @@ def sizes(frame: pd.DataFrame) -> Figure:
     for look, (name, part) in zip(looks(), frame.groupby("contest", sort=False)):
         axes.plot(2.0 ** part["power"].to_numpy(float), 1 / part["share"].to_numpy(float), label=name, **look)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    scale_values(axes, "", 1 / frame["share"].to_numpy(float))
     axes.set_xlabel("elements")
     axes.set_ylabel("time over that of the plain cast")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
