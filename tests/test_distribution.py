@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate
 
 from qresearch.distribution import DISTRIBUTIONS, Family
+from qresearch.normals import NORMAL
 
 # every row of the table, with parameters on both sides of ordinary; a new row needs one here, or `test_every_row` fails
 EXAMPLES = {
@@ -200,3 +201,15 @@ def test_import_loads_nothing_heavy(module):
     code = f"import sys, qresearch.{module}; print([m for m in ('scipy.stats', 'pandas', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_normals_have_the_numbers_of_scipy_stats():
+    from scipy import stats
+
+    random = np.random.default_rng(0)
+    x = np.concatenate([random.normal(size=1000) * scale for scale in (1e-3, 1, 10, 1e8)] + [[0.0, np.inf, -np.inf, np.nan]])
+    p = np.concatenate([random.uniform(size=1000), 10.0 ** -np.arange(300), [0.0, 0.5, 1.0]])
+    with np.errstate(over="ignore"):
+        for name, at in {"pdf": x, "cdf": x, "ppf": p}.items():
+            np.testing.assert_array_equal(getattr(NORMAL, name)(at), getattr(stats.norm, name)(at), name)
+    assert (NORMAL.mean(), NORMAL.var()) == (stats.norm.mean(), stats.norm.var())
