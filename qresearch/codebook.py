@@ -2,35 +2,27 @@
 
 A float32 quotient is not exact enough to decide between two levels. So each deterministic rounding becomes a table of
 *thresholds*: the least float32 that is encoded as the upper of two neighbours (see `thresholds`). A code is then the number of
-thresholds that do not exceed the input:
-
-- up to 16 levels: a bisection of four comparisons, each with a threshold that the earlier ones select;
-- more: the upper 16 bits of the float32 name a cell, a table of 65,536 cells gives the lowest code in it, and a bisection
-  over the few thresholds inside the cell (mostly one) gives the rest.
+thresholds that do not exceed the input (see `lookup`).
 """
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from qresearch import sharding
+from qresearch.lookup import FEW, STEPS, lookup, selected
 from qresearch.numbers import TINY, quotient, rounded
 from qresearch.packing import code_dtype
 from qresearch.part import Leaf, part, static
 from qresearch.rounding import Position, Rounding
-from qresearch.thresholds import cells, limits, thresholds
+from qresearch.thresholds import limits, thresholds
 
-BUCKETS = (16, 256, 65536)
+BUCKETS = (FEW, 256, 65536)
 """Tables are padded to one of these lengths: codebooks of one bucket share a trace."""
-
-STEPS = 4
-"""Bisection steps of the smallest bucket."""
 
 
 @part
@@ -39,29 +31,23 @@ class Codebook:
 
     Attributes:
         levels: float32 [bucket], ascending, padded with NaN.
-        thresholds: float32 [bucket]; entry i is the least input of code i + 1, padded with NaN.
-        cells: uint8 or uint16 [65536], the lowest code in each cell of float32; None for at most 16 levels.
+        lookup: how many thresholds do not exceed a number; threshold i is the least input of code i + 1.
         middles: float32 [bucket]; entry i is where roundings to nearest part the levels i and i + 1; NaN, the usual case,
             stands for their exact mean.
         words: int32 [bucket], the bit string of each level where the format has its own, else the code; even ones win ties.
         reach: float32 scalar, the number on the grid that a block's width is mapped to.
         limits: float32 [2], the ends extended by half of the gap beside them; what lies beyond is clipped.
         bits: int32 scalar, the width of a code.
-        steps: bisection steps inside a cell: 1 for nearly all tables of at most 256 levels. Where levels crowd, as those of
-            `apot7` and `apot8`, a cell holds two thresholds or more, and such tables have a trace of their own: with one number
-            of steps for all, every element of every table would pay for another look-up.
         dtype: of the codes.
     """
 
     levels: Leaf
-    thresholds: Leaf
-    cells: Leaf
+    lookup: Any
     middles: Leaf
     words: Leaf
     reach: Leaf
     limits: Leaf
     bits: Leaf
-    steps: int = static()
     dtype: str = static()
 
     shiftable = False
@@ -69,22 +55,10 @@ class Codebook:
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: None = None) -> Array:
         """float32 -> codes. NaN is encoded like zero."""
         y = jnp.where(jnp.isnan(y), jnp.float32(0), y)
-        code = self._below(y)
+        code = self.lookup.below(y)
         if rounding.stochastic:
             code = code + self._goes_up(y, code, rounding, u)
         return code.astype(self.dtype)
-
-    def _below(self, y: Array) -> Array:
-        """int32: how many thresholds do not exceed y."""
-        if self.cells is None:
-            return _bisected(self.thresholds, y)
-        cell = lax.bitcast_convert_type(y, jnp.uint32) >> 16
-        code = sharding.entries(self.cells, cell, "promise_in_bounds").astype(jnp.int32)
-        for step in reversed(range(self.steps)):
-            stride = 1 << step
-            passed = y >= sharding.entries(self.thresholds, code + (stride - 1), "clip")
-            code = code + stride * passed.astype(jnp.int32)
-        return code
 
     def _goes_up(self, y: Array, code: Array, rounding: Rounding, u: Array | None) -> Array:
         """int32, 0 or 1: whether the upper neighbour is chosen. The thresholds are the levels themselves here."""
@@ -100,8 +74,8 @@ class Codebook:
 
     def decode(self, codes: Array) -> Array:
         """Codes -> float32."""
-        if self.cells is None:
-            return _selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(STEPS)])
+        if self.levels.shape[0] == FEW:
+            return selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(STEPS)])
         return sharding.entries(self.levels, codes)
 
     def clipped(self, y: Array, shift: None = None) -> Array:
@@ -116,23 +90,6 @@ class Codebook:
     def codes(self) -> np.ndarray:
         """All codes, ascending."""
         return np.arange(np.count_nonzero(~np.isnan(self.levels))).astype(self.dtype)
-
-
-def _bisected(thresholds: Array, y: Array) -> Array:
-    """int32: how many of up to 15 ascending thresholds (padded with NaN) do not exceed y."""
-    bits: list[Array] = []  # of the code, the highest last
-    for step in range(STEPS):
-        stride = BUCKETS[0] >> step
-        bits = [y >= _selected(thresholds[stride // 2 - 1 :: stride], bits), *bits]
-    return functools.reduce(operator.or_, (bit.astype(jnp.int32) << place for place, bit in enumerate(bits)))
-
-
-def _selected(numbers: Array, bits: list[Array]) -> Array:
-    """The entry of `numbers` that bits (bool, the lowest first) name. Selects are vectorised; a gather is not."""
-    row = [numbers[i] for i in range(1 << len(bits))]
-    for bit in bits:
-        row = [jnp.where(bit, upper, lower) for lower, upper in zip(row[::2], row[1::2])]
-    return row[0]
 
 
 def codebook(levels: Any, rounding: Rounding, reach: float | None = None, middles: Any = None, words: Any = None) -> Codebook:
@@ -155,18 +112,14 @@ def codebook(levels: Any, rounding: Rounding, reach: float | None = None, middle
     bucket = next(b for b in BUCKETS if count <= b)
     parting = _middles(table, middles)
     numbered = _words(count, words)
-    cuts = thresholds(table, rounding, parting, numbered)
-    lowest, steps = (None, 0) if bucket == BUCKETS[0] else cells(cuts)
     return Codebook(
         levels=_padded(table, bucket),
-        thresholds=_padded(cuts, bucket),
-        cells=lowest,
+        lookup=lookup(thresholds(table, rounding, parting, numbered), bucket),
         middles=_padded(parting, bucket),
         words=np.concatenate([numbered, np.zeros(bucket - count, np.int32)]),
         reach=np.float32(reach if reach is not None else np.abs(table).max()),
         limits=limits(table),
         bits=np.int32(bits),
-        steps=steps,
         dtype=str(code_dtype(bits, False)),
     )
 

@@ -1,7 +1,7 @@
 """Thresholds: where a rounding parts the levels of a table, exactly. Host only.
 
-The threshold of two neighbours is the least float32 that is encoded as the upper one. Beside it stand what a codebook's look-up
-needs to find it soon, and the limits beyond which a number is clipped.
+The threshold of two neighbours is the least float32 that is encoded as the upper one. Beside it stand the limits beyond which a
+number is clipped.
 """
 
 from __future__ import annotations
@@ -75,17 +75,6 @@ def _snap(cuts: np.ndarray) -> np.ndarray:
     small = np.abs(cuts) < TINY
     below_zero = np.nextafter(-TINY, np.float32(0))
     return np.where(small, np.where(cuts <= 0, below_zero, TINY), cuts).astype(np.float32)
-
-
-def cells(cuts: np.ndarray) -> tuple[np.ndarray, int]:
-    """The lowest code in each cell of float32 numbers that share their upper 16 bits, and the bisection steps needed."""
-    tops = np.arange(65536, dtype=np.uint32) << 16
-    with np.errstate(invalid="ignore"):
-        ends = np.stack([tops, tops | 0xFFFF]).view(np.float32)
-    ends = np.where(np.isnan(ends), np.copysign(np.float32(np.inf), ends), ends)  # cells of infinities hold NaNs too
-    codes = np.sort(np.searchsorted(cuts, ends, side="right"), axis=0)
-    most = int((codes[1] - codes[0]).max())
-    return codes[0].astype(np.uint8 if len(cuts) < 256 else np.uint16), most.bit_length()
 
 
 def limits(table: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def test_a_declared_middle_parts_two_levels():
 def test_directed_and_stochastic_roundings_do_not_read_middles():
     for name in ("toward_zero", "stochastic"):
         plain, parted = (codebook(LEVELS, ROUNDINGS[name], middles=m) for m in (None, [-0.3, -0.2, 0.1, 0.75]))
-        np.testing.assert_array_equal(plain.thresholds, parted.thresholds)
+        np.testing.assert_array_equal(plain.lookup.thresholds, parted.lookup.thresholds)
 
 
 def test_a_middle_on_a_level_leaves_the_level_to_itself():

@@ -46,15 +46,6 @@ def test_a_family_shares_one_trace(family):
     assert len({r.tobytes() for r in map(np.asarray, results)}) == len(results)  # they are different schemes after all
 
 
-@pytest.mark.parametrize(("scheme", "crowded"), [("apot6", False), ("dynamic8", False), ("apot8", True), ("uapot8", True)])
-def test_a_codebook_bisects_as_often_as_its_levels_crowd(scheme, crowded):
-    grid = qr.build(scheme).element.grid
-    thresholds = np.asarray(grid.thresholds)[~np.isnan(grid.thresholds)]
-    _, held = np.unique(thresholds.view(np.uint32) >> 16, return_counts=True)
-    assert grid.steps == int(held.max()).bit_length()
-    assert (grid.steps > 1) == crowded
-
-
 def test_other_structures_are_other_traces():
     round_trip, traces = counted()
     for scheme in ("int4@32", "int4@16", "int4-asym@32", "int4@32~half_up", "int4@32:bf16", "e2m1@32", "nf4@32"):

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qresearch.lookup import lookup
 from qresearch.testing import exhaustive, nearest
+from qresearch.thresholds import thresholds
 
 STRIDE = 65_537
 """Prime to every power of two, so that all low bits occur."""
@@ -34,13 +36,15 @@ def test_pieces_are_what_the_definition_says_of_every_number(case):
     assert (codes[np.searchsorted(edges, words, side="right") - 1] == wanted).all()
 
 
-def test_a_threshold_one_ulp_off_is_found():
-    case = exhaustive.cases(["nf4"])[0]
-    grid = case.element.grid
-    moved = grid.thresholds.copy()
-    moved[9] = np.nextafter(moved[9], np.float32(1))
-    broken = replace(case, element=replace(case.element, grid=replace(grid, thresholds=moved)))
-    word = int(grid.thresholds[9].view(np.uint32))
+@pytest.mark.parametrize("name", ["nf4", "dynamic8", "apot8"])  # each kind of look-up
+def test_a_threshold_one_ulp_off_is_found(name):
+    case = exhaustive.cases([name])[0]
+    grid, levels = case.element.grid, case.element.grid.levels
+    count = grid.codes().size
+    cuts = thresholds(levels[:count], case.element.rounding, grid.middles[: count - 1], grid.words[:count])
+    word = int(cuts[9].view(np.uint32))
+    cuts[9] = np.nextafter(cuts[9], np.float32(1))
+    broken = replace(case, element=replace(case.element, grid=replace(grid, lookup=lookup(cuts, levels.size))))
     assert exhaustive.count(broken, word).mismatches == 1  # a stride that meets that number: 0, word, 2 word ...
     assert exhaustive.count(case, word).mismatches == 0
 

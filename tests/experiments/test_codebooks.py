@@ -26,7 +26,7 @@ def test_designs_become_elements(work):
     np.testing.assert_allclose(grids["d_best"].levels[:8], laplace.levels, rtol=1e-6)
     assert grids["d_exact"].levels[:3].tolist() == [2, 10.5, 30]
     assert grids["d_file"].levels[:2].tolist() == [1, 8]
-    assert (np.diff(grids["d_coded"].thresholds[:4]) > 0).all()
+    assert (np.diff(grids["d_coded"].lookup.thresholds[:4]) > 0).all()
     assert abs(grids["d_coded"].middles[0] - grids["d_coded"].levels[:2].mean()) > 1e-3  # not in the middle
     statistics = [qr.scheme(name).statistic for name in ("d_best", "d_block", "d_plain")]
     assert [str(each) for each in statistics] == ["rms(1)", "signmax", "absmax"]
