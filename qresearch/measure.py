@@ -17,7 +17,7 @@ from jax import Array, lax
 from qresearch.accumulate import Sums, accumulated
 from qresearch.coder import Coder
 from qresearch.metric import evaluate, needed
-from qresearch.reduction import OF_DATA, Observed, power, reduce
+from qresearch.reduction import OF_DATA, Observed, of_size, power, reduce
 
 LARGE = 2**17
 """Arrays of more elements are taken in chunks."""
@@ -56,7 +56,7 @@ def sums(
     """
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
     scale = known["power"] if known else power(x)
-    terms = tuple(name for name in needed(names) if name not in known)
+    known, terms = _told(x.size, needed(names), scale, weights, known)
     if x.size > LARGE and _is_local(quantizer, x.shape):
         return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights)}
     params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
@@ -71,16 +71,15 @@ def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sum
         names: of metrics.
         weights: float32, broadcast to x.
     """
-    terms = tuple(name for name in needed(names) if name in OF_DATA and name != "power")
     scale = power(x)
+    known, terms = _told(x.size, [name for name in needed(names) if name in OF_DATA], scale, weights, {"power": scale})
     numbers = x.reshape(-1), None if weights is None else jnp.broadcast_to(weights, x.shape).reshape(-1)
 
     def chunk(start: Array | int, count: int) -> Observed:
         part, weight = _sliced(numbers, start, count)
         return Observed(part, weight, scale)
 
-    large = x.size > LARGE
-    return {"power": scale, **(_over(chunk, (x.size,), 1, terms) if large else reduce(Observed(*numbers, scale), terms))}
+    return {**known, **(_over(chunk, (x.size,), 1, terms) if x.size > LARGE else reduce(Observed(*numbers, scale), terms))}
 
 
 def at_once(quantizer: Coder, shape: tuple[int, ...]) -> int:
@@ -110,7 +109,17 @@ def sums_of(
         weights: float32 of the shape of x, or None.
         u: uniform numbers of its shape where the rounding is stochastic, else None.
     """
-    return _sums_of(quantizer, params, x, needed(names), scale, weights, u)
+    known, terms = _told(x.size, needed(names), scale, weights)
+    return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
+
+
+def _told(
+    size: int, names: Iterable[str], scale: Array, weights: Array | None, known: Mapping[str, Array] = MappingProxyType({})
+) -> tuple[Sums, tuple[str, ...]]:
+    """The sums that are known before the data are looked at again, and the names of the others."""
+    names = tuple(names)
+    found = of_size(size, names, weights is not None) | ({"power": scale} if "power" in names else {}) | dict(known)
+    return found, tuple(name for name in names if name not in found)
 
 
 def _sums_of(

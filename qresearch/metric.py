@@ -112,7 +112,7 @@ def _worst_at_least(values: np.ndarray) -> np.ndarray:
 JOINED: dict[str, Callable[[np.ndarray], Any]] = {
     "histogram": lambda values: values.reshape(-1, values.shape[-1]).sum(0),
     "relative_at_least": _worst_at_least,
-    **{name: np.sum for name in ADDED},
+    **{name: np.sum for name in (*ADDED, "count")},
 }
 """How what parts of an array gave becomes what the whole gives; of all others the largest is taken."""
 

@@ -88,7 +88,6 @@ ADDED: dict[str, Callable[[Observed], Array]] = {
     "weight": lambda o: o.weighted(jnp.ones_like(o.x)),
     "error2": lambda o: o.weighted(o.error * o.error),
     "x2": lambda o: o.weighted(o.scaled(o.x) * o.scaled(o.x)),
-    "count": lambda o: jnp.ones_like(o.x),
     "abs": lambda o: jnp.abs(o.error),
     "error": lambda o: o.error,
     "xx": lambda o: o.scaled(o.x) * o.scaled(o.x),
@@ -103,7 +102,6 @@ LARGEST: dict[str, Callable[[Observed], Array]] = {"max": lambda o: jnp.abs(o.er
 """Terms of which the largest is kept."""
 
 WHOLE: dict[str, Callable[[Observed], Array]] = {
-    "power": lambda o: o.power,
     "relative_at_least": _relative_at_least,
     "histogram": _histogram,
 }
@@ -111,6 +109,18 @@ WHOLE: dict[str, Callable[[Observed], Array]] = {
 
 OF_DATA = ("power", "weight", "x2", "count", "xx")
 """What hangs on the data alone, and is the same for every scheme."""
+
+
+_BLOCK = 4096
+
+
+def of_size(size: int, names: Iterable[str], weighted: bool) -> dict[str, Array]:
+    """The terms among some that hang on the number of elements alone: `count`, and `weight` where all have the same.
+
+    float32 [2], whose sum is the number: each is exact, as far as 2^36.
+    """
+    parts = jnp.array([size - size % _BLOCK, size % _BLOCK], jnp.float32)
+    return {name: parts for name in names if name == "count" or (name == "weight" and not weighted)}
 
 
 def power(x: Array) -> Array:
