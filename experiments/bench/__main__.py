@@ -1,9 +1,10 @@
 """How fast: beside peers, beside the limit of the machine, and every format by itself.
 
-    python -m experiments.bench [peers] [catalogue] [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out FOLDER]
+    python -m experiments.bench [peers] [flat] [catalogue] [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out DIR]
 
 `peers` runs the contests of `contests/table.py`, a sweep beside a loop of eager torch, and an import; peers are timed where
-they are installed (`make bench` sees to it). `catalogue` times every element and preset of at most 8 bits. Without words, both.
+they are installed (`make bench` sees to it). `flat` runs those of them that have curves, in arrays of all sizes, from memory.
+`catalogue` times every element and preset of at most 8 bits. Without words, all three.
 Rates stand beside XLA's plain cast of as many numbers, timed in the same rounds: the share of it is what can be compared
 between machines, or on one that has other work. Timings are reported, never tested.
 """
@@ -17,14 +18,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.bench import contest_page, imports, page, sweep
+from experiments.bench import contest_page, flat_page, imports, page, sweep
 from experiments.bench.cases import cases
 from experiments.bench.contests.race import race
 from experiments.bench.contests.table import contests
+from experiments.bench.flat import flatness
 from experiments.bench.measure import measure
 
 LEAST, MORE = 16, 2
 """The curves over sizes begin at 2^16, and end at four times the size that is asked for."""
+
+FLAT, ROUNDS = 4, 5
+"""Flatness is measured from a sixteenth of that size on, in so many times the rounds that are asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +81,20 @@ def _contested(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield imports.imports(options.repeats)
 
 
+def _flat(options: argparse.Namespace) -> list[Path]:
+    powers, rows = range(max(options.size - FLAT, 1), options.size + MORE + 1, 2), []
+    for contest in contests(options.only):
+        if contest.curve and not contest.kept:  # all are kept here
+            found = flatness(contest, powers, ROUNDS * options.repeats)
+            rows += found
+            print(
+                f"{contest.name:26} time over the cast's: " + ", ".join(f"2^{r['power']} {r['over']:.2f}" for r in found),
+                flush=True,
+            )
+    about = {"powers": list(powers), "rounds": ROUNDS * options.repeats}
+    return list(flat_page.leave(options.out, rows, about)) if rows else []
+
+
 def _catalogue(options: argparse.Namespace) -> list[Path]:
     rows = []
     for case in cases(options.only):
@@ -85,7 +104,7 @@ def _catalogue(options: argparse.Namespace) -> list[Path]:
     return list(page.leave(options.out, rows, about)) if rows else []
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], list[Path]]] = {"peers": _peers, "catalogue": _catalogue}
+PARTS: dict[str, Callable[[argparse.Namespace], list[Path]]] = {"peers": _peers, "flat": _flat, "catalogue": _catalogue}
 """What can be asked for by name."""
 
 

@@ -18,18 +18,14 @@ from experiments.tables import for_readers
 
 CAPTION = (
     "What we do, what a peer does, and the limit of the machine (XLA's plain cast of as many numbers), in the same rounds: "
-    "medians (least to most). M/s: million elements a second. Cold: seconds to our first result, compiling included. Flat: "
-    "the most over the least time, divided by the limit's, from 2^20 elements on (of our time, and of the limit's). Asked "
-    "for: times the peer's rate, and the share of the limit's."
+    "medians (least to most). M/s: million elements a second. Cold: seconds to our first result, compiling included. "
+    "Asked for: times the peer's rate, and the share of the limit's."
 )
-
-FLAT_FROM = 20
-"""log2 of the least size at which time an element is asked to be flat."""
 
 
 def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
     """Writes peers.csv, .md, .tex, .json and the figures; yields the files."""
-    frame = flattened(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
     write(folder / "peers.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
     yield folder / "peers.csv"
     main = chosen(frame, options["power"])
@@ -41,16 +37,6 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
             yield from save(ratios(main), folder / "peers")
         if len(curves := frame[frame["share"].notna() & frame.duplicated("contest", keep=False)]):
             yield from save(sizes(curves), folder / "sizes")
-
-
-def flattened(frame: pd.DataFrame) -> pd.DataFrame:
-    """With `flat`, `flat_ours`, `flat_limit`: how much the times of a contest that was run at several sizes vary."""
-    large = frame[(frame["power"] >= FLAT_FROM) & frame["share"].notna()]
-    curves = [(name, part) for name, part in large.groupby("contest") if len(part) > 1]
-    for column, of in {"flat": "share", "flat_ours": "ours", "flat_limit": "limit"}.items():
-        found = {name: part[of].max() / part[of].min() for name, part in curves}
-        frame = frame.assign(**{column: frame["contest"].map(found).astype(float)})
-    return frame
 
 
 def chosen(frame: pd.DataFrame, power: int) -> pd.DataFrame:
@@ -76,7 +62,6 @@ def _line(row: Mapping[Any, Any]) -> dict[str, Any]:
         "limit": _spread(row, "limit", unit),
         "times the peer": _spread(row, "ratio", ""),
         "of the limit": _number(row["share"]),
-        "flat": _flat(row),
         "cold (s)": _number(row["cold"]),
         "asked for": asked(row),
         "reached": row["reached"],
@@ -97,11 +82,6 @@ def _bar(bar: float | None, aim: float | None, unit: str) -> str:
     wanted = "" if pd.isna(bar) else f"{bar:g}{unit}"
     aimed = "" if pd.isna(aim) else f"aim {aim:g}{unit}"
     return f"{wanted} ({aimed})" if wanted and aimed else wanted or aimed
-
-
-def _flat(row: Mapping[Any, Any]) -> str:
-    flat, ours, limit = (_number(row[f"flat{of}"]) for of in ("", "_ours", "_limit"))
-    return f"{flat} ({ours}, {limit})" if flat else ""
 
 
 def _spread(row: Mapping[Any, Any], name: str, unit: str) -> str:

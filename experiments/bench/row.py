@@ -8,12 +8,11 @@ from typing import Any
 COLUMNS = (
     *("contest", "does", "peer", "peer_does", "power", "unit", "rounds"),
     *("ours", "ours_least", "ours_most", "theirs", "theirs_least", "theirs_most", "limit", "limit_least", "limit_most"),
-    *("ratio", "ratio_least", "ratio_most", "share", "flat", "flat_ours", "flat_limit", "cold", "peer_cold"),
+    *("ratio", "ratio_least", "ratio_most", "share", "cold", "peer_cold"),
     *("bar", "aim", "bar_share", "aim_share", "reached", "why", "same"),
 )
 """`unit` is that of `ours`, `theirs` and `limit`: M/s, million elements a second, or s, seconds. `ratio`: how many times as
-fast as the peer we are; `share`: how fast beside the limit; `flat`: how much the time over the limit's varies with the size;
-`flat_ours`, `flat_limit`: how much the one and the other do."""
+fast as the peer we are; `share`: how fast beside the limit."""
 
 
 def row(**columns: Any) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""What the measure of flatness leaves: tidy rows, a line for each contest, a figure of time over size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.bench.contest_figures import sizes
+from experiments.bench.machine import machine
+from experiments.bench.row import said
+from experiments.figures.style import save, styled
+from experiments.store.files import write
+from experiments.store.manifest import surroundings
+from experiments.tables import for_readers
+
+BAR = 1.3
+"""The most that the largest ratio may be of the least."""
+
+CAPTION = (
+    "Our time over that of the plain cast of as many numbers (our rate in million elements a second), medians over rounds, the "
+    "numbers read from memory at every size. Flat: the largest of these ratios over the least."
+)
+
+
+def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
+    """Writes flat.csv, .md, .tex, .json and the figure; yields the files."""
+    frame = pd.DataFrame(rows)
+    frame["flat"] = frame.groupby("contest")["over"].transform(lambda over: over.max() / over.min())
+    write(folder / "flat.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    yield folder / "flat.csv"
+    yield from for_readers(folder / "flat", readable(frame), CAPTION)
+    write(folder / "flat.json", json.dumps(options | machine() | surroundings(), indent=2) + "\n")
+    yield folder / "flat.json"
+    with styled():
+        yield from save(sizes(frame.assign(share=1 / frame["over"])), folder / "flat")
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line for each contest, a column for each size."""
+    return pd.DataFrame([_line(str(name), part) for name, part in frame.groupby("contest", sort=False)])
+
+
+def _line(name: str, part: pd.DataFrame) -> dict[str, str]:
+    found = {f"2^{row['power']}": f"{row['over']:.2f} ({row['ours']:.0f} M/s)" for row in part.to_dict("records")}
+    flat = float(part["flat"].iloc[0])
+    return {"contest": name, **found, "flat": f"{flat:.2f}", "asked for": f"at most {BAR}", "reached": said(flat <= BAR)}
