@@ -6,6 +6,8 @@ Bit i of the stream along the last axis is bit `i % 8` of byte `i // 8`, and a c
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import jax
@@ -140,7 +142,10 @@ def _unpack_words(data: Array, bits: int) -> Array:
     if missing:
         data = jnp.pad(data, [(0, 0)] * (data.ndim - 1) + [(0, missing)])
     *lead, length = data.shape
-    words = lax.bitcast_convert_type(data.reshape(*lead, length * 8 // _WORD, _WORD // 8), jnp.uint32)[..., None]
+    octets = data.reshape(*lead, length * 8 // _WORD, _WORD // 8)
+    # Not a bitcast, which XLA makes a pass of its own; nor a cast before the slices, which it makes for each entry of a slice.
+    shifted = (octets[..., place].astype(jnp.uint32) << (8 * place) for place in range(_WORD // 8))
+    words = functools.reduce(operator.or_, shifted)[..., None]
     fields = (words >> (_places(data.ndim, _WORD // bits, jnp.uint32) * np.uint32(bits))) & np.uint32(2**bits - 1)
     return fields.astype(jnp.uint8).reshape(*lead, length * 8 // bits)
 

@@ -47,8 +47,7 @@ CAUSES: list[Cause] = [
     ),
     Cause(
         lambda contest, row: _scales(contest) and "dynamic8" in contest.name,
-        "two look-ups a number, of its cell and of a threshold, take most of the time: bytes are gathered one by one, and "
-        "tables of words are no faster",
+        "a look-up for every number takes most of the time: words are gathered one by one",
     ),
     Cause(
         lambda contest, row: contest.name.startswith(("error", "cast")),
