@@ -74,7 +74,9 @@ def _peers(options: argparse.Namespace) -> list[Path]:
 def _contested(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for contest in contests(options.only):
         for power in contest.sizes(options.size, LEAST, MORE):
-            yield race(contest, power, options.repeats)
+            found = race(contest, power, options.repeats)
+            # Bars are for the size asked for. Where nothing is said of one, `why` tells of a peer that is missing.
+            yield found if power == contest.asked(options.size) or not found["reached"] else found | {"reached": "", "why": ""}
     if fnmatch.fnmatch(sweep.NAME, options.only):
         yield sweep.sweep(options.size, options.rows)
     if fnmatch.fnmatch(imports.NAME, options.only):

@@ -88,8 +88,11 @@ class Contest:
     curve: bool = False
     kept: bool = False
 
+    def asked(self, power: int) -> int:
+        """log2 of the size at which bars are held against what is measured: the one asked for, where the contest allows it."""
+        return max(min(power, self.most), LEAST)
+
     def sizes(self, power: int, least: int, more: int) -> list[int]:
         """log2 of the sizes that are run: the one asked for, and for the curve every second one up to `more` above it."""
-        alone = max(min(power, self.most), LEAST)
         curve = range(least, min(power + more, self.most) + 1, 2) if self.curve else ()
-        return sorted({alone, *curve})
+        return sorted({self.asked(power), *curve})
