@@ -69,12 +69,14 @@ def test_order_statistics_are_those_of_a_sort(length):
         np.testing.assert_array_equal(found, np.sort(x, -1)[:, place])
 
 
+jitted = jax.jit(largest_magnitude, static_argnums=1)
+mapped = jax.jit(jax.vmap(largest_magnitude, (0, None)), static_argnums=1)
+
+
 @pytest.mark.parametrize("shape", [(3, 5), (3, 32), (3, 33), (4, 64), (3, 96), (2, 257), (1, 4096), (2, 8192), (64, 3), (3, 0)])
 @pytest.mark.parametrize("special", [None, np.nan, -np.nan, np.inf, -np.inf])
 def test_the_largest_magnitude_loses_no_nan(shape, special):
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    jitted = jax.jit(largest_magnitude, static_argnums=1)
-    mapped = jax.jit(jax.vmap(largest_magnitude, (0, None)), static_argnums=1)
     for place in range(0, x.size, max(x.size // 50, 1)):
         y = x.copy()
         y.flat[place] = y.flat[place] if special is None else special

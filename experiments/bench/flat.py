@@ -26,8 +26,8 @@ from experiments.bench.contests.contest import Contest
 from experiments.bench.contests.table import CONTESTS
 from experiments.bench.machine import KEPT, keeps_memory, last_level_cache
 
-FEWEST = 2**24
-"""Numbers of one reading, at least: smaller arrays are worked on several times."""
+FEWEST, MOST = 2**24, 16
+"""Numbers of one reading, at least: smaller arrays are worked on several times, but no more often than this."""
 
 
 def flatness(contest: Contest, powers: Sequence[int], repeats: int) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def _row(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
     x = normal(2**power)
     assert contest.limit is not None
     work = {"ours": contest.ours(x).run, "limit": contest.limit(x).run}
-    seconds = from_memory(work, repeats, max(1, FEWEST // x.size), forgetting())
+    seconds = from_memory(work, repeats, min(max(FEWEST // x.size, 1), MOST), forgetting())
     over = seconds["ours"] / seconds["limit"]
     rates = {name: float(np.median(x.size / each)) / 1e6 for name, each in seconds.items()}
     spread = {"over": np.median(over), "over_least": over.min(), "over_most": over.max()}

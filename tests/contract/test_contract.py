@@ -23,12 +23,13 @@ EVERY = "QRESEARCH_EVERY" in os.environ
 SLOW = {
     "int8-kl-rows",
     "int4-shaped-dither",
+    "int4-feedback",
     "int4-feedback-column",
     "int4-outliers-int8",
     "int4-outliers-hadamard",
     "int4-lzma",
 }
-"""Slow operation by operation; others run the same files, but for `kl.py`."""
+"""Slow operation by operation; others run the same files, but for `kl.py` and `feedback.py`."""
 
 subject = lru_cache(testing.Subject.of)
 
