@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Lock
 from types import TracebackType
@@ -42,8 +42,9 @@ class Outcome:
     error: str | None = None
 
 
-AHEAD = 3
-"""How many functions are compiled ahead of the batches that are measured."""
+AHEAD = 24
+"""How many functions are compiled before the batches that take them are measured. Not meanwhile: the kernels of a batch wait
+for cores that compile, and a batch then takes many times as long."""
 
 COMPILERS = 2
 """Threads that compile: while one traces, which takes Python's lock, the other waits for XLA."""
@@ -55,7 +56,7 @@ class Meter:
 
     Attributes:
         metrics: names.
-        coming: the batches in the order in which they will be measured; their functions are compiled ahead, in a thread, and
+        coming: the batches in the order in which they will be measured; their functions are compiled ahead, in threads, and
             let go after the last batch that takes them (each holds megabytes).
         compilations: functions compiled for batches; grows with structures, not with rows.
         retries: functions compiled, on top, to run the rows of a failed batch one by one.
@@ -131,9 +132,11 @@ class Meter:
 
     def _function(self, rows: tuple[Row, ...], width: int, again: bool) -> Any:
         """The compiled function of a structure; raises what compiling it raised."""
-        function = self._asked_for(rows, width, again).result()
-        self._look_ahead()
-        return function
+        function = self._asked_for(rows, width, again)
+        if not function.done():
+            self._look_ahead()
+        wait(self._compiled.values())
+        return function.result()
 
     def _asked_for(self, rows: tuple[Row, ...], width: int, again: bool = False) -> Future:
         name = (rows[0].structure, width)

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from experiments.compiled import keep, programs
 from experiments.config import Config, ConfigError, load
-from experiments.figures import make_figures
 from experiments.measure import Meter, Outcome, failed, ready
 from experiments.plan import Plan, Row, TooManyRows, make_plan
 from experiments.progress import Reporter
@@ -78,6 +77,8 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         results.begin(config, plan, manifest if news else None)
         coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
+            from experiments.figures import make_figures  # matplotlib, while the first functions are compiled
+
             reporter.say(*introduction(plan, results, pending))
             for outcomes in measured(plan, pending, meter):
                 results.add(plan, outcomes)

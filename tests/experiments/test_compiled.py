@@ -11,7 +11,7 @@ NAMES = ("mse", "sqnr", "mae", "max", "relative", "bias", "cosine", "clipped", "
 
 
 @pytest.mark.parametrize(
-    "scheme", ["nf4@64:bf16", "int4-asym@32", "dynamic8@128", "e2m1@32:e8m0", "nf4@64:int8@256", "e4m3-unit"]
+    "scheme", ["nf4@64:bf16", "int4-asym@32", "dynamic8@128", "e2m1@32:e8m0", "nf4@64:int8@256", "e4m3-unit", "int4-search@32"]
 )
 def test_the_options_change_no_bit(scheme):
     x = np.random.default_rng(0).standard_t(3, 2**19).astype(np.float32)
