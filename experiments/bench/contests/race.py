@@ -26,8 +26,9 @@ SHORT = 2e-2
 NEAR = 1e-6
 """Values of two decoders may differ by so much of themselves: tables that were computed in float32 have other last digits."""
 
-PAUSE = 3e-3
-"""Before each reading, so that threads of the one before, which wait for more work by spinning, have gone to sleep."""
+PAUSE = 3e-2
+"""Before each reading, so that threads of the one before, which wait for more work by spinning, have gone to sleep: those of
+OpenMP, which torch and bitsandbytes use, spin 300,000 times before they do, and each turn takes some hundred cycles."""
 
 
 def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
