@@ -42,7 +42,7 @@ class Outcome:
     error: str | None = None
 
 
-AHEAD = 24
+AHEAD = 12
 """How many functions are compiled before the batches that take them are measured. Not meanwhile: the kernels of a batch wait
 for cores that compile, and a batch then takes many times as long."""
 

@@ -24,6 +24,8 @@ from qresearch.thresholds import limits, thresholds
 BUCKETS = (FEW, 256, 65536)
 """Tables are padded to one of these lengths: codebooks of one bucket share a trace."""
 
+_WIDER, _NARROWER = np.float32(2.0**100), np.float32(0.5)
+
 
 @part
 class Codebook:
@@ -65,8 +67,11 @@ class Codebook:
         levels = jnp.asarray(self.levels)
         lower, upper = sharding.entries(levels, code), sharding.entries(levels, code + 1, "clip")
         outward = (upper <= 0) & (lower < 0)
-        part_way = jnp.where(outward, upper - rounded(y), rounded(y) - lower)
-        gap = upper - lower
+        # Scaled by powers of two, so that no gap is infinite or subnormal: levels may span all of float32, or lie at 2^-126.
+        scale = jnp.where(jnp.maximum(jnp.abs(lower), jnp.abs(upper)) < 1, _WIDER, _NARROWER)
+        low, y_scaled, high = (rounded(each * scale) for each in (lower, y, upper))
+        part_way = jnp.where(outward, high - y_scaled, y_scaled - low)
+        gap = high - low
         fraction = quotient(part_way, jnp.where(gap > 0, gap, jnp.float32(1)))
         away = rounding.away(Position(y, y, y > 0, y < 0, fraction=fraction, u=u))
         valid = (gap > 0) & (y >= lower)
@@ -154,8 +159,8 @@ def _checked(levels: Any) -> np.ndarray:
         raise ValueError(f"levels must be a list of 2 to 65,536 numbers, not an array of shape {table.shape}")
     if not np.isfinite(table).all():
         raise ValueError(f"levels must be finite; level {int(np.argmin(np.isfinite(table)))} is not")
-    if (steps := np.diff(table)).min() <= 0:
-        i = int(np.argmin(steps))
+    if not (ascends := table[1:] > table[:-1]).all():
+        i = int(np.argmin(ascends))
         raise ValueError(f"levels must ascend in float32; levels {i} and {i + 1} are {table[i]} and {table[i + 1]}")
     if ((table != 0) & (np.abs(table) < TINY)).any():
         raise ValueError("levels must be zero or at least 2^-126 in magnitude: float32 subnormals are flushed on some machines")

@@ -43,6 +43,8 @@ def _scale(t: Totals) -> float:
 
 
 def _sqnr(t: Totals) -> float:
+    if not t["weight"]:
+        return float(np.nan)  # there is no data; all zeros are exact
     return float(10 * np.log10(np.divide(t["x2"], t["error2"]))) if t["error2"] else float(np.inf)
 
 
@@ -55,7 +57,11 @@ def _mean_relative(t: Totals) -> float:
 def _entropy(t: Totals) -> float:
     counts = np.asarray(t["histogram"], np.float64)
     p = counts[counts > 0] / counts.sum()
-    return float(-(p * np.log2(p)).sum() + 0.0)
+    return float(-(p * np.log2(p)).sum() + 0.0) if p.size else float(np.nan)
+
+
+def _levels(t: Totals) -> float:
+    return float(np.count_nonzero(t["histogram"])) or float(np.nan)
 
 
 def _cosine(t: Totals) -> float:
@@ -83,7 +89,7 @@ _add(
     "R (RMS error / RMS)",
     **_squares,
 )
-_add("sqnr", "-20 log10 R", "error2 x2", _sqnr, "SQNR (dB)", better="higher", infinite="exact", **_squares)
+_add("sqnr", "-20 log10 R", "error2 x2 weight", _sqnr, "SQNR (dB)", better="higher", infinite="exact", **_squares)
 _add("mae", "mean absolute error", "abs count power", _mean_abs, "mean absolute error")
 _add("max", "largest absolute error", "max power", lambda t: t["max"] * _scale(t), "largest absolute error")
 _add("relative", "mean of |error| / |x|", "relative relative_at_least count", _mean_relative, "mean relative error")
@@ -91,7 +97,7 @@ _add("bias", "mean error", "error count power", _bias, "bias", **_no_better)
 _add("cosine", "cosine between input and output", "xv xx vv", _cosine, "cosine similarity", better="higher")
 _add("clipped", "share beyond the ends of the grid", "clipped count", lambda t: t["clipped"] / t["count"], "clipped fraction")
 _add("entropy", "entropy of the codes", "histogram", _entropy, "code entropy (bits)", **_no_better)
-_add("levels", "codes that occur", "histogram", lambda t: np.count_nonzero(t["histogram"]), "levels used", **_no_better)
+_add("levels", "codes that occur", "histogram", _levels, "levels used", **_no_better)
 
 
 def needed(names: Iterable[str]) -> tuple[str, ...]:
@@ -130,7 +136,7 @@ def evaluate(sums: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, 
         names: of metrics.
 
     Returns:
-        name -> number; NaN where there is no data or the data were poisoned.
+        name -> number; NaN where there is no data, and where the data were poisoned (but for what is counted of codes).
     """
     found = totals(sums)
     with np.errstate(all="ignore"):

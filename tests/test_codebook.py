@@ -170,3 +170,25 @@ def test_a_row_of_ones_own_may_declare_middles():
     x = np.float32([[1, 0.8, -0.8, -0.95]])
     assert qr.quantize(x, "lazy@4").dequantize().tolist() == [[1, 0, 0, -1]]
     testing.check("lazy@16:bf16", ["oracle", "nearest", "codes", "idempotent"])
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [(-3.4e38, 3.4e38), (1.2e-38, 1.3e-38, 1.5e-38), (-7.2776689e-37, -7.2593785e-37), (-1.2e-38, 3.0)],
+    ids=["a gap that overflows", "subnormal gaps", "a subnormal gap below zero", "small and large"],
+)
+def test_stochastic_rounding_is_unbiased_whatever_the_magnitude(levels):
+    grid = codebook(levels, ROUNDINGS["stochastic"])
+    low, high = grid.levels[0], grid.levels[1]
+    share = np.float32(np.arange(1, 1024) / 1024)
+    y = (low.astype(np.float64) + share * (high.astype(np.float64) - low)).astype(np.float32)
+    exact = (y.astype(np.float64) - low) / (high.astype(np.float64) - low)
+    for encode in (grid.encode, jax.jit(grid.encode, static_argnums=1)):
+        ups = np.mean(
+            [np.asarray(encode(y, ROUNDINGS["stochastic"], np.full_like(y, u))) for u in np.arange(256) / 256], axis=0
+        )
+        np.testing.assert_allclose(ups, exact, atol=1 / 256 + 2**-22)
+
+
+def test_the_widest_gap_is_no_reason_to_warn():
+    assert codebook((-3.4e38, 3.4e38), ROUNDINGS["even"]).ends == (np.float32(-3.4e38), np.float32(3.4e38))
