@@ -53,6 +53,17 @@ def test_thresholds_and_their_neighbours(scheme):
     assert_counts(cuts, grid.levels.size)
 
 
+@pytest.mark.parametrize(("scheme", "crowded"), [("apot6", False), ("dynamic8", False), ("apot8", True), ("uapot8", True)])
+def test_a_codebook_bisects_as_often_as_its_levels_crowd(scheme, crowded):
+    element = qr.build(scheme).element
+    grid, count = element.grid, element.grid.codes().size
+    cuts = thresholds(grid.levels[:count], element.rounding, grid.middles[: count - 1], grid.words[:count])
+    _, held = np.unique(cuts.view(np.uint32) >> 16, return_counts=True)
+    assert (held.max() > 1) == crowded
+    assert isinstance(grid.lookup, CrowdedCells) == crowded
+    assert getattr(grid.lookup, "steps", 1) == int(held.max()).bit_length()
+
+
 @given(st.data())
 def test_any_thresholds_are_counted(data):
     count = data.draw(st.integers(16, 255))

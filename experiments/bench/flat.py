@@ -2,7 +2,7 @@
 
     python -m experiments.bench.flat NAME REPEATS POWER [POWER ...]     # the rows of one contest, as JSON
 
-In the cache a cast is two to three times as fast as in memory, and results of more than 32 MiB are fresh pages in every call;
+In the cache a cast is faster than in memory (`limit` in peers.csv), and results of more than 32 MiB are fresh pages each time;
 both say something of the machine, and nothing of us. So the numbers lie in memory at every size (before each call the cache is
 filled with others), and the process keeps the memory that it lets go of.
 """

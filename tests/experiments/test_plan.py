@@ -141,7 +141,10 @@ def test_functions_are_let_go_after_the_last_batch_that_takes_them(work):
     plan = make_plan(config)
     batches = [batch for _, _, each in plan.draws(plan.rows) for batch in each]
     with Meter(config.metrics, batches) as meter:
-        held = [(len(meter._compiled), outcome) for outcome in measured(plan, plan.rows, meter)]
+        held = []
+        for outcome in measured(plan, plan.rows, meter):
+            held.append((len(meter._compiled), outcome))
+            assert all(function.done() for function in meter._compiled.values())  # nothing is compiled meanwhile
     assert max(count for count, _ in held) == 2  # both serve both sources and both seeds, and none is compiled again
     assert meter.compilations == 2
     assert not meter._compiled

@@ -28,7 +28,7 @@ NEAR = 1e-6
 
 PAUSE = 3e-2
 """Before each reading, so that threads of the one before, which wait for more work by spinning, have gone to sleep: those of
-OpenMP, which torch and bitsandbytes use, spin 300,000 times before they do, and each turn takes some hundred cycles."""
+OpenMP, which torch and bitsandbytes use, take longer to do so than those of XLA."""
 
 
 def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
