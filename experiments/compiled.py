@@ -28,7 +28,7 @@ MEASURING: dict[str, Any] = {
     "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
 }
 """How XLA is asked to compile what measures, on CPU: with the widest vectors that the processor has, and what LLVM does at its
-first level, since sweeps wait for what is compiled (`cold` in peers.csv; no operation changes by either, so neither does a bit);
+first level, since sweeps wait for compilers (`cold` in peers.csv; no operation changes by either, so neither does a bit);
 and without taking single numbers out of the loop over chunks, each of which would be compiled as a program of its own."""
 
 
