@@ -6,16 +6,17 @@ tells them apart by the program, its own version, the flags and the processor; t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import jax
 from jax import monitoring
+from jax.stages import Compiled, Lowered
 
 EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_cache/cache_hits": "taken"}
 """What JAX reports of its cache -> our word for it."""
@@ -30,6 +31,14 @@ MEASURING: dict[str, Any] = {
 """How XLA is asked to compile what measures, on CPU: with the widest vectors that the processor has, and what LLVM does at its
 first level, since sweeps wait for compilers (`cold` in peers.csv; no operation changes by either, so neither does a bit);
 and without taking single numbers out of the loop over chunks, each of which would be compiled as a program of its own."""
+
+WAYS: tuple[dict[str, Any], ...] = (
+    MEASURING | {"xla_disable_hlo_passes": "while-loop-invariant-code-motion,fusion-wrapper"},
+    MEASURING,
+    {},
+)
+"""The same, and no fusion made of each operation that is left alone, which a heavier part of the compiler would take: where
+all that are have another way (a scatter has not). Then as it stands; and as it comes, where XLA does not know the options."""
 
 
 def keep() -> None:
@@ -50,16 +59,13 @@ def programs(before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]
     return {word: _COUNTS[word] - before.get(word, 0) for word in EVENTS.values()} if _COUNTS else {}
 
 
-@lru_cache
-def options() -> dict[str, Any]:
-    """The options for what measures; none on other platforms, and where this version of XLA does not know them."""
-    if jax.default_backend() != "cpu":
-        return {}
-    try:
-        jax.jit(lambda x: x).lower(0.0).compile(MEASURING)
-    except jax.errors.JaxRuntimeError:
-        return {}
-    return MEASURING
+def for_measuring(lowered: Lowered) -> Compiled:
+    """Compiled in the first of `WAYS` that can be gone, and where there is no CPU in the last one; raises what that raises."""
+    *before, last = WAYS if jax.default_backend() == "cpu" else WAYS[-1:]
+    for way in before:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            return lowered.compile(way)
+    return lowered.compile(last)
 
 
 def _folder() -> Path:

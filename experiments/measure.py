@@ -1,4 +1,4 @@
-"""Measuring: one function, compiled once for each structure, that takes the schemes of a batch stacked."""
+"""Measuring: one function, compiled once for each structure, that takes the schemes of a structure one after another."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 import qresearch as qr
-from experiments.compiled import options
+from experiments.compiled import for_measuring
 from experiments.plan import Batch, Row
 from experiments.sources import Source
 from experiments.streams import InPieces, Made, Stream, made, of_data, streamed
+from qresearch.coder import Coder
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,19 @@ class Meter:
         metrics: names.
         coming: the batches in the order in which they will be measured; their functions are compiled ahead, in threads, and
             let go after the last batch that takes them (each holds megabytes).
-        compilations: functions compiled for batches; grows with structures, not with rows.
-        retries: functions compiled, on top, to run the rows of a failed batch one by one.
+        compilations: functions compiled; grows with structures, not with rows.
     """
 
     metrics: tuple[str, ...]
     coming: Iterable[Batch] = ()
     compilations: int = 0
-    retries: int = 0
     _compiled: dict[Hashable, Future] = field(default_factory=dict)
     _counting: Lock = field(default_factory=Lock)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMPILERS, "compile"))
 
     def __post_init__(self) -> None:
         batches = list(self.coming)
-        self._ahead, self._uses = iter(batches), Counter((each.rows[0].structure, each.width) for each in batches)
+        self._ahead, self._uses = iter(batches), Counter(batch[0].structure for batch in batches)
 
     def __enter__(self) -> Meter:
         self._look_ahead()
@@ -94,55 +92,45 @@ class Meter:
         try:
             yield from self._measured(batch, x, key)
         finally:
-            self._let_go(batch.rows[0].structure, batch.width)
+            self._let_go(batch[0].structure)
 
     def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         try:
-            yield from self._together(batch.rows, batch.width, x, key)
+            yield from self._together(batch, x, key)
         except Exception as error:  # whatever it was: it belongs to a row, and the sweep goes on
-            if len(batch.rows) == 1 and batch.width == 1:
-                yield failed(batch.rows[0], error)
+            if len(batch) == 1:
+                yield failed(batch[0], error)
                 return
-            for row in batch.rows:
-                yield self._alone(row, x, key)
+            for row in batch:
+                yield from self._measured((row,), x, key)
 
-    def _let_go(self, structure: Hashable, width: int) -> None:
-        """Drops what no batch to come takes, and what was compiled to run rows one by one."""
-        self._uses[structure, width] -= 1
-        for name in ((structure, width), (structure, 1)):
-            if self._uses[name] <= 0:
-                self._compiled.pop(name, None)
+    def _let_go(self, structure: Hashable) -> None:
+        """Drops what no batch to come takes."""
+        self._uses[structure] -= 1
+        if self._uses[structure] <= 0:
+            self._compiled.pop(structure, None)
 
-    def _alone(self, row: Row, x: Made | Stream, key: Array) -> Outcome:
-        try:
-            return self._together((row,), 1, x, key, again=True)[0]
-        except Exception as error:
-            return failed(row, error)
-
-    def _together(self, rows: tuple[Row, ...], width: int, x: Made | Stream, key: Array, again: bool = False) -> list[Outcome]:
+    def _together(self, batch: Batch, x: Made | Stream, key: Array) -> list[Outcome]:
         started = time.perf_counter()
-        run = self._function(rows, width, again)
-        bits = [qr.measure.true_bits(qr.build(row.scheme.text), x.numbers, key) for row in rows]
-        sums = jax.device_get(run(_stacked(rows, width), x, key))
-        seconds = (time.perf_counter() - started) / len(rows)
-        return [
-            Outcome(row, qr.measure.evaluate({name: each[i] for name, each in sums.items()}, self.metrics), bits[i], seconds)
-            for i, row in enumerate(rows)
-        ]
+        run = self._function(batch[0])
+        quantizers = [qr.build(row.scheme.text) for row in batch]
+        bits = [qr.measure.true_bits(quantizer, x.numbers, key) for quantizer in quantizers]
+        found = [qr.measure.evaluate(sums, self.metrics) for sums in run(quantizers, x, key)]
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [Outcome(*each, seconds) for each in zip(batch, found, bits, strict=True)]
 
-    def _function(self, rows: tuple[Row, ...], width: int, again: bool) -> Any:
-        """The compiled function of a structure; raises what compiling it raised."""
-        function = self._asked_for(rows, width, again)
+    def _function(self, row: Row) -> Any:
+        """The compiled function of a row's structure; raises what compiling it raised."""
+        function = self._asked_for(row)
         if not function.done():
             self._look_ahead()
         wait(self._compiled.values())
         return function.result()
 
-    def _asked_for(self, rows: tuple[Row, ...], width: int, again: bool = False) -> Future:
-        name = (rows[0].structure, width)
-        if name not in self._compiled:
-            self._compiled[name] = self._pool.submit(self._compile, rows, width, again)
-        return self._compiled[name]
+    def _asked_for(self, row: Row) -> Future:
+        if row.structure not in self._compiled:
+            self._compiled[row.structure] = self._pool.submit(self._compile, row)
+        return self._compiled[row.structure]
 
     def _look_ahead(self) -> None:
         """Sees to it that the next functions are being compiled."""
@@ -150,33 +138,37 @@ class Meter:
             batch = next(self._ahead, None)
             if batch is None:
                 return
-            self._asked_for(batch.rows, batch.width)
+            self._asked_for(batch[0])
 
-    def _compile(self, rows: tuple[Row, ...], width: int, again: bool) -> Any:
-        """Compiled ahead of time, but for pieces: a function that can serve no other shape in silence."""
-        if streamed(rows[0].source):
-            function = InPieces(qr.build(rows[0].scheme.text), rows[0].source, self.metrics)
-        else:
-            function = self._whole(rows, width)
+    def _compile(self, row: Row) -> Any:
+        quantizer, source = qr.build(row.scheme.text), row.source
+        kind = InPieces if streamed(source) else Whole
+        function = kind(quantizer, source, self.metrics)
         with self._counting:
-            self.retries += again
-            self.compilations += not again
+            self.compilations += 1
         return function
 
-    def _whole(self, rows: tuple[Row, ...], width: int) -> Any:
-        numbers: Any = jax.ShapeDtypeStruct(rows[0].source.shape, jnp.float32)
-        x = Made(numbers, of_data.eval_shape(numbers, self.metrics))
-        return jax.jit(self._sums).lower(_stacked(rows, width), x, jax.random.key(0)).compile(options())
 
-    def _sums(self, stacked: Any, x: Made, key: Array) -> dict[str, Array]:
-        return jax.vmap(lambda quantizer: qr.measure.sums(quantizer, x.numbers, self.metrics, None, key, x.known))(stacked)
+class Whole:
+    """Measures schemes on a source that is made: compiled ahead of time, so that it can serve no other shape in silence.
 
+    Args:
+        coder: one of the schemes; all agree in structure.
+        source: that they are measured on.
+        metrics: names.
+    """
 
-def _stacked(rows: tuple[Row, ...], width: int) -> Any:
-    """The quantizers of rows, their leaves stacked; the last one comes again until there are so many."""
-    quantizers = [qr.build(row.scheme.text) for row in rows]
-    padded = quantizers + quantizers[-1:] * (width - len(quantizers))
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+    def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
+        def sums(coder: Coder, x: Made, key: Array) -> dict[str, Array]:
+            return qr.measure.sums(coder, x.numbers, metrics, None, key, x.known)
+
+        numbers: Any = jax.ShapeDtypeStruct(source.shape, jnp.float32)
+        x = Made(numbers, of_data.eval_shape(numbers, metrics))
+        self._sums = for_measuring(jax.jit(sums).lower(coder, x, jax.eval_shape(jax.random.key, 0)))
+
+    def __call__(self, coders: Iterable[Coder], x: Made, key: Array) -> list[dict[str, Any]]:
+        """The sums of each scheme."""
+        return [jax.device_get(self._sums(coder, x, key)) for coder in coders]
 
 
 def failed(row: Row, error: Exception) -> Outcome:

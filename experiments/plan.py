@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,17 +17,14 @@ import qresearch as qr
 from experiments.config.model import Config
 from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
 from experiments.sources import Source, sources
-from experiments.streams import at_once
+from experiments.streams import streamed
 from qresearch.coder import Coder
 
 FORMAT = 2
 """The version of a row's meaning; a change makes every row a new one."""
 
-STACKED = 2**25
-"""The largest number of elements that are quantized at once, over all schemes of a batch."""
-
 MOST = 8
-"""The largest number of schemes of a batch."""
+"""The largest number of rows of a batch."""
 
 
 class TooManyRows(ValueError):
@@ -42,7 +38,6 @@ class Row:
     Attributes:
         id: the hash of all that the numbers depend on; equal ids, equal numbers.
         structure: hashable; rows that agree in it share a compiled function.
-        at_once: how many elements are quantized at once.
     """
 
     id: str
@@ -50,7 +45,6 @@ class Row:
     seed: int
     scheme: Expanded
     structure: Hashable
-    at_once: int
 
     def labels(self) -> dict[str, Any]:
         """What a reader knows the row by."""
@@ -67,16 +61,8 @@ class Row:
         return f"{self.scheme.text} on {self.source.name}, seed {self.seed}"
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows that are measured in one call: one source, one seed, one structure.
-
-    Attributes:
-        width: how many schemes the compiled function takes; a batch of fewer rows repeats its last one.
-    """
-
-    rows: tuple[Row, ...]
-    width: int
+Batch = tuple[Row, ...]
+"""Rows of one structure on one array, whose outcomes are kept together; on a stream they share its passes."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +87,6 @@ class Plan:
         """Row id -> its place in the plan, by which tables are sorted."""
         return {row.id: position for position, row in enumerate(self.rows)}
 
-    @cached_property
-    def widths(self) -> dict[Hashable, int]:
-        """Structure -> how many schemes its compiled function takes: few enough for memory, with little repetition."""
-        counts = Counter((row.structure, row.source.name, row.seed) for row in self.rows)
-        found: dict[Hashable, int] = {}
-        for row in self.rows:
-            most = int(np.clip(STACKED // max(row.at_once, 1), 1, MOST))
-            count = counts[row.structure, row.source.name, row.seed]
-            found[row.structure] = max(found.get(row.structure, 1), -(-count // -(-count // most)))
-        return found
-
     def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
         """The given rows as batches, source by source and seed by seed, so that each array is made once."""
         for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
@@ -119,15 +94,16 @@ class Plan:
             for row in drawn:
                 groups.setdefault(row.structure, []).append(row)
             source = next(iter(groups.values()))[0].source
-            yield source, seed, [batch for structure, group in groups.items() for batch in self._batches(structure, group)]
+            yield source, seed, [batch for group in groups.values() for batch in batched(group)]
 
     def compilations(self, rows: Iterable[Row]) -> int:
         """How many functions measuring the given rows compiles."""
         return len({row.structure for row in rows})
 
-    def _batches(self, structure: Hashable, rows: list[Row]) -> Iterator[Batch]:
-        width = self.widths[structure]
-        return (Batch(tuple(rows[start : start + width]), width) for start in range(0, len(rows), width))
+
+def batched(rows: Sequence[Row]) -> Iterator[Batch]:
+    """Rows of one structure, at most `MOST` together."""
+    return (tuple(rows[start : start + MOST]) for start in range(0, len(rows), MOST))
 
 
 def make_plan(config: Config) -> Plan:
@@ -182,8 +158,8 @@ def _rows(source: Source, seeds: tuple[int, ...], schemes: Iterable[_Known], com
                     "scheme": known.scheme.text,
                     "numbers": known.numbers,
                 }
-                many = at_once(known.quantizer, source)
-                yield Row(digest(identity), source, seed, known.scheme, (known.structure, source.shape, many), many)
+                structure = (known.structure, source.shape, streamed(source))
+                yield Row(digest(identity), source, seed, known.scheme, structure)
 
 
 def digest(value: Any) -> str:

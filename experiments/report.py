@@ -73,11 +73,7 @@ def ending(
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "rows": len(pending),
             "seconds": round(seconds, 2),
-            "compilations": {
-                "planned": plan.compilations(pending),
-                "made": meter.compilations,
-                "retries": meter.retries,
-            },
+            "compilations": {"planned": plan.compilations(pending), "made": meter.compilations},
             "programs": made,
         },
     }
@@ -86,14 +82,13 @@ def ending(
 def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: dict[str, Any], files: int) -> list[str]:
     """What was done, what it took, and which rows failed before; those that failed now have been told."""
     last, failed = manifest["last_run"], manifest["failed"]
-    made, planned, retries = (last["compilations"][key] for key in ("made", "planned", "retries"))
-    extra = f" (and {retries} to try rows one by one)" if retries else ""
+    made, planned = (last["compilations"][key] for key in ("made", "planned"))
     kept = last["programs"]
     share = f" ({kept['taken']} of {sum(kept.values())} programs were kept from earlier runs)" if kept else ""
     told = {row.id for row in pending}
     bad = [row for row in plan.rows if results.failed(row) and row.id not in told]
     return [
-        f"{made} compilations of {planned} planned{extra}{share}, {clock(last['seconds'])} in all",
+        f"{made} compilations of {planned} planned{share}, {clock(last['seconds'])} in all",
         f"{manifest['done']} of {len(plan.rows)} rows are done, {len(failed)} failed; "
         f"{files} files of tables and figures in {results.folder}",
         *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:SHOWN]),

@@ -8,7 +8,7 @@ while the last one is measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -37,16 +37,6 @@ MOST = 2**22
 def streamed(source: Source) -> bool:
     """Whether a source is measured in pieces."""
     return source.size > WHOLE and source.read is not None
-
-
-def at_once(coder: Coder, source: Source) -> int:
-    """How many elements of a source a scheme has in its hands at once."""
-    if streamed(source):
-        return min(source.size, MOST)
-    try:
-        return measure.at_once(coder, source.shape)
-    except ValueError:  # it cannot take such a shape, and says so in its row
-        return source.size
 
 
 class Made(NamedTuple):
@@ -130,7 +120,7 @@ def cut_for(coder: Coder, source: Source) -> Cut:
 
 
 class InPieces:
-    """Measures the schemes of a batch on streams: what the compiled function of a batch does on arrays. Compiles when called.
+    """Measures schemes on streams, as `measure.Whole` does on arrays that are made. Compiles when called.
 
     Args:
         coder: one of the schemes; all agree in structure.
@@ -144,36 +134,35 @@ class InPieces:
     def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
         self._coder, self._cut = coder, cut_for(coder, source)
         gather, settle, sums = (partial(f, cut=self._cut) for f in (streaming.gather, streaming.settle, streaming.sums))
-        self._gather = jax.jit(jax.vmap(gather, (0, None)))
-        self._settle = jax.jit(jax.vmap(settle))
-        self._sums = jax.jit(jax.vmap(partial(sums, metrics), (0, 0, None, None, None, None)))
+        self._gather, self._settle, self._sums = jax.jit(gather), jax.jit(settle), jax.jit(partial(sums, metrics))
 
-    def __call__(self, stacked: Any, stream: Stream, key: Array) -> dict[str, np.ndarray]:
-        """The totals of all schemes, stacked."""
-        given, scale = self._given(stacked, stream), stream.power
+    def __call__(self, coders: Sequence[Coder], stream: Stream, key: Array) -> list[dict[str, np.ndarray]]:
+        """The totals of each scheme, all in the same passes."""
+        given, scale = self._given(coders, stream), stream.power
 
         def measured(piece: Piece, x: Numbers) -> Any:
             place = np.array(divmod(self._cut.place(piece), 2**32), np.uint32)
-            return self._sums(stacked, self._part_of(given, piece), x, scale, key, place)
+            x, parts = jax.device_put(x), (self._part_of(each, piece) for each in given)
+            return [self._sums(coder, part, x, scale, key, place) for coder, part in zip(coders, parts, strict=True)]
 
         found: list[dict[str, np.ndarray]] = []
         for sums in stream.through(measured, self._cut):
-            new = [totals({name: each[i] for name, each in sums.items()}) for i in range(len(next(iter(sums.values()))))]
+            new = [totals(each) for each in sums]
             found = [_together(*pair) for pair in zip(found, new)] if found else new
-        return {name: np.stack([each[name] for each in found]) for name in found[0]}
+        return found
 
-    def _given(self, stacked: Any, stream: Stream) -> Any:
-        """What reaches beyond a piece, of all schemes: gathered in a pass of its own, where there is such."""
+    def _given(self, coders: Sequence[Coder], stream: Stream) -> list[Any]:
+        """What reaches beyond a piece, of each scheme: gathered in a pass of its own, where there is such."""
         if streaming.reach(self._coder, self._cut) == streaming.LOCAL:
-            return None
-        gathered = list(stream.through(lambda _, x: self._gather(stacked, x), self._cut))
-        return jax.device_get(self._settle(stacked, self._cut.joined(gathered, mapped=1)))
+            return [None] * len(coders)
+        gathered = list(stream.through(lambda _, x: [self._gather(coder, x) for coder in coders], self._cut))
+        joined = map(self._cut.joined, zip(*gathered, strict=True))
+        return jax.device_get([self._settle(coder, each) for coder, each in zip(coders, joined, strict=True)])
 
     def _part_of(self, given: Any, piece: Piece) -> Any:
         if given is None:
             return None
-        blocks = streaming.given_to(self._coder, piece, self._cut)
-        return jax.tree.map(partial(blocks.of, mapped=1), given)
+        return jax.tree.map(streaming.given_to(self._coder, piece, self._cut).of, given)
 
 
 def _together(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

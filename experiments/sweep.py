@@ -6,6 +6,7 @@ Running again is resuming. Exit codes: 0 all rows are done, 1 some are not, 2 th
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import shlex
 import sys
@@ -112,7 +113,7 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
             try:
                 x = coming.result()
             except Exception as error:  # a source that cannot be made fails its rows and no others
-                yield [failed(row, error) for batch in batches for row in batch.rows]
+                yield [failed(row, error) for batch in batches for row in batch]
                 continue
             finally:
                 del coming  # which would hold the array until the next is asked for
@@ -149,5 +150,6 @@ def _stopped(code: int, message: str) -> int:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported stays: tracing makes objects by the million, and each collection would look through it
     keep()
     sys.exit(main())

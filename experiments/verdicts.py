@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 import qresearch as qr
 from experiments.config import Config
@@ -106,6 +105,8 @@ def _compared(frame: pd.DataFrame, config: Config) -> Iterator[tuple[Verdict, in
 
 def _bound(each: Verdict, comparisons: int, seeds: int) -> float:
     """Student's t, float32, and the bias of a bent function of means: about its variance over itself."""
+    from scipy.special import stdtrit  # slow to import
+
     t = float(stdtrit(seeds - 1, 1 - ALARM / (2 * max(comparisons, 1))))
     variance = each.error**2 * seeds
     bent = 2 * variance / max(abs(each.measured), math.sqrt(variance), 1e-300)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import Array, lax
+from jax.extend.core import Primitive, primitives
+from jax.interpreters import ad, batching, mlir
 
 STEPS = 2
 """Units in the last place that a platform's own quotient may be off."""
@@ -33,10 +35,9 @@ class _Fields(NamedTuple):
 
 def divided(numerator: Array, denominator: Array) -> Array:
     """float32: the quotient of two arrays of one shape. Where it, or one of them, is no normal number: the platform's own."""
-    return lax.platform_dependent(numerator, denominator, cpu=lax.div, default=nearest_quotient)
+    return _QUOTIENT.bind(numerator, denominator)
 
 
-@jax.jit
 def nearest_quotient(numerator: Array, denominator: Array) -> Array:
     """The correctly rounded quotient, whatever the platform's own is, as long as that is at most `STEPS` units off."""
     return repaired(numerator, denominator, lax.div(numerator, denominator))
@@ -53,8 +54,7 @@ def repaired(numerator: Array, denominator: Array, near: Array) -> Array:
 def _stepped(n: _Fields, d: _Fields, near: Array) -> Array:
     """A quotient moved by one unit in the last place, where the next float32 is nearer to the exact one.
 
-    There are no ties: no quotient of two float32 lies in the middle of two, as long as it is a normal number. (Operations are
-    those of `lax`: they are traced wherever a scheme is, on the CPU too, which needs none of them.)
+    There are no ties: no quotient of two float32 lies in the middle of two, as long as it is a normal number.
     """
     q = _fields(near)
     usable = lax.bitwise_and(lax.bitwise_and(n.normal, d.normal), q.normal)
@@ -77,3 +77,20 @@ def _fields(x: Array) -> _Fields:
     significand = lax.bitwise_or(lax.bitwise_and(word, _FRACTION), _HIDDEN)
     normal = lax.bitwise_and(lax.gt(exponent, np.int32(0)), lax.lt(exponent, _EXPONENT))
     return _Fields(word, exponent, significand, normal)
+
+
+def _primitive() -> Primitive:
+    """An operation of our own: what it is made of is told only where a platform is compiled for (a choice by
+    `lax.platform_dependent` is traced and mapped in all its branches, wherever a scheme is).
+    """
+    quotient = Primitive("nearest_quotient")
+    quotient.def_abstract_eval(lambda numerator, denominator: primitives.div_p.abstract_eval(numerator, denominator)[0])
+    quotient.def_impl(jax.jit(quotient.bind))
+    batching.defbroadcasting(quotient)
+    ad.defjvp(quotient, lambda t, n, d: lax.div(t, d), lambda t, n, d: lax.neg(lax.mul(lax.div(t, d), lax.div(n, d))))
+    mlir.register_lowering(quotient, mlir.lower_fun(nearest_quotient, multiple_results=False))
+    mlir.register_lowering(quotient, mlir.lower_fun(lax.div, multiple_results=False), platform="cpu")
+    return quotient
+
+
+_QUOTIENT = _primitive()

@@ -82,13 +82,6 @@ def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sum
     return {**known, **(_over(chunk, (x.size,), 1, terms) if x.size > LARGE else reduce(Observed(*numbers, scale), terms))}
 
 
-def at_once(quantizer: Coder, shape: tuple[int, ...]) -> int:
-    """How many elements of an array of this shape `sums` quantizes at once: all, or those of a chunk."""
-    size = math.prod(shape)
-    chunked = size > LARGE and _is_local(quantizer, shape)
-    return _rows(shape, quantizer.unit(shape)[0]) * math.prod(shape[1:]) if chunked else size
-
-
 def sums_of(
     quantizer: Coder,
     params: Any,
@@ -222,4 +215,4 @@ def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
 
 _quantize = jax.jit(lambda coder, x, key: coder.quantize(x, key))
 
-__all__ = ["at_once", "evaluate", "jitted_sums", "of_data", "sums", "true_bits"]
+__all__ = ["evaluate", "jitted_sums", "of_data", "sums", "true_bits"]

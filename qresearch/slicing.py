@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,9 +25,9 @@ class Piece(NamedTuple):
     start: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def of(self, leaf: np.ndarray, mapped: int = 0) -> np.ndarray:
-        """The part itself, of an array with so many more axes in front."""
-        return leaf[(slice(None),) * mapped + tuple(slice(s, s + n) for s, n in zip(self.start, self.shape))]
+    def of(self, leaf: np.ndarray) -> np.ndarray:
+        """The part itself, of an array."""
+        return leaf[tuple(slice(s, s + n) for s, n in zip(self.start, self.shape))]
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Cut:
         stop = tuple(-(-(s + n) // b) for s, n, b in zip(piece.start, piece.shape, lengths))
         return Piece(start, tuple(b - a for a, b in zip(start, stop)))
 
-    def joined(self, parts: list[Any], mapped: int = 0) -> Any:
-        """Arrays, one for each piece, put together as the pieces lie; with so many more axes in front."""
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Arrays, one for each piece, put together as the pieces lie."""
         for axis, count in reversed(list(enumerate(self.counts))):
-            parts = [np.concatenate(parts[i : i + count], axis + mapped) for i in range(0, len(parts), count)]
+            parts = [np.concatenate(parts[i : i + count], axis) for i in range(0, len(parts), count)]
         return parts[0]
 
 

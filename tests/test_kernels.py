@@ -14,7 +14,7 @@ import pytest
 from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 import qresearch as qr
-from qresearch.division import STEPS, nearest_quotient, repaired
+from qresearch.division import STEPS, divided, nearest_quotient, repaired
 from qresearch.kernels import SETTINGS, Tiling, replay, served, state, trial, two_passes, using
 from qresearch.kernels.replay import nearest_even
 from qresearch.testing import samples
@@ -234,6 +234,18 @@ def test_what_is_no_normal_number_is_left_alone():
     n = jnp.array([1.0, 0.0, 1.0, jnp.nan, jnp.inf, -1.0, 0.0])
     d = jnp.array([0.0, 1.0, jnp.inf, 1.0, 2.0, 3.0, 0.0])
     np.testing.assert_array_equal(nearest_quotient(n, d), n / d)
+
+
+def test_a_quotient_is_one_operation_that_platforms_are_told_of_when_compiled():
+    n, d, wanted = quotients()
+    for function in (divided, jax.jit(divided), jax.vmap(divided)):
+        np.testing.assert_array_equal(function(n, d), wanted)
+    inverse = n == 1
+    np.testing.assert_array_equal(jax.vmap(divided, (None, 0))(np.float32(1), d[inverse]), wanted[inverse])
+    assert jax.grad(divided, (0, 1))(1.0, 4.0) == (0.25, -0.0625)
+    traced = jax.jit(divided).trace(n, d)
+    cpu, cuda, tpu = (traced.lower(lowering_platforms=(p,)).as_text().count("shift") for p in ("cpu", "cuda", "tpu"))
+    assert cpu == 0 < cuda == tpu
 
 
 @pytest.mark.parametrize("scheme", ["int8@64", "dynamic8@32", "mxfp4"])

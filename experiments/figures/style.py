@@ -49,6 +49,7 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
         target = path.with_name(f"{path.name}.{suffix}")
         with replacing(target) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)
+        figure.set_layout_engine("none")  # it stays as it was laid out for the first
         yield target
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from qresearch.division import nearest_quotient
 from qresearch.kernels.replay import RULES
 
 Rule = Callable[..., Any]
@@ -24,8 +23,7 @@ INSTRUCTIONS = {"round": "cvt.rni.f32.f32", "max": "max.NaN.f32", "min": "min.Na
 
 def ptx_rules(triton: Any) -> dict[str, Rule]:
     """The portable rules, with instructions in their places where there are some. `triton`: the module of Pallas."""
-    portable = RULES | {"nearest_quotient": nearest_quotient}
-    return RULES | {name: _instruction(triton, ptx, portable[name]) for name, ptx in INSTRUCTIONS.items()}
+    return RULES | {name: _instruction(triton, ptx, RULES[name]) for name, ptx in INSTRUCTIONS.items()}
 
 
 def _instruction(triton: Any, name: str, portable: Rule) -> Rule:

@@ -15,6 +15,8 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
+from qresearch.division import nearest_quotient
+
 _WHOLE = np.float32(2.0**23)
 """From here on all float32 are integers."""
 
@@ -56,14 +58,7 @@ def _inlined(rules: Any, *given: Any, jaxpr: Any, name: str = "", **_: Any) -> l
     return [rules[name](*given)] if name in rules else replay(jaxpr, rules, *given)
 
 
-def _elsewhere(rules: Any, _: Any, *given: Any, branches: Any, branches_platforms: Any = None, **__: Any) -> list[Any]:
-    """What `lax.platform_dependent` does on platforms that it does not name. The library has no other conditionals."""
-    if not branches_platforms or branches_platforms[-1] is not None:
-        raise NotImplementedError("kernels have no rule for lax.cond; only for lax.platform_dependent with a default")
-    return replay(branches[-1], rules, *given)
-
-
-CALLS: dict[str, Callable[..., list[Any]]] = {"jit": _inlined, "pjit": _inlined, "cond": _elsewhere}
+CALLS: dict[str, Callable[..., list[Any]]] = {"jit": _inlined, "pjit": _inlined}
 """Name of a primitive that calls operations -> what is done in its place. (`pjit` is what `jit` was called before JAX 0.7.)"""
 
 
@@ -120,8 +115,8 @@ def _joined(x: Array, *, new_dtype: Any) -> Array:
 
 
 RULES: dict[str, Callable[..., Any]] = {
-    "platform_index": lambda **_: None,
     "bitcast_convert_type": _joined,
+    "nearest_quotient": nearest_quotient,
     "optimization_barrier": lambda *given: given,
     "stop_gradient": lambda x, **_: x,
     "round": nearest_even,

@@ -103,22 +103,26 @@ def test_too_many_rows_after_a_pattern_is_expanded(work, monkeypatch):
         make_plan(load(work.write()))
 
 
-def test_batches_fill_their_width_and_stay_under_the_limit_of_memory(work, monkeypatch):
-    monkeypatch.setattr("experiments.plan.STACKED", 4 * 8 * 64)
+def test_batches_are_rows_of_one_structure_and_not_too_many(work, monkeypatch):
+    monkeypatch.setattr("experiments.plan.MOST", 4)
     config = load(work.write(schemes=[{"scheme": "int{bits}", "bits": list(range(2, 11))}]))
     plan = make_plan(config)
     draws = list(plan.draws(plan.rows))
     assert [(source.name, seed) for source, seed, _ in draws] == [("normal", 0), ("normal", 1), ("t", 0), ("t", 1)]
     for _, _, batches in draws:  # int2-8 have codes of one byte, int9 and int10 of two: another structure
-        assert [(len(batch.rows), batch.width) for batch in batches] == [(4, 4), (3, 4), (2, 2)]
+        assert list(map(len, batches)) == [4, 3, 2]
+        assert all(len({row.structure for row in batch}) == 1 for batch in batches)
 
 
-def test_what_is_quantized_in_chunks_is_stacked_however_large_the_source(work):
-    sources = {"x": {"distribution": "normal", "shape": [2**24]}}
-    schemes = ["nf4@64", "sf4@64", "af4@64", "int8@64+hadamard(64)", "nf4@64:e4m3", "sf4@64:e4m3", "af4@64:e4m3"]
-    plan = make_plan(load(work.write(sources=sources, seeds=1, schemes=schemes)))
-    widths = [batch.width for _, _, batches in plan.draws(plan.rows) for batch in batches]
-    assert widths == [3, 1, 2, 2]  # a scale of the whole tensor, too, is no chunk's own
+def test_a_source_in_pieces_and_one_that_is_made_share_no_function(work, monkeypatch):
+    monkeypatch.setattr("experiments.streams.WHOLE", 1024)
+    x = np.ones((64, 64), np.float32)
+    np.save(work.folder / "flat.npy", x)
+    np.savez_compressed(work.folder / "packed.npz", x=x)
+    sources = {name: {"file": str(work.folder / name)} for name in ("flat.npy", "packed.npz")}
+    sources = {name.split(".")[0]: each for name, each in sources.items()}
+    plan = make_plan(load(work.write(sources=sources, schemes=["int4@16"])))
+    assert plan.compilations(plan.rows) == len(plan.rows) == 2
 
 
 def test_a_scheme_that_cannot_take_a_large_source_fails_in_its_row(work):
