@@ -6,7 +6,7 @@ Floors, each importing only those below it:
     sources  arrays drawn by key or read from files
     streams  sources larger than memory, measured in pieces
     plan     the rows of a sweep and how they share compilations
-    measure  one compiled, stacked function for every group of rows
+    measure  one compiled function for every group of rows
     store    the results folder: log, manifest, lock
     theory, verdicts   limits and expectations beside the rows, and what they rule out
     summary, quantities, published, tables, figures   what is rebuilt from the rows alone, and beside numbers in print

@@ -17,6 +17,7 @@ from qresearch.families import ELEMENTS, Choice
 from qresearch.forms import FORMS, Bare
 from qresearch.grammar import listed, number_or_word, numbers, split_call
 from qresearch.levelsfile import stamps
+from qresearch.numbers import TINY
 from qresearch.quantizer import Quantizer
 from qresearch.rounding import ROUNDINGS, Rounding
 from qresearch.rule import RULES, top
@@ -191,6 +192,11 @@ def _article(need: str) -> str:
 def _gain(spec: Spec, form: Any, statistic: Any, grid: Any) -> np.float32:
     """A block's scale over its width, or over half of its interval, from float64 on the host; inverted where it is divided."""
     target, factor = _target(spec, form, statistic, grid), getattr(statistic, "factor", 1.0)
+    if abs(factor / target) < TINY:
+        raise ValueError(
+            f"{spec.element!r} reaches to {target:.3g}: scales that map blocks to it are subnormal in float32, and flushed to "
+            f"zero; write '{spec.element}-unit', a cast"
+        )
     return np.float32(target / factor if spec.divided else factor / target)
 
 

@@ -65,6 +65,10 @@ class Coder:
         """float32, in the shape of the codes."""
         raise NotImplementedError
 
+    def there_and_back(self, x: Array, params: Any, u: Array | None) -> Array:
+        """float32, in the shape of x: `decode(encode_drawn(x, params, u), params)`, without codes where that is shorter."""
+        return self.decode(self.encode_drawn(x, params, u), params)
+
     def clipped(self, x: Array, params: Any) -> Array:
         """bool, in the shape of x: which elements lie more than half a gap beyond the ends of the grid."""
         raise NotImplementedError
@@ -125,7 +129,7 @@ class Coder:
     def round_trip(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
         """Encoded and decoded again, with a straight-through gradient: everywhere, or where x was not clipped."""
         still = jax.lax.stop_gradient(x)
-        value = self.decode(self.encode_drawn(still, params, u), params)
+        value = self.there_and_back(still, params, u)
         passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
         return straight_through(x, value, passes)
 

@@ -17,7 +17,8 @@ from qresearch.rounding import Rounding
 class Grid(Protocol):
     """Where the representable numbers lie. A pytree; `bits` is an int32 scalar leaf, `dtype` is that of the codes.
 
-    Yours needs these and nothing more: everything else in the project follows from them.
+    Yours needs these and nothing more: everything else in the project follows from them. (It may have
+    `there_and_back(y, rounding)`, which gives `decode(encode(y, rounding))` by a shorter way, or None: see `Minifloat`.)
     """
 
     bits: Leaf
@@ -85,6 +86,12 @@ class Scalar:
     def decode(self, codes: Array) -> Array:
         """Codes -> float32 of the same shape."""
         return self.grid.decode(codes)
+
+    def there_and_back(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
+        """`decode(encode_drawn(y, u, shift))`, by a shorter way where the grid has one."""
+        shorter = getattr(self.grid, "there_and_back", None)
+        found = None if shorter is None else shorter(y, self.rounding)
+        return self.decode(self.encode_drawn(y, u, shift)) if found is None else found
 
     def codes(self) -> np.ndarray:
         """All codes that are not NaN, ascending, as a NumPy array."""

@@ -85,7 +85,7 @@ class HQQ:
         """The mean error of a minimum, and the next one. Means are in units of a power of two near the largest."""
         layout, minimum = blocks.layout, quantizer.load_minimum(params.offset)
         small = layout.expand(power_of_two(-unit))
-        back = quantizer.there_and_back(blocks.x, params, layout)
+        back = quantizer.blocks_back(blocks.x, params, layout)
         off = blocks.x - back
         size = jnp.abs(off)
         kept = jnp.maximum(size - rounded(step * power(size, self.p - 1)), np.float32(0))

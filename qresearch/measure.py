@@ -124,8 +124,10 @@ def _sums_of(
 
 
 def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None, scale: Array) -> Observed:
-    codes = quantizer.encode_drawn(x, params, u)
-    return Observed(x, weights, scale, quantizer.decode(codes, params), codes, lambda: quantizer.clipped(x, params))
+    value = quantizer.there_and_back(x, params, u)
+    return Observed(
+        x, weights, scale, value, lambda: quantizer.encode_drawn(x, params, u), lambda: quantizer.clipped(x, params)
+    )
 
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:

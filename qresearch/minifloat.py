@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from qresearch import sharding
 from qresearch.floats import WIDEST, FloatFormat
+from qresearch.numbers import FLT_MAX, power_of_two
 from qresearch.packing import code_dtype
 from qresearch.part import Leaf, part, static
 from qresearch.rounding import Position, Rounding
@@ -28,6 +29,11 @@ def _fields(y: Array) -> tuple[Array, Array]:
     """The bits of the magnitude, and whether the sign bit is set."""
     word = lax.bitcast_convert_type(y, jnp.uint32)
     return word & jnp.uint32(0x7FFFFFFF), word >> 31 == 1
+
+
+def _word(number: Leaf) -> Array:
+    """uint32 scalar, modulo 2^32."""
+    return lax.convert_element_type(number, jnp.uint32)
 
 
 @part
@@ -48,6 +54,8 @@ class Minifloat:
         bits: int32 scalar, the width.
         values: float32 [256, 65536 or 524288], the number of every code.
         dtype: of the codes.
+        direct: whether there is a way there and back without codes: not to numbers that are subnormal in float32, unless those
+            of the format begin with the same exponent.
     """
 
     mantissa: Leaf
@@ -62,6 +70,7 @@ class Minifloat:
     bits: Leaf
     values: Leaf
     dtype: str = static()
+    direct: bool = static(default=False)
 
     shiftable = False
 
@@ -105,6 +114,47 @@ class Minifloat:
         """Codes -> float32, by a table of all codes: NaNs, infinities and signed zeros included."""
         return sharding.entries(self.values, codes)
 
+    def there_and_back(self, y: Array, rounding: Rounding) -> Array | None:
+        """`decode(encode(y))`, without codes and a table: float32, and None where there is no such way.
+
+        From the least normal number on, the bits of a float32 are rounded as an integer; below it all gaps are alike, and a
+        product is rounded. Single numbers of the table say what lies beyond the ends.
+        """
+        if rounding.name != "even" or not self.direct:
+            return None
+        magnitude, negative = _fields(y)
+        number = jnp.where(magnitude < _word(self._first), self._below(magnitude), self._above(magnitude))
+        number = jnp.where(number > self._bits_of(self.max_code), self._bits_of(self.limit_code), number)
+        number = jnp.where(magnitude == _INFINITY, self._bits_of(self.infinity_code), number)
+        number = jnp.where(negative & (self.sign_bit == 0), jnp.uint32(0), number)
+        signed = negative & (jnp.where(number == 0, self.zero_sign, self.sign_bit) > 0)
+        number = jnp.where(signed, number | jnp.uint32(1 << 31), number)
+        return lax.bitcast_convert_type(jnp.where(magnitude > _INFINITY, self._bits_of(self.nan_code), number), jnp.float32)
+
+    @property
+    def _first(self) -> Array:
+        """int32 scalar: the bits of the least normal number; 0 where it is that of float32, whose gaps below are alike too."""
+        exponent = jnp.asarray(self.least_exponent)
+        return jnp.where(exponent > -126, (exponent + 127) << 23, 0)
+
+    def _above(self, magnitude: Array) -> Array:
+        """Bits of a magnitude -> those of the nearest number, a tie to the even code, with no end to the exponents."""
+        dropped, moved = _word(23 - self.mantissa), _word((jnp.asarray(self.least_exponent) + 126) << 23)
+        code = magnitude - moved
+        half = (jnp.uint32(1) << (dropped - 1)) - 1
+        return ((code + half + (code >> dropped & 1)) >> dropped << dropped) + moved
+
+    def _below(self, magnitude: Array) -> Array:
+        """The same among multiples of the least number above zero; parities are those of codes here too."""
+        least = jnp.asarray(self.least_exponent) - self.mantissa
+        steps = jnp.round(lax.bitcast_convert_type(magnitude, jnp.float32) * power_of_two(-least))
+        return lax.bitcast_convert_type(steps * power_of_two(least), jnp.uint32)
+
+    def _bits_of(self, code: Leaf) -> Array:
+        """uint32 scalar: the bits of the number of a code."""
+        value = lax.dynamic_index_in_dim(jnp.asarray(self.values), _word(code), keepdims=False)
+        return lax.bitcast_convert_type(value, jnp.uint32)
+
     def clipped(self, y: Array, shift: None = None) -> Array:
         """bool: whether a number lies more than half a gap beyond the largest finite value."""
         magnitude, negative = _fields(y)
@@ -137,13 +187,18 @@ def minifloat(form: FloatFormat, infinities: bool = True, overflow: bool = False
         overflow: whether what lies beyond the largest finite number becomes an infinity, or NaN where there is none.
 
     Raises:
-        ValueError: for overflow in a format that has neither.
+        ValueError: for overflow in a format that has neither; for a format with finite numbers beyond those of float32.
     """
     if not form.zero and (form.mantissa or form.bias != 127 or form.signed):
         raise ValueError("the only float format without a zero that is supported is E8M0")
     beyond = form.inf_code if form.infinity else form.nan_code
     if overflow and beyond is None:
         raise ValueError("'-overflow' needs a format with an infinity or a NaN to overflow to; leave it out")
+    if form.max > float(FLT_MAX):
+        raise ValueError(
+            f"the largest number of the float format, {form.max:.4g}, is beyond float32; take a narrower exponent, or a format "
+            "whose last exponent holds no numbers, such as e8m3ieee"
+        )
     dtype = str(code_dtype(form.bits, False))
     values = np.full(BUCKETS[dtype], np.nan, np.float32)
     values[: 2**form.bits] = form.values
@@ -164,4 +219,5 @@ def minifloat(form: FloatFormat, infinities: bool = True, overflow: bool = False
         bits=np.int32(form.bits),
         values=values,
         dtype=dtype,
+        direct=form.zero and (least == -126 or least - form.mantissa >= -125),
     )

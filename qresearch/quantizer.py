@@ -102,15 +102,18 @@ class Quantizer(Coder):
 
     def decode(self, codes: Array, params: Params) -> Array:
         """float32, in the shape of the codes."""
-        if self.bare:
-            return self.element.decode(codes)
         layout = self.block.layout(codes.shape)
-        return layout.merge(self._values(layout.split(codes), params, layout))
+        return layout.merge(self._values(self.element.decode(layout.split(codes)), params, layout))
 
-    def there_and_back(self, x: Array, params: Params, layout: Any) -> Array:
-        """What comes back, of an array that is cut into blocks, and stays so; for roundings that draw no random numbers."""
+    def there_and_back(self, x: Array, params: Params, u: Array | None) -> Array:
+        """float32, in the shape of x: what comes back."""
+        layout = self.block.layout(x.shape)
+        return layout.merge(self.blocks_back(layout.split(x), params, layout, None if u is None else layout.split(u)))
+
+    def blocks_back(self, x: Array, params: Params, layout: Any, u: Array | None = None) -> Array:
+        """What comes back of an array that is cut into blocks, and stays so."""
         y, shift = self._on_grid(x, params, layout)
-        return self._values(self.element.encode_drawn(y, None, shift), params, layout)
+        return self._values(self.element.there_and_back(y, u, shift), params, layout)
 
     def per_step(self, width: Array) -> Array:
         """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
@@ -268,7 +271,9 @@ class Quantizer(Coder):
         offset = None if offset is None else layout.expand(offset)
         return self.form.on_grid(x, by, offset), self.form.shift(self._least, offset)
 
-    def _values(self, codes: Array, params: Params, layout: Any) -> Array:
+    def _values(self, numbers: Array, params: Params, layout: Any) -> Array:
+        if self.bare:
+            return numbers
         scale, offset = layout.expand(self.load_scale(params)), self.load_offset(params)
         offset = None if offset is None else layout.expand(offset)
-        return self.form.value(self.element.decode(codes), scale, self._least, offset)
+        return self.form.value(numbers, scale, self._least, offset)

@@ -34,8 +34,8 @@ class Observed:
         weights: float32, or None.
         power: int32 scalar k: the data are of magnitude 2^k.
         value: float32, what came back; None, as all that follows, where only the data are looked at (`OF_DATA`).
-        codes: integers.
-        clipped: gives bool; called by the one metric that asks.
+        codes: gives integers; called by the one term that asks.
+        clipped: gives bool; likewise.
     """
 
     x: Array
@@ -79,8 +79,9 @@ def _relative_at_least(o: Observed) -> Array:
 
 def _histogram(o: Observed) -> Array:
     """int32 [256, 65536 or 524288]: how often each code occurs, signed codes shifted to begin at zero."""
-    info = jnp.iinfo(o.codes.dtype)
-    bins = o.codes.reshape(-1).astype(jnp.int32) - (info.min if info.bits <= 16 else 0)
+    codes = o.codes()
+    info = jnp.iinfo(codes.dtype)
+    bins = codes.reshape(-1).astype(jnp.int32) - (info.min if info.bits <= 16 else 0)
     return jnp.zeros(min(2**info.bits, MOST_CODES), jnp.int32).at[bins].add(1)
 
 

@@ -27,7 +27,7 @@ Trial = Callable[..., Any]
 def error_of(quantizer: Any, blocks: Blocks, params: Any, p: float) -> Array:
     """float32 [grid]: the sum of weight * abs(x' - x)^p in every block, x in units of a power of two near its largest."""
     layout = blocks.layout
-    back = quantizer.there_and_back(blocks.x, params, layout)
+    back = quantizer.blocks_back(blocks.x, params, layout)
     unit = power_of_two(-jnp.clip(exponent(largest(blocks)), -126, 126))
     off = blocks.masked(jnp.abs(back - blocks.x), 0.0) * layout.expand(unit)
     cost = power(off, p)

@@ -4,13 +4,18 @@ Its casts saturate nowhere: 465 is NaN in float8_e4m3fn. FP4 and FP6 know no NaN
 number. float8_e8m0fnu rounds to nearest, where OCP MX wants the floor, and is not compared here. float64 is rounded twice.
 """
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 
 import qresearch as qr
+from qresearch.element import Scalar
 from qresearch.floatformats import find_format
+from qresearch.floats import exmy, fn, fnuz, ieee, p3109, unsigned
+from qresearch.minifloat import minifloat
+from qresearch.rounding import ROUNDINGS
 
 TYPES = {
     "f16": np.float16,
@@ -148,3 +153,50 @@ def test_the_exponent_of_a_power_of_two_and_its_neighbours(absmax, power):
 def test_half_of_the_least_subnormal():
     x = np.array([2.0**-25, np.nextafter(np.float32(2.0**-25), np.float32(1))], np.float32)
     assert qr.quantize(x, "f16").dequantize().tolist() == [0, 2.0**-24]
+
+
+FORMS = [
+    ieee(5, 2),
+    ieee(8, 7),
+    fn(4, 3),
+    fn(3, 0),
+    fnuz(4, 3),
+    fnuz(4, 3, 11),
+    fnuz(5, 10, 120),
+    unsigned(4, 4),
+    unsigned(8, 0),
+]
+FORMS += [exmy(1, 3), exmy(2, 0), exmy(2, 1), p3109(8, 1), p3109(8, 4, False), p3109(16, 9, True, False)]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("ends", [(True, False), (False, False), (True, True)], ids=["cast", "saturating", "overflowing"])
+def test_there_and_back_without_codes(form, ends):
+    if ends[1] and not (form.infinity or form.nan_code):
+        pytest.skip("nothing to overflow to")
+    grid, x = minifloat(form, *ends), neighbours(form)
+    tiny = np.nextafter(np.float32(2.0**-126) * np.float32([0.25, 0.5, 1, 2, 4]), np.float32([[0], [1], [9]]))
+    words = np.random.default_rng(0).integers(0, 2**32, 2**14, np.uint32).view(np.float32)
+    x = np.concatenate([x, -x, tiny.ravel(), words, np.float32([0, -0.0, np.inf, -np.inf, np.nan, -np.nan])])
+    for rounding in (ROUNDINGS["even"], ROUNDINGS["up"]):
+        element = Scalar(grid, rounding)
+        back, plain = jax.jit(lambda e, x: (e.there_and_back(x, None), e.decode(e.encode(x))))(element, x)
+        np.testing.assert_array_equal(np.asarray(back).view(np.uint32), np.asarray(plain).view(np.uint32))
+
+
+def test_only_formats_far_from_the_subnormals_of_float32_go_back_without_codes():
+    assert [minifloat(form).direct for form in (fn(4, 3), ieee(8, 7), exmy(2, 0))] == [True] * 3
+    assert [minifloat(form).direct for form in (fnuz(5, 10, 120), find_format("e8m0")[1])] == [False] * 2
+
+
+@pytest.mark.parametrize("name", ["e8m1@32", "e8m2fn-unit", "ue8m1"])
+def test_a_format_beyond_float32_is_refused(name):
+    with pytest.raises(ValueError, match=r"beyond float32; take a narrower exponent, or .* e8m3ieee"):
+        qr.build(name)
+    assert qr.quantize(np.float32([1, 2, 3]), "e8m3ieee-unit").dequantize().tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["bf16-absmax@32", "e8m3ieee-absmax", "tf32-rms(3)@64"])
+def test_a_format_as_wide_as_float32_has_no_scales(name):
+    with pytest.raises(ValueError, match=r"flushed to zero; write '(bf16|e8m3ieee|tf32)-unit', a cast"):
+        qr.build(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.bench.contest_figures import ratios, sizes
-from experiments.bench.machine import machine
+from experiments.bench.files import manifest, tables
 from experiments.figures.style import save, styled
-from experiments.store.files import write
-from experiments.store.manifest import surroundings
-from experiments.tables import for_readers
 
 CAPTION = (
     "What we do, what a peer does, and the limit of the machine (XLA's plain cast of as many numbers), in the same rounds: "
@@ -26,12 +22,9 @@ CAPTION = (
 def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
     """Writes peers.csv, .md, .tex, .json and the figures; yields the files."""
     frame = pd.DataFrame(rows)
-    write(folder / "peers.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
-    yield folder / "peers.csv"
     main = chosen(frame, options["power"])
-    yield from for_readers(folder / "peers", readable(main), CAPTION)
-    write(folder / "peers.json", json.dumps(options | machine() | surroundings(), indent=2) + "\n")
-    yield folder / "peers.json"
+    yield from tables(folder / "peers", frame, readable(main), CAPTION)
+    yield from manifest(folder / "peers.json", options)
     with styled():
         if main["ratio"].notna().any():
             yield from save(ratios(main), folder / "peers")

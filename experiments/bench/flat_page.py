@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ from typing import Any
 import pandas as pd
 
 from experiments.bench.contest_figures import sizes
-from experiments.bench.machine import machine
+from experiments.bench.files import manifest, tables
 from experiments.bench.row import said
 from experiments.figures.style import save, styled
-from experiments.store.files import write
-from experiments.store.manifest import surroundings
-from experiments.tables import for_readers
 
 BAR = 1.3
 """The most that the largest ratio may be of the least."""
@@ -30,11 +26,8 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
     """Writes flat.csv, .md, .tex, .json and the figure; yields the files."""
     frame = pd.DataFrame(rows)
     frame["flat"] = frame.groupby("contest")["over"].transform(lambda over: over.max() / over.min())
-    write(folder / "flat.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
-    yield folder / "flat.csv"
-    yield from for_readers(folder / "flat", readable(frame), CAPTION)
-    write(folder / "flat.json", json.dumps(options | machine() | surroundings(), indent=2) + "\n")
-    yield folder / "flat.json"
+    yield from tables(folder / "flat", frame, readable(frame), CAPTION)
+    yield from manifest(folder / "flat.json", options)
     with styled():
         yield from save(sizes(frame.assign(share=1 / frame["over"])), folder / "flat")
 

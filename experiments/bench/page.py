@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.bench.machine import machine
+from experiments.bench.files import manifest, tables
 from experiments.bench.reasons import NEEDED, WANTED
 from experiments.figures.style import PAGE, looks, plt, save, styled
-from experiments.store.files import write
-from experiments.store.manifest import surroundings
-from experiments.tables import for_readers
 
 CAPTION = (
     "Million elements a second, median (least to most), and as a share of XLA's plain cast (float32 to uint8, and back) in the "
@@ -31,11 +27,8 @@ LINE = ("kind", "name", "scheme", "bits")
 def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
     """Writes table.csv, .md, .tex, manifest.json and rates.pdf, .png; yields the files."""
     frame = pd.DataFrame(rows)
-    write(folder / "table.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
-    yield folder / "table.csv"
-    yield from for_readers(folder / "table", readable(frame), CAPTION)
-    write(folder / "manifest.json", json.dumps(options | machine() | surroundings(), indent=2) + "\n")
-    yield folder / "manifest.json"
+    yield from tables(folder / "table", frame, readable(frame), CAPTION)
+    yield from manifest(folder / "manifest.json", options)
     with styled():
         yield from save(figure(frame), folder / "rates")
 

@@ -37,6 +37,11 @@ CAUSES: list[Cause] = [
         "take: see the row 'kept', in a process that keeps its memory",
     ),
     Cause(
+        lambda contest, row: _decodes(contest) and contest.kept and "nf4" in contest.name,
+        "a level is chosen by 15 selects a number: XLA has no look-up in registers, which the peer's code has, and a gather is "
+        "slower yet",
+    ),
+    Cause(
         lambda contest, row: row["power"] < 20,
         "what a call costs whatever the size (threads are woken, buffers made) is not small beside so few numbers",
     ),

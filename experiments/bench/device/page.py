@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.bench.device.work import Task
-from experiments.bench.machine import machine
-from experiments.store.files import write
-from experiments.store.manifest import surroundings
-from experiments.tables import for_readers
+from experiments.bench.files import manifest, tables
 
 AIM = 0.8
 """Of the rate of a copy of as many bytes."""
@@ -66,11 +62,8 @@ def leave(folder: Path, rates: list[dict], differences: list[dict], options: dic
     """Writes table.csv, .md, .tex, differences.csv, .md, .tex and manifest.json; yields the files."""
     for name, rows, shown, caption in (("table", rates, readable, RATES), ("differences", differences, _plain, DIFFERENCES)):
         frame = pd.DataFrame(rows)
-        write(folder / f"{name}.csv", frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
-        yield folder / f"{name}.csv"
-        yield from for_readers(folder / name, shown(frame), caption)
-    write(folder / "manifest.json", json.dumps(options | machine() | surroundings(), indent=2) + "\n")
-    yield folder / "manifest.json"
+        yield from tables(folder / name, frame, shown(frame), caption)
+    yield from manifest(folder / "manifest.json", options)
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

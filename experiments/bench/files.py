@@ -1,0 +1,31 @@
+"""What every part of the bench leaves: its numbers as CSV, a table for readers, and a manifest of how they came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.bench.machine import machine
+from experiments.store.files import write
+from experiments.store.manifest import surroundings
+from experiments.tables import for_readers
+
+
+def tables(path: Path, frame: pd.DataFrame, readable: pd.DataFrame, caption: str) -> Iterator[Path]:
+    """Writes a frame beside `path` as .csv, and what readers see of it as .md and .tex; yields the files."""
+    yield _written(path.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    yield from for_readers(path, readable, caption)
+
+
+def manifest(path: Path, options: dict[str, Any]) -> Iterator[Path]:
+    """Writes options, machine, versions and commit as JSON; yields the file."""
+    yield _written(path, json.dumps(options | machine() | surroundings(), indent=2) + "\n")
+
+
+def _written(path: Path, text: str) -> Path:
+    write(path, text)
+    return path
