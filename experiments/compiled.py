@@ -32,14 +32,6 @@ MEASURING: dict[str, Any] = {
 first level, since sweeps wait for compilers (`cold` in peers.csv; no operation changes by either, so neither does a bit);
 and without taking single numbers out of the loop over chunks, each of which would be compiled as a program of its own."""
 
-WAYS: tuple[dict[str, Any], ...] = (
-    MEASURING | {"xla_disable_hlo_passes": "while-loop-invariant-code-motion,fusion-wrapper"},
-    MEASURING,
-    {},
-)
-"""The same, and no fusion made of each operation that is left alone, which a heavier part of the compiler would take: where
-all that are have another way (a scatter has not). Then as it stands; and as it comes, where XLA does not know the options."""
-
 
 def keep() -> None:
     """From now on this process keeps every function that it compiles, however small, and takes what was kept."""
@@ -60,12 +52,11 @@ def programs(before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]
 
 
 def for_measuring(lowered: Lowered) -> Compiled:
-    """Compiled in the first of `WAYS` that can be gone, and where there is no CPU in the last one; raises what that raises."""
-    *before, last = WAYS if jax.default_backend() == "cpu" else WAYS[-1:]
-    for way in before:
+    """Compiled by `MEASURING`; as it comes on other platforms, and where this version of XLA does not know the options."""
+    if jax.default_backend() == "cpu":
         with contextlib.suppress(jax.errors.JaxRuntimeError):
-            return lowered.compile(way)
-    return lowered.compile(last)
+            return lowered.compile(MEASURING)
+    return lowered.compile()
 
 
 def _folder() -> Path:

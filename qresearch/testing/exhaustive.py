@@ -195,7 +195,8 @@ def count(case: Case, stride: int = 1) -> Count:
         if off.any() or not np.array_equal(got, wanted):
             places = np.flatnonzero((got != wanted) | off)
             one = int(places[0])
-            first = first or f"0x{(begin + one) * stride:08x}: {got[one]}, not {wanted[one]}{', there and back' * off[one]}"
+            told = "another number, there and back" if off[one] else f"{got[one]}, not {wanted[one]}"
+            first = first or f"0x{(begin + one) * stride:08x}: {told}"
             wrong += places.size
     return Count(case.name, case.rounding, total, wrong, first, round(time.perf_counter() - begun, 2))
 

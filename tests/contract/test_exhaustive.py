@@ -49,6 +49,15 @@ def test_a_threshold_one_ulp_off_is_found(name):
     assert exhaustive.count(case, word).mismatches == 0
 
 
+def test_a_number_that_comes_back_otherwise_without_codes_is_found():
+    case = exhaustive.cases(["e4m3"])[0]
+    values = case.element.grid.values.copy()
+    values[0x41] = np.nextafter(values[0x41], np.float32(9))  # what codes come back as; 2.25 otherwise
+    broken = replace(case, element=replace(case.element, grid=replace(case.element.grid, values=values)))
+    count = exhaustive.count(broken, int(np.float32(2.25).view(np.uint32)))
+    assert (count.mismatches, count.first) == (1, "0x40100000: another number, there and back")
+
+
 def test_the_table_and_the_manifest_are_written(tmp_path, capsys):
     out = tmp_path / "out"
     assert exhaustive.main(["--grids", "nf4,e2m1", "--stride", "1000003", "--out", str(out)]) == 0
