@@ -174,9 +174,12 @@ def _encode(element: Scalar, start: Any, stride: Any, size: int) -> Any:
     """The codes of some bit patterns, and which of those come back as other bits by the way without codes."""
     word = start + stride * jax.lax.iota(jnp.uint32, size)
     y = jax.lax.bitcast_convert_type(word, jnp.float32)
-    codes = element.encode(y)
-    bits = [jax.lax.bitcast_convert_type(each, jnp.uint32) for each in (element.there_and_back(y, None), element.decode(codes))]
-    return codes, bits[0] != bits[1]
+    codes, shorter = element.encode(y), getattr(element.grid, "there_and_back", None)
+    back = None if shorter is None else shorter(y, element.rounding)
+    if back is None:
+        return codes, jnp.array(False)
+    one, other = (jax.lax.bitcast_convert_type(each, jnp.uint32) for each in (back, element.decode(codes)))
+    return codes, one != other
 
 
 def count(case: Case, stride: int = 1) -> Count:
@@ -188,7 +191,7 @@ def count(case: Case, stride: int = 1) -> Count:
     total = -(-(2**32) // stride)
     for begin in range(0, total, CHUNK):
         found = _encode(case.element, np.uint32(begin * stride), np.uint32(stride), CHUNK)
-        got, off = (np.asarray(each)[: total - begin] for each in found)
+        got, off = (np.broadcast_to(each, CHUNK)[: total - begin] for each in found)
         # The first place in this chunk at or after each edge; a piece is what lies between two of them.
         cuts = np.clip(-(-edges // stride) - begin, 0, got.size)
         wanted = np.repeat(codes, np.diff(cuts))
