@@ -9,6 +9,7 @@ run again. Exit codes: those of the sweep, and 1 where a published number lies o
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -134,5 +135,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as `experiments.sweep` does
     keep()
     sys.exit(main())
