@@ -64,13 +64,17 @@ class Meter:
     metrics: tuple[str, ...]
     coming: Iterable[Batch] = ()
     compilations: int = 0
+    _uses: Counter[Hashable] = field(default_factory=Counter)
     _compiled: dict[Hashable, Future] = field(default_factory=dict)
     _counting: Lock = field(default_factory=Lock)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMPILERS, "compile"))
 
     def __post_init__(self) -> None:
-        batches = list(self.coming)
-        self._ahead, self._uses = iter(batches), Counter(batch[0].structure for batch in batches)
+        first: dict[Hashable, Row] = {}
+        for batch in self.coming:
+            self._uses[batch[0].structure] += 1
+            first.setdefault(batch[0].structure, batch[0])
+        self._ahead = iter(first.values())
 
     def __enter__(self) -> Meter:
         self._look_ahead()
@@ -135,10 +139,11 @@ class Meter:
     def _look_ahead(self) -> None:
         """Sees to it that the next functions are being compiled."""
         while sum(not future.done() for future in self._compiled.values()) < AHEAD:
-            batch = next(self._ahead, None)
-            if batch is None:
+            row = next(self._ahead, None)
+            if row is None:
                 return
-            self._asked_for(batch[0])
+            if self._uses[row.structure] > 0:  # else all that take it have been measured meanwhile
+                self._asked_for(row)
 
     def _compile(self, row: Row) -> Any:
         quantizer, source = qr.build(row.scheme.text), row.source

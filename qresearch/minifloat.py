@@ -196,8 +196,8 @@ def minifloat(form: FloatFormat, infinities: bool = True, overflow: bool = False
         raise ValueError("'-overflow' needs a format with an infinity or a NaN to overflow to; leave it out")
     if form.max > float(FLT_MAX):
         raise ValueError(
-            f"the largest number of the float format, {form.max:.4g}, is beyond float32; take a narrower exponent, or a format "
-            "whose last exponent holds no numbers, such as e8m3ieee"
+            f"the float format has numbers up to {form.max:.9g}, and float32 up to {FLT_MAX:.9g}; "
+            "take an exponent of at most 7 bits"
         )
     dtype = str(code_dtype(form.bits, False))
     values = np.full(BUCKETS[dtype], np.nan, np.float32)

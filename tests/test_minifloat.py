@@ -191,9 +191,9 @@ def test_only_formats_far_from_the_subnormals_of_float32_go_back_without_codes()
 
 @pytest.mark.parametrize("name", ["e8m1@32", "e8m2fn-unit", "ue8m1"])
 def test_a_format_beyond_float32_is_refused(name):
-    with pytest.raises(ValueError, match=r"beyond float32; take a narrower exponent, or .* e8m3ieee"):
+    with pytest.raises(ValueError, match=r"and float32 up to 3.40282347e.38; take an exponent of at most 7 bits"):
         qr.build(name)
-    assert qr.quantize(np.float32([1, 2, 3]), "e8m3ieee-unit").dequantize().tolist() == [1, 2, 3]
+    np.testing.assert_allclose(qr.quantize(np.float32([1, 2, 3]), name.replace("8", "7")).dequantize(), [1, 2, 3], rtol=0.25)
 
 
 @pytest.mark.parametrize("name", ["bf16-absmax@32", "e8m3ieee-absmax", "tf32-rms(3)@64"])

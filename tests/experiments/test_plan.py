@@ -152,3 +152,14 @@ def test_functions_are_let_go_after_the_last_batch_that_takes_them(work):
     assert max(count for count, _ in held) == 2  # both serve both sources and both seeds, and none is compiled again
     assert meter.compilations == 2
     assert not meter._compiled
+
+
+def test_a_function_is_compiled_once_however_far_ahead_they_are_compiled(work, monkeypatch):
+    monkeypatch.setattr("experiments.measure.AHEAD", 4)
+    sources = {name: {"distribution": "normal", "shape": [8, size]} for name, size in (("a", 64), ("b", 32), ("c", 16))}
+    config = load(work.write(sources=sources, seeds=2, schemes=["int4", "int4@16", "nf4", "nf4@16"]))
+    plan = make_plan(config)
+    with Meter(config.metrics, [batch for _, _, each in plan.draws(plan.rows) for batch in each]) as meter:
+        assert sum(map(len, measured(plan, plan.rows, meter))) == len(plan.rows) == 24
+        assert meter.compilations == plan.compilations(plan.rows) == 12
+        assert not meter._compiled
