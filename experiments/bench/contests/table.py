@@ -91,6 +91,15 @@ CONTESTS: list[Contest] = [
         ours.TO_BYTES,
         curve=True,
     ),
+    Contest(
+        "error of e4m3@32",
+        "RMS error of quantizing and dequantizing in E4M3, B = 32",
+        ours.rms_error("e4m3@32"),
+        "torch",
+        "eager: absmax, casts to float8_e4m3fn and back, RMSE",
+        torch_sides.float8_error(32),
+        limit=ours.TO_BYTES,
+    ),
     *[
         Contest(
             f"cast to {name}",

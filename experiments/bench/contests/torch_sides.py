@@ -119,6 +119,23 @@ def rms_error(element: str, block: int) -> Maker:
     return make
 
 
+def float8_error(block: int) -> Maker:
+    """Largest magnitude, a cast to E4M3 and back, root of the mean squared error."""
+
+    def make(x: np.ndarray) -> Work:
+        package = torch()
+        blocks = package.from_numpy(x).view(-1, block)
+
+        def run() -> Any:
+            scale = blocks.abs().amax(1, keepdim=True) * (1 / 448)
+            value = (blocks * (1 / scale)).to(package.float8_e4m3fn).float() * scale
+            return (value - blocks).square().mean().sqrt()
+
+        return first(run, x.size, lambda found: np.float64(found))
+
+    return make
+
+
 STEPS = 300
 """Of Lloyd's loop, at most."""
 
