@@ -248,6 +248,12 @@ def test_a_quotient_is_one_operation_that_platforms_are_told_of_when_compiled():
     assert cpu == 0 < cuda == tpu
 
 
+def test_a_choice_between_functions_is_refused_in_kernels():
+    traced = jax.make_jaxpr(lambda x: jax.lax.cond(x[0] > 0, jnp.sin, jnp.cos, x))(jnp.ones(4))
+    with pytest.raises(NotImplementedError, match=r"no rule for lax\.cond"):
+        replay.replay(traced, replay.RULES, jnp.ones(4))
+
+
 @pytest.mark.parametrize("scheme", ["int8@64", "dynamic8@32", "mxfp4"])
 def test_a_kernel_is_tried_before_it_is_used(scheme, monkeypatch):
     quantizer = qr.build(scheme)

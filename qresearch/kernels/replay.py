@@ -58,7 +58,11 @@ def _inlined(rules: Any, *given: Any, jaxpr: Any, name: str = "", **_: Any) -> l
     return [rules[name](*given)] if name in rules else replay(jaxpr, rules, *given)
 
 
-CALLS: dict[str, Callable[..., list[Any]]] = {"jit": _inlined, "pjit": _inlined}
+def _refused(*_: Any, **__: Any) -> list[Any]:
+    raise NotImplementedError("kernels have no rule for lax.cond")
+
+
+CALLS: dict[str, Callable[..., list[Any]]] = {"jit": _inlined, "pjit": _inlined, "cond": _refused}
 """Name of a primitive that calls operations -> what is done in its place. (`pjit` is what `jit` was called before JAX 0.7.)"""
 
 
