@@ -89,9 +89,13 @@ class Scalar:
 
     def there_and_back(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
         """`decode(encode_drawn(y, u, shift))`, by a shorter way where the grid has one."""
-        shorter = getattr(self.grid, "there_and_back", None)
-        found = None if shorter is None else shorter(y, self.rounding)
+        found = self.without_codes(y)
         return self.decode(self.encode_drawn(y, u, shift)) if found is None else found
+
+    def without_codes(self, y: Array) -> Array | None:
+        """float32: what comes back, by the grid's own way without codes; None where it has none."""
+        shorter = getattr(self.grid, "there_and_back", None)
+        return None if shorter is None else shorter(y, self.rounding)
 
     def codes(self) -> np.ndarray:
         """All codes that are not NaN, ascending, as a NumPy array."""

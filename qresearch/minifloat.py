@@ -120,7 +120,7 @@ class Minifloat:
         From the least normal number on, the bits of a float32 are rounded as an integer; below it all gaps are alike, and a
         product is rounded. Single numbers of the table say what lies beyond the ends.
         """
-        if rounding.name != "even" or not self.direct:
+        if rounding.integer is not jnp.round or not self.direct:  # to nearest, ties to even
             return None
         magnitude, negative = _fields(y)
         number = jnp.where(magnitude < _word(self._first), self._below(magnitude), self._above(magnitude))

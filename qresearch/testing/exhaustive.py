@@ -174,8 +174,7 @@ def _encode(element: Scalar, start: Any, stride: Any, size: int) -> Any:
     """The codes of some bit patterns, and which of those come back as other bits by the way without codes."""
     word = start + stride * jax.lax.iota(jnp.uint32, size)
     y = jax.lax.bitcast_convert_type(word, jnp.float32)
-    codes, shorter = element.encode(y), getattr(element.grid, "there_and_back", None)
-    back = None if shorter is None else shorter(y, element.rounding)
+    codes, back = element.encode(y), element.without_codes(y)
     if back is None:
         return codes, jnp.array(False)
     one, other = (jax.lax.bitcast_convert_type(each, jnp.uint32) for each in (back, element.decode(codes)))
