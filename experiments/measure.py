@@ -43,8 +43,8 @@ class Outcome:
 
 
 AHEAD = 12
-"""How many functions are compiled before the batches that take them are measured. Not meanwhile: the kernels of a batch wait
-for cores that compile, and a batch then takes many times as long."""
+"""How many functions are compiled before the batches that take them are measured. Not meanwhile: the kernels of a batch
+would wait for cores that compile."""
 
 COMPILERS = 2
 """Threads that compile: while one traces, which takes Python's lock, the other waits for XLA."""

@@ -150,6 +150,6 @@ def _stopped(code: int, message: str) -> int:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # what was imported stays: tracing makes objects by the million, and each collection would look through it
+    gc.freeze()  # what was imported stays, and collections, of which tracing causes many, need not look through it
     keep()
     sys.exit(main())

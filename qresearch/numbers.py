@@ -112,7 +112,7 @@ def _are_rows(shape: tuple[int, ...], axes: tuple[int, ...]) -> bool:
 def _largest_of_rows(x: Array) -> Array:
     """The same question about fewer numbers along the last axis: up to four rows of 32 are compared place by place.
 
-    Compilers vectorise that, but not what `_largest_of_runs` does; its runs serve axes of other lengths and places.
+    `_largest_of_runs` serves axes of other lengths and places.
     """
     *lead, length = x.shape
     count = length // _WINDOW

@@ -38,8 +38,7 @@ CAUSES: list[Cause] = [
     ),
     Cause(
         lambda contest, row: _decodes(contest) and contest.kept and "nf4" in contest.name,
-        "a level is chosen by 15 selects a number: XLA has no look-up in registers, which the peer's code has, and a gather is "
-        "slower yet",
+        "a level is chosen by 15 selects a number, since XLA emits no look-up in registers",
     ),
     Cause(
         lambda contest, row: row["power"] < 20,
