@@ -5,8 +5,8 @@ Floors, each importing only those below it:
     config   a YAML file, read with its places and validated
     sources  arrays drawn by key or read from files
     streams  sources larger than memory, measured in pieces
-    plan     the rows of a sweep and how they share compilations
-    measure  one compiled function for every group of rows
+    structures, plan   which functions serve which schemes; the rows of a sweep
+    functions, ahead, measure   what they are; compiled before they are needed; the rows measured
     store    the results folder: log, manifest, lock
     theory, verdicts   limits and expectations beside the rows, and what they rule out
     summary, quantities, published, tables, figures   what is rebuilt from the rows alone, and beside numbers in print

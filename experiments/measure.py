@@ -1,27 +1,24 @@
-"""Measuring: one function, compiled once for each structure, that takes the schemes of a structure one after another."""
+"""Measuring: the rows of a batch one after another, each by functions that it shares with others."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 import qresearch as qr
-from experiments.compiled import for_measuring
+from experiments.ahead import Ahead
+from experiments.functions import KINDS
 from experiments.plan import Batch, Row
 from experiments.sources import Source
-from experiments.streams import InPieces, Made, Stream, made, of_data, streamed
-from qresearch.coder import Coder
+from experiments.streams import Made, Stream, made, streamed
+from experiments.structures import Function, Structure
 
 
 @dataclass(frozen=True)
@@ -42,138 +39,87 @@ class Outcome:
     error: str | None = None
 
 
-AHEAD = 12
-"""How many functions are compiled before the batches that take them are measured. Not meanwhile: the kernels of a batch
-would wait for cores that compile."""
-
-COMPILERS = 2
-"""Threads that compile: while one traces, which takes Python's lock, the other waits for XLA."""
-
-
-@dataclass
 class Meter:
-    """Measures batches and counts what it compiles. A context manager: at its end, what is not yet compiled is let be.
+    """Measures batches. A context manager: at its end, what is not yet compiled is let be.
+
+    Args:
+        metrics: names.
+        coming: the batches in the order in which they will be measured.
 
     Attributes:
-        metrics: names.
-        coming: the batches in the order in which they will be measured; their functions are compiled ahead, in threads, and
-            let go after the last batch that takes them (each holds megabytes).
-        compilations: functions compiled; grows with structures, not with rows.
+        ahead: the functions.
     """
 
-    metrics: tuple[str, ...]
-    coming: Iterable[Batch] = ()
-    compilations: int = 0
-    _uses: Counter[Hashable] = field(default_factory=Counter)
-    _compiled: dict[Hashable, Future] = field(default_factory=dict)
-    _counting: Lock = field(default_factory=Lock)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COMPILERS, "compile"))
-
-    def __post_init__(self) -> None:
-        first: dict[Hashable, Row] = {}
-        for batch in self.coming:
-            self._uses[batch[0].structure] += 1
-            first.setdefault(batch[0].structure, batch[0])
-        self._ahead = iter(first.values())
+    def __init__(self, metrics: tuple[str, ...], coming: Iterable[Batch] = ()) -> None:
+        self.metrics = metrics
+        self.ahead = Ahead(coming, self._compiled)
 
     def __enter__(self) -> Meter:
-        self._look_ahead()
+        self.ahead.look()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.ahead.close()
+
+    @property
+    def compilations(self) -> int:
+        """Functions compiled."""
+        return self.ahead.made
 
     def measure(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         """The outcome of every row of a batch on an array.
 
-        A batch that raises is run again row by row, so that only the row to blame fails.
+        A batch that raises is run again row by row, each scheme as it is, so that only the row to blame fails.
 
         Args:
-            batch: rows of one structure.
+            batch: rows whose first function is the same.
             x: their source, made; or the stream of one that is larger than memory.
             key: for stochastic rounding.
         """
         try:
             yield from self._measured(batch, x, key)
         finally:
-            self._let_go(batch[0].structure)
+            self.ahead.let_go(batch)
 
     def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         try:
             yield from self._together(batch, x, key)
         except Exception as error:  # whatever it was: it belongs to a row, and the sweep goes on
-            if len(batch) == 1:
+            alone = [as_it_is(row) for row in batch]
+            if len(batch) == 1 and alone[0].functions == batch[0].functions:
                 yield failed(batch[0], error)
                 return
-            for row in batch:
+            for row in alone:
                 yield from self._measured((row,), x, key)
-
-    def _let_go(self, structure: Hashable) -> None:
-        """Drops what no batch to come takes."""
-        self._uses[structure] -= 1
-        if self._uses[structure] <= 0:
-            self._compiled.pop(structure, None)
 
     def _together(self, batch: Batch, x: Made | Stream, key: Array) -> list[Outcome]:
         started = time.perf_counter()
-        run = self._function(batch[0])
-        quantizers = [qr.build(row.scheme.text) for row in batch]
-        bits = [qr.measure.true_bits(quantizer, x.numbers, key) for quantizer in quantizers]
-        found = [qr.measure.evaluate(sums, self.metrics) for sums in run(quantizers, x, key)]
+        told = [self.ahead.of(function, batch[0])(x) for function in batch[0].functions[:-1]]
+        found: list[tuple[Row, dict[str, float], float]] = []
+        for function, rows in _by_function(batch).items():
+            quantizers = [qr.build(row.scheme.text) for row in rows]
+            sums = self.ahead.of(function, rows[0])(quantizers, x, key, *told)
+            bits = [qr.measure.true_bits(quantizer, x.numbers, key) for quantizer in quantizers]
+            metrics = [qr.measure.evaluate(each, self.metrics) for each in sums]
+            found += zip(rows, metrics, bits, strict=True)
         seconds = (time.perf_counter() - started) / len(batch)
-        return [Outcome(*each, seconds) for each in zip(batch, found, bits, strict=True)]
+        return [Outcome(*each, seconds) for each in found]
 
-    def _function(self, row: Row) -> Any:
-        """The compiled function of a row's structure; raises what compiling it raised."""
-        function = self._asked_for(row)
-        if not function.done():
-            self._look_ahead()
-        wait(self._compiled.values())
-        return function.result()
-
-    def _asked_for(self, row: Row) -> Future:
-        if row.structure not in self._compiled:
-            self._compiled[row.structure] = self._pool.submit(self._compile, row)
-        return self._compiled[row.structure]
-
-    def _look_ahead(self) -> None:
-        """Sees to it that the next functions are being compiled."""
-        while sum(not future.done() for future in self._compiled.values()) < AHEAD:
-            row = next(self._ahead, None)
-            if row is None:
-                return
-            if self._uses[row.structure] > 0:  # else all that take it have been measured meanwhile
-                self._asked_for(row)
-
-    def _compile(self, row: Row) -> Any:
-        quantizer, source = qr.build(row.scheme.text), row.source
-        kind = InPieces if streamed(source) else Whole
-        function = kind(quantizer, source, self.metrics)
-        with self._counting:
-            self.compilations += 1
-        return function
+    def _compiled(self, function: Function, row: Row) -> Any:
+        return KINDS[function.kind](function, qr.build(row.scheme.text), row.source, self.metrics)
 
 
-class Whole:
-    """Measures schemes on a source that is made: compiled ahead of time, so that it can serve no other shape in silence.
+def _by_function(batch: Batch) -> dict[Function, list[Row]]:
+    """Rows by the function that measures them."""
+    found: dict[Function, list[Row]] = {}
+    for row in batch:
+        found.setdefault(row.functions[-1], []).append(row)
+    return found
 
-    Args:
-        coder: one of the schemes; all agree in structure.
-        source: that they are measured on.
-        metrics: names.
-    """
 
-    def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
-        def sums(coder: Coder, x: Made, key: Array) -> dict[str, Array]:
-            return qr.measure.sums(coder, x.numbers, metrics, None, key, x.known)
-
-        numbers: Any = jax.ShapeDtypeStruct(source.shape, jnp.float32)
-        x = Made(numbers, of_data.eval_shape(numbers, metrics))
-        self._sums = for_measuring(jax.jit(sums).lower(coder, x, jax.eval_shape(jax.random.key, 0)))
-
-    def __call__(self, coders: Iterable[Coder], x: Made, key: Array) -> list[dict[str, Any]]:
-        """The sums of each scheme."""
-        return [jax.device_get(self._sums(coder, x, key)) for coder in coders]
+def as_it_is(row: Row) -> Row:
+    """A row whose scheme is not taken apart."""
+    return replace(row, functions=Structure.of(qr.build(row.scheme.text)).functions(row.source))
 
 
 def failed(row: Row, error: Exception) -> Outcome:

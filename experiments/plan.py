@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,13 +18,16 @@ from experiments.config.model import Config
 from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
 from experiments.sources import Source, sources
 from experiments.streams import streamed
-from qresearch.coder import Coder
+from experiments.structures import Function, Functions, Structure, distinct, functions
 
 FORMAT = 2
 """The version of a row's meaning; a change makes every row a new one."""
 
-MOST = 8
+MOST = 16
 """The largest number of rows of a batch."""
+
+PASSES = 8
+"""The same on a stream, where each keeps what of its scheme reaches beyond a piece."""
 
 
 class TooManyRows(ValueError):
@@ -37,14 +40,14 @@ class Row:
 
     Attributes:
         id: the hash of all that the numbers depend on; equal ids, equal numbers.
-        structure: hashable; rows that agree in it share a compiled function.
+        functions: that are compiled for it.
     """
 
     id: str
     source: Source
     seed: int
     scheme: Expanded
-    structure: Hashable
+    functions: Functions
 
     def labels(self) -> dict[str, Any]:
         """What a reader knows the row by."""
@@ -62,7 +65,8 @@ class Row:
 
 
 Batch = tuple[Row, ...]
-"""Rows of one structure on one array, whose outcomes are kept together; on a stream they share its passes."""
+"""Rows on one array whose first function is the same, and whose outcomes are kept together. That function runs once for all
+where others follow; on a stream they share its passes."""
 
 
 @dataclass(frozen=True)
@@ -90,20 +94,21 @@ class Plan:
     def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
         """The given rows as batches, source by source and seed by seed, so that each array is made once."""
         for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
-            groups: dict[Hashable, list[Row]] = {}
+            groups: dict[Function, list[Row]] = {}
             for row in drawn:
-                groups.setdefault(row.structure, []).append(row)
+                groups.setdefault(row.functions[0], []).append(row)
             source = next(iter(groups.values()))[0].source
             yield source, seed, [batch for group in groups.values() for batch in batched(group)]
 
     def compilations(self, rows: Iterable[Row]) -> int:
         """How many functions measuring the given rows compiles."""
-        return len({row.structure for row in rows})
+        return distinct(row.functions for row in rows)
 
 
 def batched(rows: Sequence[Row]) -> Iterator[Batch]:
-    """Rows of one structure, at most `MOST` together."""
-    return (tuple(rows[start : start + MOST]) for start in range(0, len(rows), MOST))
+    """Rows whose first function is the same, not too many together."""
+    most = PASSES if streamed(rows[0].source) else MOST
+    return (tuple(rows[start : start + most]) for start in range(0, len(rows), most))
 
 
 def make_plan(config: Config) -> Plan:
@@ -114,13 +119,13 @@ def make_plan(config: Config) -> Plan:
         raise TooManyRows(f"{count:,} rows; at most {LIMIT:,} are allowed")
     known = [(entry.sources, _Known.of(each)) for entry in config.schemes for each in entry.expand()]
     common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)}
+    cases = [(source, each) for source in found for names, each in known if names is None or source.group in names]
+    compiled = functions([(known.structure, source) for source, known in cases])
     rows: dict[str, Row] = {}
     repeated: dict[str, None] = {}
-    for source in found:
-        fitting = [each for names, each in known if names is None or source.group in names]
-        for row in _rows(source, config.seeds, fitting, common):
-            if rows.setdefault(row.id, row) is not row:
-                repeated[row.scheme.text] = None
+    for row in _rows(list(zip(cases, compiled, strict=True)), config.seeds, common):
+        if rows.setdefault(row.id, row) is not row:
+            repeated[row.scheme.text] = None
     return Plan(tuple(rows.values()), tuple(repeated))
 
 
@@ -133,33 +138,34 @@ class _Known:
     """What rows need to know of a scheme, worked out once."""
 
     scheme: Expanded
-    quantizer: Coder
-    structure: Hashable
+    structure: Structure
     numbers: str
     stochastic: bool
 
     @classmethod
     def of(cls, scheme: Expanded) -> _Known:
         quantizer = qr.build(scheme.text)
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(quantizer)]
-        structure = (jax.tree.structure(quantizer), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves))
-        numbers = hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest()
-        return cls(scheme, quantizer, structure, numbers, quantizer.stochastic)
+        numbers = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(quantizer))).hexdigest()
+        return cls(scheme, Structure.of(quantizer), numbers, quantizer.stochastic)
 
 
-def _rows(source: Source, seeds: tuple[int, ...], schemes: Iterable[_Known], common: dict[str, Any]) -> Iterator[Row]:
-    for seed in seeds:
-        for known in schemes:
-            if source.random or known.stochastic or seed == seeds[0]:  # without chance, one seed stands for all
-                # the numbers of a built scheme too: a user's codebook may change under its old name
-                identity = common | {
-                    "source": source.definition,
-                    "seed": seed,
-                    "scheme": known.scheme.text,
-                    "numbers": known.numbers,
-                }
-                structure = (known.structure, source.shape, streamed(source))
-                yield Row(digest(identity), source, seed, known.scheme, structure)
+Cases = list[tuple[tuple[Source, _Known], Functions]]
+
+
+def _rows(cases: Cases, seeds: tuple[int, ...], common: dict[str, Any]) -> Iterator[Row]:
+    """Source by source and seed by seed."""
+    for _, some in itertools.groupby(cases, key=lambda case: case[0][0].name):
+        of_source = list(some)
+        for seed in seeds:
+            for (source, known), compiled in of_source:
+                if source.random or known.stochastic or seed == seeds[0]:  # without chance, one seed stands for all
+                    yield Row(_identity(source, known, seed, common), source, seed, known.scheme, compiled)
+
+
+def _identity(source: Source, known: _Known, seed: int, common: dict[str, Any]) -> str:
+    # the numbers of a built scheme too: a user's codebook may change under its old name
+    scheme = {"scheme": known.scheme.text, "numbers": known.numbers}
+    return digest(common | {"source": source.definition, "seed": seed} | scheme)
 
 
 def digest(value: Any) -> str:

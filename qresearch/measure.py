@@ -40,6 +40,7 @@ def sums(
     weights: Array | None = None,
     key: Array | None = None,
     known: Mapping[str, Array] = MappingProxyType({}),
+    extent: Any = None,
 ) -> Sums:
     """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
 
@@ -50,6 +51,7 @@ def sums(
         weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
         key: for stochastic rounding.
         known: `of_data(x, names, weights)`, where several schemes share it.
+        extent: of the blocks, where a scheme was taken apart (`extents.apart`); then nothing is asked of its statistic.
 
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
@@ -58,8 +60,8 @@ def sums(
     scale = known["power"] if known else power(x)
     known, terms = _told(x.size, needed(names), scale, weights, known)
     if x.size > LARGE and _is_local(quantizer, x.shape):
-        return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights)}
-    params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
+        return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights, extent)}
+    params, u = _fitted(quantizer, x, extent, key), quantizer.draw(key, x.shape)
     return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
 
 
@@ -135,14 +137,22 @@ def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
     return not quantizer.stochastic and quantizer.unit(shape)[0] * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
 
 
-def _fitted_in_chunks(quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None) -> Sums:
+def _fitted(quantizer: Any, x: Array, extent: Any, key: Array | None = None) -> Any:
+    return quantizer.fit(x, key=key) if extent is None else quantizer.told(extent)
+
+
+def _fitted_in_chunks(
+    quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, extent: Any
+) -> Sums:
     """Sums over slices along the first axis, each with the scales of its own blocks."""
+    length = quantizer.unit(x.shape)[0]
 
     def chunk(start: Array | int, count: int) -> Observed:
         part, weight = _sliced((x, weights), start, count)
-        return _observed(quantizer, quantizer.fit(part), part, weight, None, scale)
+        blocks = None if extent is None else _sliced(extent, start // length, count // length)
+        return _observed(quantizer, _fitted(quantizer, part, blocks), part, weight, None, scale)
 
-    return _over(chunk, x.shape, quantizer.unit(x.shape)[0], terms)
+    return _over(chunk, x.shape, length, terms)
 
 
 def _in_chunks(

@@ -71,6 +71,10 @@ class Quantizer(Coder):
             weights = layout.split(jnp.broadcast_to(weights, x.shape))
         return self.form.fit(self, Blocks(layout.split(x), weights, layout), key)
 
+    def told(self, extent: Any) -> Params:
+        """Scales and offsets of an array whose blocks have an extent that is known: what `form.extent` gives, [grid]."""
+        return self.form.trial(self, extent, None)
+
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
         """`encode(x, fit(x))`, with the parameters: in one pass where the platform has a kernel for the scheme."""
         return one_pass(two_passes, self, x) if has_kernel(two_passes, self, x) else super().quantize(x, key)

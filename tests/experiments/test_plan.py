@@ -1,13 +1,16 @@
 """Plans: rows, identities, groups."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from experiments.config import load
-from experiments.measure import Meter
+from experiments.measure import Meter, as_it_is
 from experiments.plan import TooManyRows, make_plan
 from experiments.sources import sources
 from experiments.sweep import measured, one_ahead
+from qresearch.statistic import RMS
 
 
 def ids(config):
@@ -111,7 +114,7 @@ def test_batches_are_rows_of_one_structure_and_not_too_many(work, monkeypatch):
     assert [(source.name, seed) for source, seed, _ in draws] == [("normal", 0), ("normal", 1), ("t", 0), ("t", 1)]
     for _, _, batches in draws:  # int2-8 have codes of one byte, int9 and int10 of two: another structure
         assert list(map(len, batches)) == [4, 3, 2]
-        assert all(len({row.structure for row in batch}) == 1 for batch in batches)
+        assert all(len({row.functions for row in batch}) == 1 for batch in batches)
 
 
 def test_a_source_in_pieces_and_one_that_is_made_share_no_function(work, monkeypatch):
@@ -147,19 +150,69 @@ def test_functions_are_let_go_after_the_last_batch_that_takes_them(work):
     with Meter(config.metrics, batches) as meter:
         held = []
         for outcome in measured(plan, plan.rows, meter):
-            held.append((len(meter._compiled), outcome))
-            assert all(function.done() for function in meter._compiled.values())  # nothing is compiled meanwhile
+            held.append((len(meter.ahead.held), outcome))
+            assert all(function.done() for function in meter.ahead.held.values())  # nothing is compiled meanwhile
     assert max(count for count, _ in held) == 2  # both serve both sources and both seeds, and none is compiled again
     assert meter.compilations == 2
-    assert not meter._compiled
+    assert not meter.ahead.held
 
 
 def test_a_function_is_compiled_once_however_far_ahead_they_are_compiled(work, monkeypatch):
-    monkeypatch.setattr("experiments.measure.AHEAD", 4)
+    monkeypatch.setattr("experiments.ahead.AHEAD", 4)
     sources = {name: {"distribution": "normal", "shape": [8, size]} for name, size in (("a", 64), ("b", 32), ("c", 16))}
     config = load(work.write(sources=sources, seeds=2, schemes=["int4", "int4@16", "nf4", "nf4@16"]))
     plan = make_plan(config)
     with Meter(config.metrics, [batch for _, _, each in plan.draws(plan.rows) for batch in each]) as meter:
         assert sum(map(len, measured(plan, plan.rows, meter))) == len(plan.rows) == 24
         assert meter.compilations == plan.compilations(plan.rows) == 12
-        assert not meter._compiled
+        assert not meter.ahead.held
+
+
+BLOCKS = {
+    "scheme": "{element}{statistic}@{block}",
+    "element": ["nf4", "int4"],
+    "statistic": ["", "-rms(3)"],
+    "block": [16, 32, 64],
+}
+
+
+def kinds(plan):
+    return Counter(function.kind for function in {each for row in plan.rows for each in row.functions})
+
+
+def test_schemes_are_taken_apart_where_that_leaves_fewer_functions(work):
+    source = {"x": {"distribution": "normal", "shape": [4, 256]}, "y": {"distribution": "normal", "shape": [4, 256]}}
+    many = make_plan(load(work.write(sources=source, schemes=[BLOCKS, "int4", "e4m3-unit"])))
+    # the blocks of 16, 32, 64 and of the tensor; tables and integers; the cast, which has no blocks
+    assert kinds(many) == {"extents": 4, "finer": 2, "whole": 1}
+    assert many.compilations(many.rows) == 7
+    few = make_plan(load(work.write(sources=source, schemes=["nf4@16", "int4@16", "nf4@24"])))
+    assert kinds(few) == {"whole": 3}
+    ragged = make_plan(load(work.write(sources=source | {"z": {"distribution": "normal", "shape": [4, 24]}}, schemes=[BLOCKS])))
+    assert kinds(ragged) == {"extents": 3, "finer": 2, "whole": 12}  # blocks of 16 do not divide 24
+
+
+def test_rows_taken_apart_are_those_of_the_schemes_as_they_are(work):
+    config = load(work.write(schemes=[BLOCKS], metrics=["r", "max", "entropy", "bias"]))
+    plan = make_plan(config)
+    assert set(kinds(plan)) == {"extents", "finer"}
+    found = []
+    for rows in (plan.rows, tuple(map(as_it_is, plan.rows))):
+        with Meter(config.metrics, [batch for _, _, each in plan.draws(rows) for batch in each]) as meter:
+            outcomes = [outcome for each in measured(plan, rows, meter) for outcome in each]
+            assert meter.compilations == plan.compilations(rows)
+        found.append({outcome.row.id: (outcome.metrics, outcome.true_bits, outcome.error) for outcome in outcomes})
+    assert found[0] == found[1]
+    assert len(found[0]) == len(plan.rows)
+
+
+def test_of_schemes_that_are_asked_together_only_the_one_to_blame_fails(work, monkeypatch):
+    def width(self, blocks):
+        raise ZeroDivisionError("this statistic has a fault")
+
+    monkeypatch.setattr(RMS, "width", width)
+    result = work.run(work.write(seeds=1, schemes=[BLOCKS]))
+    assert result.code == 1
+    assert "12 of 24 rows are done, 12 failed" in result.err
+    assert "failed: nf4-rms(3)@16 on normal, seed 0: ZeroDivisionError: this statistic has a fault" in result.err
+    assert "failed: nf4@16" not in result.err

@@ -1,0 +1,96 @@
+"""Extents by themselves: what a statistic says of every block, taken once for all schemes that agree in statistic and blocks.
+
+Such schemes are then measured in finer blocks, all of one length, each of which has the extent of the block that it came from.
+Scales are the same, bit for bit; and schemes that differ in statistics and blocks alone have become one program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from qresearch.blocking import Block, Layout
+from qresearch.coder import Coder
+from qresearch.quantizer import Quantizer
+from qresearch.statistic import Blocks
+
+FINE = 16
+"""Elements of a finer block: as many as the widest vectors of a CPU hold."""
+
+CHUNK = 2**18
+"""About so many elements are looked at together, so that what a statistic makes of them stays in a cache."""
+
+
+@dataclass(frozen=True)
+class Extents:
+    """What is said of every block: a function, and hashable.
+
+    Attributes:
+        form: that asks.
+        statistic: that is asked.
+        block: of which elements.
+    """
+
+    form: Any
+    statistic: Any
+    block: Block
+
+    def __call__(self, x: Array) -> Any:
+        """The extent of the block of every finer block: arrays in the shape of x, its last axis shorter by `FINE`.
+
+        Args:
+            x: float32, of a shape that it serves.
+        """
+        layout = self.block.layout(x.shape)
+        length, rest = layout.lengths[0], math.prod(x.shape[1:])
+        parts = x.reshape(-1, length, *x.shape[1:])
+        found = lax.map(self._of_part, parts, batch_size=max(CHUNK // (length * rest), 1))
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+
+    def serves(self, shape: tuple[int, ...]) -> bool:
+        """Whether blocks divide a shape, and finer blocks them. Raises `ValueError` where an array of it has no such blocks."""
+        if self.block.flat or not shape or not math.prod(shape):
+            return False
+        lengths = self.block.lengths(shape)
+        return all(n % b == 0 for n, b in zip(shape, lengths)) and lengths[-1] % FINE == 0
+
+    def _of_part(self, x: Array) -> Any:
+        layout = self.block.layout(x.shape)
+        extent = self.form.extent(self, Blocks(layout.split(x), None, layout))
+        return jax.tree.map(lambda a: _spread(layout, a), extent)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The statistic of a scheme in finer blocks: it is not asked."""
+
+
+def apart(coder: Coder) -> tuple[Extents, Quantizer] | None:
+    """A scheme as two: what is said of its blocks, and the scheme in finer ones, which is told it (`Quantizer.told`).
+
+    None where it cannot be taken apart: it is a cast or wrapped, its statistic looks at the grid or tries parameters, or its
+    scales are stored in blocks of their own or by chance.
+    """
+    if type(coder) is not Quantizer or coder.bare or coder.stochastic or _looks_further(coder.statistic):
+        return None
+    if not all(each is None or each.bare for each in (coder.scale, coder.offset)):
+        return None
+    finer = dataclasses.replace(coder, block=Block((FINE,)), statistic=Told())
+    return Extents(coder.form, coder.statistic, coder.block), finer
+
+
+def _looks_further(statistic: Any) -> bool:
+    return hasattr(statistic, "choose") or getattr(statistic, "of_grid", False)
+
+
+def _spread(layout: Layout, numbers: Array) -> Array:
+    """[grid] -> the number of each block for all the finer ones in it."""
+    counts = (*layout.lengths[:-1], layout.lengths[-1] // FINE)
+    inside = tuple(k for pair in zip(layout.grid, counts) for k in pair)
+    return jnp.broadcast_to(layout.expand(numbers), inside).reshape(tuple(g * c for g, c in zip(layout.grid, counts)))
