@@ -17,8 +17,9 @@ BAR = 1.3
 """The most that the largest ratio may be of the least."""
 
 CAPTION = (
-    "Our time over that of the plain cast of as many numbers (our rate in million elements a second), medians over rounds, the "
-    "numbers read from memory at every size. Flat: the largest of these ratios over the least."
+    "Our time over that of the plain cast of as many numbers (our rate in million elements a second), medians over rounds. As "
+    "many numbers at every size, cut into arrays that are read from memory one after another. Flat: the largest of these "
+    "ratios over the least."
 )
 
 

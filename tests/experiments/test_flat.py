@@ -1,22 +1,32 @@
 """Flatness over sizes: how it is measured, and what is said of it. No time is tested."""
 
-import functools
-
 import numpy as np
 
 from experiments.bench import flat_page
+from experiments.bench.clock import normal, program
 from experiments.bench.contests.table import contests
-from experiments.bench.flat import flatness, from_memory
+from experiments.bench.flat import flatness, side_by_side
 from experiments.bench.machine import keeps_memory
 
 
-def test_before_each_call_all_is_forgotten():
-    calls = []
-    work = {name: functools.partial(calls.append, name) for name in ("ours", "limit")}
-    found = from_memory(work, 2, 3, lambda: calls.append("forget"))
-    assert calls == 3 * (3 * ["forget", "ours"] + 3 * ["forget", "limit"])  # the first round is not counted
-    assert {name: each.shape for name, each in found.items()} == {"ours": (2,), "limit": (2,)}
-    assert min(map(np.min, found.values())) > 0
+def test_the_same_work_is_done_on_arrays_side_by_side():
+    (contest,) = contests("decode dynamic8@256")
+    x = normal(2**13)
+    for work in (contest.ours(x), contest.limit(x)):
+        found = side_by_side(work, 3)()
+        assert len({each.unsafe_buffer_pointer() for each in found}) == 3
+        for each in found:
+            np.testing.assert_array_equal(each, work.run())
+
+
+def test_copies_lie_elsewhere_and_tables_do_not():
+    table, x = np.arange(16, dtype=np.float32), normal(2**13)
+    compiled = program(lambda table, x: (table + 1, x * 2), table, x)
+    runs = compiled.again(), compiled.again()
+    seen = [[each.unsafe_buffer_pointer() for each in run.args[0]] for run in runs]
+    (table_a, x_a), (table_b, x_b) = seen
+    assert table_a == table_b
+    assert x_a != x_b
 
 
 def test_flatness_is_measured_in_a_process_that_keeps_its_memory():

@@ -21,12 +21,14 @@ class Work:
         size: how many numbers it takes in; rates are counted by it, so that a slow peer may be given fewer.
         cold: seconds of the first time, compiling included.
         answer: what was found, as NumPy arrays that a peer's answer can be compared with: codes, values, or one number.
+        again: gives a `run` that does the same with numbers that lie elsewhere; None where nobody asks for it.
     """
 
     run: Callable[[], Any]
     size: int
     cold: float
     answer: Callable[[Any], np.ndarray] = np.asarray
+    again: Callable[[], Callable[[], Any]] | None = None
 
 
 Maker = Callable[[np.ndarray], Work]
