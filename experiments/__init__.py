@@ -8,7 +8,7 @@ Floors, each importing only those below it:
     structures, plan   which functions serve which schemes; the rows of a sweep
     functions, ahead, measure   what they are; compiled before they are needed; the rows measured
     store    the results folder: log, manifest, lock
-    theory, verdicts   limits and expectations beside the rows, and what they rule out
+    theory, verdicts, lost   limits and expectations beside the rows, and what they rule out; rows of which nothing is left
     summary, quantities, published, tables, figures   what is rebuilt from the rows alone, and beside numbers in print
     report, sweep, gallery   what the reader is told; the story; many sweeps on one page
 """

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from experiments.compiled import keep, programs
 from experiments.config import Config, ConfigError, load
+from experiments.lost import lost
 from experiments.measure import Meter, Outcome, failed, ready
 from experiments.plan import Plan, Row, TooManyRows, make_plan
 from experiments.progress import Reporter
@@ -88,8 +89,9 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
                 reporter.say(*bad)
                 if bad and fail_fast:
                     break
-            told = warnings(with_theory(tidy(config.folder, config), config), config)
-            reporter.say(*told)
+            rows = tidy(config.folder, config)
+            told = warnings(with_theory(rows, config), config)
+            reporter.say(*told, *lost(rows))
             files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
             manifest |= {"theory": told} if told else {}

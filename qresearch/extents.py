@@ -17,14 +17,12 @@ from jax import Array, lax
 
 from qresearch.blocking import Block, Layout
 from qresearch.coder import Coder
+from qresearch.measure import LARGE, rows_together
 from qresearch.quantizer import Quantizer
 from qresearch.statistic import Blocks
 
 FINE = 16
 """Elements of a finer block: as many as the widest vectors of a CPU hold."""
-
-CHUNK = 2**18
-"""About so many elements are looked at together, so that what a statistic makes of them stays in a cache."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,18 @@ class Extents:
     block: Block
 
     def __call__(self, x: Array) -> Any:
-        """The extent of the block of every finer block: arrays in the shape of x, its last axis shorter by `FINE`.
+        """The extent of the block of every finer block: arrays in the shape of x, their last axis a `FINE`th of its.
+
+        A large array is looked at in chunks, so that what a statistic makes of its elements stays in a cache.
 
         Args:
             x: float32, of a shape that it serves.
         """
-        layout = self.block.layout(x.shape)
-        length, rest = layout.lengths[0], math.prod(x.shape[1:])
+        if x.size <= LARGE:
+            return self._of_part(x)
+        length = self.block.lengths(x.shape)[0]
         parts = x.reshape(-1, length, *x.shape[1:])
-        found = lax.map(self._of_part, parts, batch_size=max(CHUNK // (length * rest), 1))
+        found = lax.map(self._of_part, parts, batch_size=rows_together(x.shape, length) // length)
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
 
     def serves(self, shape: tuple[int, ...]) -> bool:

@@ -179,7 +179,7 @@ def _sliced(arrays: Any, start: Array | int, count: int) -> Any:
 
 def _over(chunk: Callable[[Array | int, int], Observed], shape: tuple[int, ...], length: int, terms: tuple[str, ...]) -> Sums:
     """Sums over all chunks, and over what is left; a chunk is so many rows, a multiple of `length`, from one on."""
-    rows = _rows(shape, length)
+    rows = rows_together(shape, length)
     full, rest = divmod(shape[0], rows)
     found = [accumulated(lambda i: chunk(i * rows, rows), full, (rows, *shape[1:]), terms)] if full else []
     if rest:
@@ -192,8 +192,8 @@ def _chunk(size: int) -> int:
     return max(min(CACHED, size // 4) if jax.default_backend() == "cpu" else CHUNK, size // MOST)
 
 
-def _rows(shape: tuple[int, ...], length: int) -> int:
-    """How many rows a chunk takes: whole blocks, and all chunks alike where that can be."""
+def rows_together(shape: tuple[int, ...], length: int) -> int:
+    """How many rows of an array make a chunk: whole blocks of `length` rows, and all chunks alike where that can be."""
     size = math.prod(shape)
     blocks = shape[0] // length
     most = max(_chunk(size) * shape[0] // (size * length), 1)

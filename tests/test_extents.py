@@ -42,14 +42,17 @@ def nasty(shape):
     return x
 
 
+back = jax.jit(lambda quantizer, x, params: quantizer.there_and_back(x, params, None))
+fitted = jax.jit(lambda quantizer, x: quantizer.fit(x))
+told = jax.jit(lambda extents, quantizer, x: quantizer.told(extents(x)), static_argnums=0)
+
+
 def both(scheme, x):
     """What comes back of a scheme as it is, and taken apart: bits."""
     whole = qr.build(scheme)
     extents, finer = apart(whole)
     assert extents.serves(x.shape)
-    back = jax.jit(lambda q, x, params: q.there_and_back(x, params, None))
-    one = back(whole, x, jax.jit(lambda q, x: q.fit(x))(whole, x))
-    other = back(finer, x, jax.jit(lambda q, x: q.told(extents(x)))(finer, x))
+    one, other = back(whole, x, fitted(whole, x)), back(finer, x, told(extents, finer, x))
     return [np.asarray(each).view(np.uint32) for each in (one, other)]
 
 
@@ -97,9 +100,9 @@ def test_schemes_that_differ_in_statistic_and_blocks_become_one_program():
 
 def test_extents_are_told_to_every_finer_block():
     x = jnp.arange(256.0).reshape(2, 128)
-    told = apart(qr.build("int4@32"))[0](x)
-    assert told.shape == (2, 128 // FINE)
-    np.testing.assert_array_equal(told[0], [31, 31, 63, 63, 95, 95, 127, 127])
+    extent = apart(qr.build("int4@32"))[0](x)
+    assert extent.shape == (2, 128 // FINE)
+    np.testing.assert_array_equal(extent[0], [31, 31, 63, 63, 95, 95, 127, 127])
 
 
 @pytest.mark.parametrize(

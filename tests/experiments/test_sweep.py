@@ -388,3 +388,13 @@ def test_wrapped_schemes_are_swept_and_their_true_bits_counted(work):
     assert bits["int4@32 + outliers(0.01,bf16)"] == pytest.approx(4 + 1 + (48 + 80) / 512, abs=1e-9)
     assert bits["int4@32 + outliers(0.05,bf16)"] == pytest.approx(4 + 1 + (240 + 416) / 512, abs=1e-9)
     assert bits["nf4@32 + entropy"] < bits["nf4@32 + huffman"]
+
+
+def test_a_scheme_that_leaves_nothing_is_named(work):
+    schemes = ["e7m2@32:f16", "int4@32:f16", "bf16-unit"]  # scales of 2^-62 are none in float16
+    for metrics in (["r"], ["sqnr", "max"]):
+        result = work.run(work.write(seeds=2, schemes=schemes, metrics=metrics))
+        assert result.code == 0, result.err
+        assert result.err.count("note: e7m2@32:f16 on normal: R is 1, as if every number had come back as zero") == 1
+        assert result.err.count("R is 1") == 2  # on both sources
+    assert "R is 1" not in work.run(work.write(seeds=1, schemes=schemes, metrics=["mae"])).err
