@@ -78,17 +78,22 @@ def test_blocks_of_every_kind_do(scheme, shape):
     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("shape", [(2**18,), (520, 512), (40, 8192)])
-def test_sums_are_those_of_the_scheme_as_it_is(shape):
+@pytest.mark.parametrize(
+    ("scheme", "shape", "names"),
+    [
+        ("nf4-rms(3)@128:bf16", (2**18,), tuple(qr.metrics)),
+        ("int4-asym@32", (520, 512), ("r", "entropy", "clipped")),
+        ("int4@64", (1, 2**21), ("r",)),  # its rows are longer than chunks
+    ],
+)
+def test_sums_are_those_of_the_scheme_as_it_is(scheme, shape, names):
     x = jnp.asarray(np.random.default_rng(1).standard_normal(shape, np.float32))
-    names = tuple(qr.metrics)
-    for text in ("nf4-rms(3)@128:bf16", "int4-asym@32"):
-        whole = qr.build(text)
-        extents, finer = apart(whole)
-        one = measure.jitted_sums(whole, x, names)
-        other = measure.jitted_sums(finer, x, names, extent=jax.jit(extents.__call__)(x))
-        for name, each in jax.device_get(one).items():
-            np.testing.assert_array_equal(each, other[name], err_msg=f"{text}: {name}")
+    whole = qr.build(scheme)
+    extents, finer = apart(whole)
+    one = measure.jitted_sums(whole, x, names)
+    other = measure.jitted_sums(finer, x, names, extent=jax.jit(extents.__call__)(x))
+    for name, each in jax.device_get(one).items():
+        np.testing.assert_array_equal(each, other[name], err_msg=name)
 
 
 def test_schemes_that_differ_in_statistic_and_blocks_become_one_program():
