@@ -8,13 +8,17 @@ is a few units off, so 32 bits hold it although neither product fits in them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.extend.core import Primitive, primitives
 from jax.interpreters import ad, batching, mlir
+
+from qresearch import sharding
 
 STEPS = 2
 """Units in the last place that a platform's own quotient may be off."""
@@ -40,7 +44,39 @@ def divided(numerator: Array, denominator: Array) -> Array:
 
 def nearest_quotient(numerator: Array, denominator: Array) -> Array:
     """The correctly rounded quotient, whatever the platform's own is, as long as that is at most `STEPS` units off."""
-    return repaired(numerator, denominator, lax.div(numerator, denominator))
+    return repaired(numerator, denominator, guarded(numerator, denominator))
+
+
+def guarded(numerator: Array, denominator: Array) -> Array:
+    """The platform's own quotient, whatever stands around it.
+
+    Compilers turn a division by one number for many into a product with its reciprocal, and merge quotients of quotients. They
+    look through whatever is the same for many elements, but not through a choice that hangs on the place of each (and that is
+    never made). A barrier would stop them too, and since JAX 0.11 what is before it is stored.
+    """
+    nowhere, nan = _nowhere(numerator), lax.full_like(numerator, np.nan)
+    return lax.div(lax.select(nowhere, nan, numerator), lax.select(nowhere, nan, denominator))
+
+
+def _nowhere(x: Array) -> Array:
+    """False, in the shape of an array, in a way that hangs on every one of its axes."""
+    found = lax.full_like(x, False, np.bool_)
+    for axis in range(x.ndim):
+        place = lax.broadcasted_iota(np.uint32, x.shape, axis, out_sharding=sharding.given(x))
+        found = lax.bitwise_or(found, lax.eq(place, lax.full_like(place, np.uint32(2**32 - 1))))
+    return found
+
+
+def _mapped(given: Sequence[Array], axes: Sequence[int | None]) -> tuple[Array, int]:
+    """The rule for `jax.vmap`: whatever is not mapped is repeated."""
+    moved = [x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(given, axes)]
+    like = next(x for x, axis in zip(moved, axes) if axis is not None)
+    inner = range(1, like.ndim)
+    numerator, denominator = (
+        lax.broadcast_in_dim(x, like.shape, inner, out_sharding=sharding.given(like)) if axis is None else x
+        for x, axis in zip(moved, axes)
+    )
+    return divided(numerator, denominator), 0
 
 
 def repaired(numerator: Array, denominator: Array, near: Array) -> Array:
@@ -86,10 +122,10 @@ def _primitive() -> Primitive:
     quotient = Primitive("nearest_quotient")
     quotient.def_abstract_eval(lambda numerator, denominator: primitives.div_p.abstract_eval(numerator, denominator)[0])
     quotient.def_impl(lambda n, d: lax.div(n, d) if jax.default_backend() == "cpu" else jax.jit(nearest_quotient)(n, d))
-    batching.defbroadcasting(quotient)
+    batching.primitive_batchers[quotient] = _mapped
     ad.defjvp(quotient, lambda t, n, d: lax.div(t, d), lambda t, n, d: lax.neg(lax.mul(lax.div(t, d), lax.div(n, d))))
     mlir.register_lowering(quotient, mlir.lower_fun(nearest_quotient, multiple_results=False))
-    mlir.register_lowering(quotient, mlir.lower_fun(lax.div, multiple_results=False), platform="cpu")
+    mlir.register_lowering(quotient, mlir.lower_fun(guarded, multiple_results=False), platform="cpu")
     return quotient
 
 

@@ -61,7 +61,7 @@ def reciprocal(scale: Array) -> Reciprocal:
     grow = jnp.where(huge, _GROW, jnp.float32(1))
     shrunk = scale * jnp.where(huge, _SHRINK, jnp.float32(1))
     none = jnp.abs(shrunk) < TINY
-    one = jnp.where(jnp.isnan(scale), jnp.float32(np.nan), jnp.float32(1))  # no constant, which `quotient` could not guard
+    one = jnp.where(jnp.isnan(scale), jnp.float32(np.nan), jnp.float32(1))
     # Both divisions come last, the one by a power of two for this reason alone: compilers fuse a choice into what follows, and
     # make it for every element of a block; a division they do not.
     shrink = quotient(one, grow)
@@ -72,11 +72,6 @@ def reciprocal(scale: Array) -> Reciprocal:
 
 def quotient(numerator: Array, denominator: Array) -> Array:
     """A correctly rounded division of two float32 arrays of one shape (broadcast where they are not)."""
-    # Compilers turn a division by a constant, or by one number for many, into a product with its reciprocal, merge quotients
-    # of quotients, but look through no `where`. A barrier would stop them too, and since JAX 0.11 what is before it is stored.
-    unknown = jnp.isnan(numerator)
-    denominator = jnp.where(unknown, jnp.float32(np.nan), denominator)
-    numerator = jnp.where(unknown, jnp.float32(np.nan), numerator)
     numerator, denominator = jnp.broadcast_arrays(numerator, denominator)
     return divided(numerator, denominator)
 

@@ -21,28 +21,33 @@ Shape = tuple[int, ...]
 def cut(x: Array, grid: Shape, lengths: Shape) -> Array:
     """[g0 b0, g1 b1, ...] -> [g0, b0, g1, b1, ...]; where the blocks of an axis cross shards, each may lie on several."""
     shape = tuple(k for pair in zip(grid, lengths) for k in pair)
-    given = jax.typeof(x).sharding
-    if not any(given.spec):
+    own = given(x)
+    if own is None:
         return x.reshape(shape)
     parts: list[Any] = []
-    for axes, blocks, length in zip(given.spec, grid, lengths):
-        shards = math.prod(given.mesh.shape[axis] for axis in ((axes,) if isinstance(axes, str) else axes or ()))
+    for axes, blocks, length in zip(own.spec, grid, lengths):
+        shards = math.prod(own.mesh.shape[axis] for axis in ((axes,) if isinstance(axes, str) else axes or ()))
         parts += [axes, None] if blocks % shards == 0 else [None, axes if length % shards == 0 else None]
-    return _reshaped(x, shape, given.mesh, parts)
+    return _reshaped(x, shape, own.mesh, parts)
 
 
 def joined(blocks: Array, shape: Shape) -> Array:
     """[g0, b0, g1, b1, ...] -> [g0 b0, g1 b1, ...]."""
-    given = jax.typeof(blocks).sharding
-    if not any(given.spec):
+    own = given(blocks)
+    if own is None:
         return blocks.reshape(shape)
-    return _reshaped(blocks, shape, given.mesh, [one or other for one, other in zip(given.spec[::2], given.spec[1::2])])
+    return _reshaped(blocks, shape, own.mesh, [one or other for one, other in zip(own.spec[::2], own.spec[1::2])])
+
+
+def given(x: Array) -> Any:
+    """The sharding of an array, to be asked for of others; None where it needs no word: off explicit meshes."""
+    found = jax.typeof(x).sharding
+    return found if any(found.spec) else None
 
 
 def entries(table: Array | np.ndarray, index: Array, mode: str | None = None) -> Array:
     """`table[index]`, each entry where its index lies."""
-    given = jax.typeof(index).sharding
-    return jnp.asarray(table).at[index].get(mode=mode, out_sharding=given if any(given.spec) else None)
+    return jnp.asarray(table).at[index].get(mode=mode, out_sharding=given(index))
 
 
 def _reshaped(x: Array, shape: Shape, mesh: Any, parts: list[Any]) -> Array:
