@@ -62,10 +62,11 @@ class Ahead:
         return future.result()
 
     def let_go(self, batch: Batch) -> None:
-        """Drops what a batch took and none to come takes."""
-        self._uses.subtract(list(taken(batch)))
-        for function in [each for each in self.held if self._uses[each] <= 0]:
-            del self.held[function]
+        """Drops what a batch took and none to come takes. What nobody had planned is kept: it may be asked for again."""
+        for function in taken(batch):
+            self._uses[function] -= 1
+            if self._uses[function] <= 0:
+                self.held.pop(function, None)
 
     def close(self) -> None:
         """What is not yet compiled is let be."""

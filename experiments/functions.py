@@ -42,17 +42,17 @@ class Finer:
     """As `Whole`, of schemes in finer blocks, which are told what `Asked` has found of their own."""
 
     def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
-        extents, finer = _apart(coder)
+        extents, finer = _parts(coder)
         self._sums = _summing(finer, source, metrics, jax.eval_shape(extents.__call__, _numbers(source)))
 
     def __call__(self, coders: Iterable[Coder], x: Made, key: Array, told: dict[Extents, Any]) -> Sums:
         """The sums of each scheme."""
-        parts = map(_apart, coders)
+        parts = map(_parts, coders)
         return [jax.device_get(self._sums(finer, x, key, told[extents])) for extents, finer in parts]
 
 
 class Asked:
-    """What statistics say of the blocks of a source: all that are asked of blocks of one length, in one function.
+    """What statistics say of the blocks of a source: all that are asked of the same blocks, in one function.
 
     Args:
         asked: all of them.
@@ -84,7 +84,7 @@ def _numbers(source: Source) -> Any:
     return jax.ShapeDtypeStruct(source.shape, jnp.float32)
 
 
-def _apart(coder: Coder) -> tuple[Extents, Quantizer]:
+def _parts(coder: Coder) -> tuple[Extents, Quantizer]:
     parts = apart(coder)
     assert parts is not None, coder
     return parts

@@ -48,11 +48,13 @@ class Meter:
 
     Attributes:
         ahead: the functions.
+        noted: what went wrong with schemes that were taken apart, each once; they are measured as they are then.
     """
 
     def __init__(self, metrics: tuple[str, ...], coming: Iterable[Batch] = ()) -> None:
         self.metrics = metrics
         self.ahead = Ahead(coming, self._compiled)
+        self.noted: dict[str, None] = {}
 
     def __enter__(self) -> Meter:
         self.ahead.look()
@@ -85,12 +87,13 @@ class Meter:
         try:
             yield from self._together(batch, x, key)
         except Exception as error:  # whatever it was: it belongs to a row, and the sweep goes on
-            alone = [as_it_is(row) for row in batch]
-            if len(batch) == 1 and alone[0].functions == batch[0].functions:
+            if len(batch) == 1 and len(batch[0].functions) == 1:
                 yield failed(batch[0], error)
                 return
-            for row in alone:
-                yield from self._measured((row,), x, key)
+            if len(batch[0].functions) > 1:
+                self.noted[f"note: schemes are measured as they are, not apart: {type(error).__name__}: {error}"] = None
+            for row in batch:
+                yield from self._measured((as_it_is(row),), x, key)
 
     def _together(self, batch: Batch, x: Made | Stream, key: Array) -> list[Outcome]:
         started = time.perf_counter()
@@ -119,7 +122,7 @@ def _by_function(batch: Batch) -> dict[Function, list[Row]]:
 
 def as_it_is(row: Row) -> Row:
     """A row whose scheme is not taken apart."""
-    return replace(row, functions=Structure.of(qr.build(row.scheme.text)).functions(row.source))
+    return replace(row, functions=Structure.of(qr.build(row.scheme.text)).as_it_is(row.source))
 
 
 def failed(row: Row, error: Exception) -> Outcome:

@@ -1,7 +1,7 @@
 """Structures: which functions are compiled for which scheme on which source, and what schemes share.
 
 A scheme is measured by one function as it is. Or it is taken apart (`qresearch.extents`), and two functions serve many: one
-asks all statistics of the blocks of a length, the other measures schemes that differ in statistics and blocks alone.
+asks all statistics of blocks alike, the other measures schemes that differ in statistics and blocks alone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Structure:
         parts = apart(coder)
         return cls(_key(coder)) if parts is None else cls(_key(coder), parts[0], _key(parts[1]))
 
-    def functions(self, source: Source) -> Functions:
+    def as_it_is(self, source: Source) -> Functions:
         """The function that measures the scheme as it is."""
         return (Function("in pieces" if streamed(source) else "whole", self.whole, source.shape),)
 
@@ -71,15 +71,15 @@ class Structure:
         return None
 
 
-def distinct(functions: Iterable[Functions]) -> int:
+def distinct(taken: Iterable[Functions]) -> int:
     """How many functions there are, each counted once."""
-    return len({each for some in functions for each in some})
+    return len({each for some in taken for each in some})
 
 
 def functions(cases: Sequence[tuple[Structure, Source]]) -> list[Functions]:
     """Of each scheme on a source: taken apart where that leaves fewer functions for sources of that shape, else as it is."""
-    whole = [structure.functions(source) for structure, source in cases]
-    parts = _apart(cases, whole)
+    whole = [structure.as_it_is(source) for structure, source in cases]
+    parts = _taken_apart(cases, whole)
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, (_, source) in enumerate(cases):
         by_shape.setdefault(source.shape, []).append(index)
@@ -91,8 +91,8 @@ def functions(cases: Sequence[tuple[Structure, Source]]) -> list[Functions]:
     return found
 
 
-def _apart(cases: Sequence[tuple[Structure, Source]], whole: Sequence[Functions]) -> list[Functions]:
-    """Each scheme taken apart, where it can be. Functions of extents ask all that any scheme asks of blocks of that length."""
+def _taken_apart(cases: Sequence[tuple[Structure, Source]], whole: Sequence[Functions]) -> list[Functions]:
+    """Each scheme taken apart, where it can be. A function of extents asks all that any scheme asks of those blocks."""
     asks = [structure.asks(source) for structure, source in cases]
     asked: dict[tuple[Block, tuple[int, ...]], dict[Extents, None]] = {}
     for each, (_, source) in zip(asks, cases, strict=True):

@@ -91,7 +91,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
                     break
             rows = tidy(config.folder, config)
             told = warnings(with_theory(rows, config), config)
-            reporter.say(*told, *lost(rows))
+            reporter.say(*meter.noted, *told, *lost(rows))
             files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
             manifest |= {"theory": told} if told else {}

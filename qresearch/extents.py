@@ -17,12 +17,14 @@ from jax import Array, lax
 
 from qresearch.blocking import Block, Layout
 from qresearch.coder import Coder
-from qresearch.measure import LARGE, rows_together
+from qresearch.measure import LARGE, order, rows_together
 from qresearch.quantizer import Quantizer
 from qresearch.statistic import Blocks
 
 FINE = 16
 """Elements of a finer block: as many as the widest vectors of a CPU hold."""
+
+_FINER = Block((FINE,))
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Extents:
     block: Block
 
     def __call__(self, x: Array) -> Any:
-        """The extent of the block of every finer block: arrays in the shape of x, their last axis a `FINE`th of its.
+        """The extent of the block of every finer block: arrays in the shape of x, the last axis a sixteenth (`FINE`) as long.
 
         A large array is looked at in chunks, so that what a statistic makes of its elements stays in a cache.
 
@@ -55,15 +57,19 @@ class Extents:
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
 
     def serves(self, shape: tuple[int, ...]) -> bool:
-        """Whether blocks divide a shape, and finer blocks them. Raises `ValueError` where an array of it has no such blocks."""
+        """Whether blocks divide a shape, and finer blocks them, and sums over both have the same order (else their last digits
+        would differ). Raises `ValueError` where an array of it has no such blocks.
+        """
         if self.block.flat or not shape or not math.prod(shape):
             return False
         lengths = self.block.lengths(shape)
-        return all(n % b == 0 for n, b in zip(shape, lengths)) and lengths[-1] % FINE == 0
+        if lengths[-1] % FINE or any(n % b for n, b in zip(shape, lengths)):
+            return False
+        return order(shape, lengths[0]) == order(shape, _FINER.lengths(shape)[0])
 
     def _of_part(self, x: Array) -> Any:
         layout = self.block.layout(x.shape)
-        extent = self.form.extent(self, Blocks(layout.split(x), None, layout))
+        extent = self.form.extent(self, Blocks(layout.split(x), None, layout))  # of a quantizer it asks for the statistic alone
         return jax.tree.map(lambda a: _spread(layout, a), extent)
 
 
@@ -75,19 +81,25 @@ class Told:
 def apart(coder: Coder) -> tuple[Extents, Quantizer] | None:
     """A scheme as two: what is said of its blocks, and the scheme in finer ones, which is told it (`Quantizer.told`).
 
-    None where it cannot be taken apart: it is a cast or wrapped, its statistic looks at the grid or tries parameters, or its
-    scales are stored in blocks of their own or by chance.
+    None where it cannot be taken apart: it is a cast or wrapped, or rounds by chance; its statistic looks at the grid, tries
+    parameters, or cannot be hashed; or its scales are stored otherwise than one by one.
     """
-    if type(coder) is not Quantizer or coder.bare or coder.stochastic or _looks_further(coder.statistic):
+    if type(coder) is not Quantizer or coder.bare or coder.stochastic or not _says_it_all(coder.statistic):
         return None
-    if not all(each is None or each.bare for each in (coder.scale, coder.offset)):
+    if not all(each is None or (type(each) is Quantizer and each.bare) for each in (coder.scale, coder.offset)):
         return None
-    finer = dataclasses.replace(coder, block=Block((FINE,)), statistic=Told())
+    finer = dataclasses.replace(coder, block=_FINER, statistic=Told())
     return Extents(coder.form, coder.statistic, coder.block), finer
 
 
-def _looks_further(statistic: Any) -> bool:
-    return hasattr(statistic, "choose") or getattr(statistic, "of_grid", False)
+def _says_it_all(statistic: Any) -> bool:
+    """Whether scales hang on the elements of a block through what a statistic says alone, and others can ask for the same."""
+    looks_further = hasattr(statistic, "choose") or getattr(statistic, "of_grid", False)
+    try:
+        hash(statistic)
+    except TypeError:
+        return False
+    return not looks_further
 
 
 def _spread(layout: Layout, numbers: Array) -> Array:

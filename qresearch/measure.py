@@ -58,7 +58,7 @@ def sums(
     """
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
     scale = known["power"] if known else power(x)
-    known, terms = _told(x.size, needed(names), scale, weights, known)
+    known, terms = _known_of(x.size, needed(names), scale, weights, known)
     if x.size > LARGE and _is_local(quantizer, x.shape):
         return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights, extent)}
     params, u = _fitted(quantizer, x, extent, key), quantizer.draw(key, x.shape)
@@ -74,7 +74,7 @@ def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sum
         weights: float32, broadcast to x.
     """
     scale = power(x)
-    known, terms = _told(x.size, [name for name in needed(names) if name in OF_DATA], scale, weights, {"power": scale})
+    known, terms = _known_of(x.size, [name for name in needed(names) if name in OF_DATA], scale, weights, {"power": scale})
     numbers = x.reshape(-1), None if weights is None else jnp.broadcast_to(weights, x.shape).reshape(-1)
 
     def chunk(start: Array | int, count: int) -> Observed:
@@ -104,11 +104,11 @@ def sums_of(
         weights: float32 of the shape of x, or None.
         u: uniform numbers of its shape where the rounding is stochastic, else None.
     """
-    known, terms = _told(x.size, needed(names), scale, weights)
+    known, terms = _known_of(x.size, needed(names), scale, weights)
     return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
 
 
-def _told(
+def _known_of(
     size: int, names: Iterable[str], scale: Array, weights: Array | None, known: Mapping[str, Array] = MappingProxyType({})
 ) -> tuple[Sums, tuple[str, ...]]:
     """The sums that are known before the data are looked at again, and the names of the others."""
@@ -134,7 +134,20 @@ def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u:
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
     """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
-    return not quantizer.stochastic and quantizer.unit(shape)[0] * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
+    return not quantizer.stochastic and _few(quantizer.unit(shape)[0], shape)
+
+
+def _few(rows: int, shape: tuple[int, ...]) -> bool:
+    return rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
+
+
+def order(shape: tuple[int, ...], length: int) -> int:
+    """How the sums over an array are ordered, for schemes whose blocks have so many rows: with one order, equal terms have
+    equal sums.
+    """
+    if math.prod(shape) <= LARGE:
+        return 0
+    return rows_together(shape, length if _few(length, shape) or length < shape[0] else 1)
 
 
 def _fitted(quantizer: Any, x: Array, extent: Any, key: Array | None = None) -> Any:
@@ -144,7 +157,9 @@ def _fitted(quantizer: Any, x: Array, extent: Any, key: Array | None = None) -> 
 def _fitted_in_chunks(
     quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, extent: Any
 ) -> Sums:
-    """Sums over slices along the first axis, each with the scales of its own blocks."""
+    """Sums over slices along the first axis, each with the scales of its own blocks; or with their extents, which are sliced as
+    the blocks are: a scheme that is told them stores its scales one by one, so that its unit is a block.
+    """
     length = quantizer.unit(x.shape)[0]
 
     def chunk(start: Array | int, count: int) -> Observed:

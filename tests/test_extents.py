@@ -1,5 +1,8 @@
 """Schemes taken apart: the same scales and numbers, bit for bit, from extents in finer blocks."""
 
+import dataclasses
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import qresearch as qr
 from qresearch import measure
 from qresearch.extents import FINE, apart
+from qresearch.statistic import largest
 
 EVERY = (96, 128)
 """A shape that most blocks divide."""
@@ -84,12 +88,16 @@ def test_blocks_of_every_kind_do(scheme, shape):
         ("nf4-rms(3)@128:bf16", (2**18,), tuple(qr.metrics)),
         ("int4-asym@32", (520, 512), ("r", "entropy", "clipped")),
         ("int4@64", (1, 2**21), ("r",)),  # its rows are longer than chunks
+        ("nf4@4096", (2**21,), ("r",)),
+        ("int4", (2**21,), ("r",)),
+        ("int4@8x32", (768, 1024), ("r",)),
     ],
 )
 def test_sums_are_those_of_the_scheme_as_it_is(scheme, shape, names):
     x = jnp.asarray(np.random.default_rng(1).standard_normal(shape, np.float32))
     whole = qr.build(scheme)
     extents, finer = apart(whole)
+    assert extents.serves(shape)
     one = measure.jitted_sums(whole, x, names)
     other = measure.jitted_sums(finer, x, names, extent=jax.jit(extents.__call__)(x))
     for name, each in jax.device_get(one).items():
@@ -120,6 +128,9 @@ def test_extents_are_told_to_every_finer_block():
         "int4-search(2)@32",
         "int8-kl@row",
         "int4 + dither",
+        "nf4@32:(bf16 + hadamard(16))",
+        "int8@32:(bf16 + mean)",
+        "nf4@64:e4m3@tensor",
     ],
 )
 def test_what_is_not_taken_apart(scheme):
@@ -128,13 +139,27 @@ def test_what_is_not_taken_apart(scheme):
 
 def test_shapes_that_are_not_served():
     for text, shapes in {
-        "int4@32": [(), (0, 32), (100,), (4, 48)],
+        "int4@32": [(), (0, 32), (100,), (4, 48), (1_000_000,)],  # of a million numbers, chunks of 16 and of 32 are not alike
         "int4@8": [(64,)],
         "int4@column": [(32, 32)],
-        "int4@8x32": [(12, 64)],
+        "int4@8x32": [(12, 64), (200, 1024)],
         "int4@flat32": [(4, 64)],
+        "int4": [(2**20,), (1024, 1024)],
     }.items():
         for shape in shapes:
             assert not apart(qr.build(text))[0].serves(shape), (text, shape)
     with pytest.raises(ValueError, match="needs an array of at least 2 axes"):
         apart(qr.build("int4@8x32"))[0].serves((64,))
+
+
+@dataclass
+class Unhashable:
+    """A statistic whose instances cannot be keys."""
+
+    def width(self, blocks):
+        return largest(blocks)
+
+
+def test_a_statistic_that_cannot_be_hashed_is_asked_by_its_own_scheme():
+    whole = qr.build("int4@32")
+    assert apart(dataclasses.replace(whole, statistic=Unhashable())) is None
