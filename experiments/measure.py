@@ -91,7 +91,8 @@ class Meter:
                 yield failed(batch[0], error)
                 return
             if len(batch[0].functions) > 1:
-                self.noted[f"note: schemes are measured as they are, not apart: {type(error).__name__}: {error}"] = None
+                first = str(error).partition("\n")[0]
+                self.noted[f"note: schemes are measured as they are, not apart: {type(error).__name__}: {first}"] = None
             for row in batch:
                 yield from self._measured((as_it_is(row),), x, key)
 
