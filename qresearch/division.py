@@ -43,8 +43,9 @@ def divided(numerator: Array, denominator: Array) -> Array:
 
 
 def nearest_quotient(numerator: Array, denominator: Array) -> Array:
-    """The correctly rounded quotient, whatever the platform's own is, as long as that is at most `STEPS` units off. For kernels,
-    and for quotients by themselves: what XLA may make of others is up to two units farther off.
+    """The correctly rounded quotient, whatever the platform's own is, as long as that is at most `STEPS` units off.
+
+    For kernels, and for a quotient by itself: what XLA makes of one among others is farther off (`guarded`).
     """
     return repaired(numerator, denominator, lax.div(numerator, denominator))
 
