@@ -14,7 +14,7 @@ SHOWN = 6
 def lost(frame: pd.DataFrame) -> list[str]:
     """A line for each scheme and source of a tidy table whose error is that of zeros, where `r` or `sqnr` tell; not too many.
 
-    A scale under the least number of what stores it is the usual reason: `e7m2@32:f16` has scales of 2^-62.
+    Scales under the least number of what stores them do that: those of `e7m2@32:f16` are about 2^-62.
     """
     error = _error(frame)
     if error is None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array, lax
 
 from qresearch.blocking import Block, Layout
@@ -62,15 +61,17 @@ class Extents:
         """
         if self.block.flat or not shape or not math.prod(shape):
             return False
-        lengths = self.block.lengths(shape)
-        if lengths[-1] % FINE or any(n % b for n, b in zip(shape, lengths)):
+        layout = self.block.layout(shape)
+        if layout.ragged or layout.lengths[-1] % FINE:
             return False
-        return order(shape, lengths[0]) == order(shape, _FINER.lengths(shape)[0])
+        return order(shape, layout.lengths[0]) == order(shape, _FINER.lengths(shape)[0])
 
     def _of_part(self, x: Array) -> Any:
-        layout = self.block.layout(x.shape)
+        layout, finer = self.block.layout(x.shape), _FINER.grid(x.shape)
         extent = self.form.extent(self, Blocks(layout.split(x), None, layout))  # of a quantizer it asks for the statistic alone
-        return jax.tree.map(lambda a: _spread(layout, a), extent)
+        # Finer blocks are cut as their elements are.
+        held = Layout(finer, finer, (*layout.lengths[:-1], layout.lengths[-1] // FINE))
+        return jax.tree.map(held.spread, extent)
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,3 @@ def _says_it_all(statistic: Any) -> bool:
     except TypeError:
         return False
     return not looks_further
-
-
-def _spread(layout: Layout, numbers: Array) -> Array:
-    """[grid] -> the number of each block for all the finer ones in it."""
-    counts = (*layout.lengths[:-1], layout.lengths[-1] // FINE)
-    inside = tuple(k for pair in zip(layout.grid, counts) for k in pair)
-    return jnp.broadcast_to(layout.expand(numbers), inside).reshape(tuple(g * c for g, c in zip(layout.grid, counts)))

@@ -246,6 +246,8 @@ def test_a_quotient_is_one_operation_that_platforms_are_told_of_when_compiled():
     traced = jax.jit(divided).trace(n, d)
     cpu, cuda, tpu = (traced.lower(lowering_platforms=(p,)).as_text().count("shift") for p in ("cpu", "cuda", "tpu"))
     assert cpu == 0 < cuda == tpu
+    for platform in ("cpu", "cuda", "tpu"):  # the guard, that XLA may not make another quotient of it
+        assert "stablehlo.iota" in traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 def test_a_choice_between_functions_is_refused_in_kernels():

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from experiments.config import load
 from experiments.measure import Meter, as_it_is
 from experiments.plan import TooManyRows, make_plan
 from experiments.sources import sources
+from experiments.structures import distinct
 from experiments.sweep import measured, one_ahead
 from qresearch.statistic import RMS
+
+GALLERY = Path(__file__).parents[2] / "experiments" / "configs" / "gallery"
 
 
 def ids(config):
@@ -191,6 +195,13 @@ def test_schemes_are_taken_apart_where_that_leaves_fewer_functions(work):
     assert kinds(few) == {"whole": 3}
     ragged = make_plan(load(work.write(sources=source | {"z": {"distribution": "normal", "shape": [4, 24]}}, schemes=[BLOCKS])))
     assert kinds(ragged) == {"extents": 3, "finer": 2, "whole": 12}  # blocks of 16 do not divide 24
+
+
+def test_nine_block_lengths_and_two_scalings_of_six_tables_are_ten_compilations():
+    plan = make_plan(load(GALLERY / "40-other-formats.yaml"))
+    assert len(plan.rows) == 324
+    assert plan.compilations(plan.rows) == 10
+    assert distinct(as_it_is(row).functions for row in plan.rows) == 18
 
 
 def test_rows_taken_apart_are_those_of_the_schemes_as_they_are(work):
