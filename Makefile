@@ -40,10 +40,10 @@ docs: $(VENV)/.dev               ## the pages of the documentation that are made
 	$(RUN) -m experiments.catalogue docs/formats.md
 
 exhaustive: $(VENV)/.dev         ## all 2^32 float32 values through every element grid of at most 8 bits
-	$(RUN) -m qresearch.testing.exhaustive --out results/exhaustive
+	$(RUN) -m qresearch.testing.runs.exhaustive --out results/exhaustive
 
 sampling: $(VENV)/.dev           ## exact expected errors of 1,200 schemes and sources against sampling
-	$(RUN) -m qresearch.testing.sampling --out results/sampling
+	$(RUN) -m qresearch.testing.runs.sampling --out results/sampling
 
 peers: $(PEERS)/.ready           ## codes, scales and values beside those of other libraries, in an environment of its own
 	$(PEERS)/bin/python -m experiments.peers

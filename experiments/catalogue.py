@@ -19,11 +19,11 @@ import jax
 import numpy as np
 
 import qresearch as qr
+from experiments.base.files import write
 from experiments.config.outputs import Codebooks
 from experiments.figures.levels import codebooks, levels
 from experiments.figures.style import save, styled
-from experiments.sources import data_key, draw
-from experiments.store.files import write
+from experiments.rows.sources import data_key, draw
 from qresearch import testing
 
 SOURCES = {"normal": {}, "laplace": {}, "student_t": {"df": 5}}

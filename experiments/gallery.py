@@ -19,15 +19,15 @@ from pathlib import Path
 import pandas as pd
 
 from experiments import sweep
-from experiments.compiled import keep
+from experiments.base.files import write
 from experiments.config import Config, load
 from experiments.config.output import Output
 from experiments.config.published import Published
 from experiments.figures import names
-from experiments.published import EXPLAINED, WITHIN
+from experiments.running.compiled import keep
+from experiments.showing.published import EXPLAINED, WITHIN
+from experiments.showing.tables import title
 from experiments.store import saved_config
-from experiments.store.files import write
-from experiments.tables import title
 
 SHORT = 24
 """Tables of more lines than this are folded up."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import qresearch as qr
 from experiments.config import Config
-from experiments.measure import Meter
-from experiments.plan import Plan, Row
-from experiments.progress import clock
+from experiments.rows.plan import Plan, Row
+from experiments.rows.streams import cut_for, streamed
+from experiments.running.measure import Meter
+from experiments.running.progress import clock
 from experiments.store import Results
-from experiments.streams import cut_for, streamed
 
 SHOWN = 10
 """How many failed rows are named at the end; the manifest names all."""

@@ -15,19 +15,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from experiments.compiled import keep, programs
 from experiments.config import Config, ConfigError, load
-from experiments.lost import lost
-from experiments.measure import Meter, Outcome, failed, ready
-from experiments.plan import Plan, Row, TooManyRows, make_plan
-from experiments.progress import Reporter
 from experiments.report import conclusion, describe, ending, introduction
-from experiments.sources import rounding_key
+from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
+from experiments.rows.sources import rounding_key
+from experiments.running.compiled import keep, programs
+from experiments.running.measure import Meter, Outcome, failed, ready
+from experiments.running.progress import Reporter
+from experiments.showing.lost import lost
+from experiments.showing.tables import make_tables
+from experiments.showing.theory import with_theory
+from experiments.showing.verdicts import warnings
 from experiments.store import Busy, Results, tidy
 from experiments.store.manifest import surroundings
-from experiments.tables import make_tables
-from experiments.theory import with_theory
-from experiments.verdicts import warnings
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         results.begin(config, plan, manifest if news else None)
         coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
-            from experiments.figures import make_figures  # matplotlib, while the first functions are compiled
+            from experiments.figures import make_figures
 
             reporter.say(*introduction(plan, results, pending))
             for outcomes in measured(plan, pending, meter):

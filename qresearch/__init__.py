@@ -12,41 +12,33 @@ A scheme is a line of text; every function takes it, with NumPy or JAX arrays.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from qresearch import centred as _centred
-from qresearch import dither as _dither
-from qresearch import entropy_coding as _entropy_coding
-from qresearch import feedback as _feedback
-from qresearch import ggml as _ggml
-from qresearch import hadamard as _hadamard
-from qresearch import measure
-from qresearch import orthogonal as _orthogonal
-from qresearch import outliers as _outliers
-from qresearch import preset as _preset
 from qresearch.api import compare, dequantize, encode, fake_quantize, fit, from_packed, quantize, quantize_packed
-from qresearch.blocking import Block
-from qresearch.builder import build
-from qresearch.coder import Coder
-from qresearch.distribution import DISTRIBUTIONS as distributions
-from qresearch.distribution import Distribution, Family
-from qresearch.families import ELEMENTS as elements
-from qresearch.families import float_row, levels_row
-from qresearch.floatformats import FORMATS as formats
-from qresearch.floats import FloatFormat
-from qresearch.inspection import BitFields, TypeInfo, digits, draw, fields, finfo, types
-from qresearch.memory import Footprint, footprint
-from qresearch.metric import METRICS as metrics
-from qresearch.metric import Metric
-from qresearch.packing import pack, unpack
-from qresearch.qtensor import Fitted, QTensor
-from qresearch.quantizer import Quantizer
-from qresearch.rounding import ROUNDINGS as roundings
-from qresearch.rounding import Rounding
-from qresearch.rule import RULES as rules
-from qresearch.spec import PRESETS as presets
-from qresearch.spec import Spec, scheme
-from qresearch.statistic import STATISTICS as statistics
-from qresearch.wrapper import WRAPPERS as wrappers
-from qresearch.wrapper import Wrapper
+from qresearch.arithmetic.packing import pack, unpack
+from qresearch.coders.coder import Coder
+from qresearch.coders.qtensor import Fitted, QTensor
+from qresearch.coders.quantizer import Quantizer
+from qresearch.densities.distribution import DISTRIBUTIONS as distributions
+from qresearch.densities.distribution import Distribution, Family
+from qresearch.designing import rows as _designed
+from qresearch.element.rounding import ROUNDINGS as roundings
+from qresearch.element.rounding import Rounding
+from qresearch.element.table import ELEMENTS as elements
+from qresearch.element.table import float_row, levels_row
+from qresearch.floats.float_format import FloatFormat
+from qresearch.floats.inspect_type import BitFields, TypeInfo, digits, draw, fields, finfo, types
+from qresearch.floats.named import FORMATS as formats
+from qresearch.grammar.build import build
+from qresearch.grammar.spec import PRESETS as presets
+from qresearch.grammar.spec import Spec, scheme
+from qresearch.measuring import measure
+from qresearch.measuring.footprint import Footprint, footprint
+from qresearch.measuring.metrics import METRICS as metrics
+from qresearch.measuring.metrics import Metric
+from qresearch.scales.block import Block
+from qresearch.scales.power_of_two import RULES as rules
+from qresearch.scales.statistic import STATISTICS as statistics
+from qresearch.wrapping.table import WRAPPERS as wrappers
+from qresearch.wrapping.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from qresearch import theory

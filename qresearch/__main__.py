@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import qresearch as qr
-from qresearch.names import HUGGING_FACE, Pair
-from qresearch.table import Row, Table, suggestion
+from qresearch.base.table import Row, Table, suggestion
+from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
 
 
 def _markdown(heading: str, columns: str, rows: Iterable[Iterable[object]]) -> str:

@@ -11,16 +11,17 @@ import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import keystr, tree_leaves_with_path
 
-from qresearch import checks, measure
-from qresearch.builder import build
-from qresearch.coder import Coder
-from qresearch.kernels import state
-from qresearch.metric import METRICS, evaluate
-from qresearch.numbers import to_float32
-from qresearch.params import Encoded
-from qresearch.qtensor import Fitted, QTensor
-from qresearch.spec import Spec, scheme
-from qresearch.table import shown
+from qresearch.base import checks
+from qresearch.base.checks import to_float32
+from qresearch.base.table import shown
+from qresearch.coders.coder import Coder
+from qresearch.coders.kernels import state
+from qresearch.coders.qtensor import Fitted, QTensor
+from qresearch.grammar.build import build
+from qresearch.grammar.spec import Spec, scheme
+from qresearch.measuring import measure
+from qresearch.measuring.metrics import METRICS, evaluate
+from qresearch.scales.params import Encoded
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, settings
 
 import qresearch as qr
 from experiments.config import model
-from qresearch import builder, testing
+from qresearch import testing
+from qresearch.grammar import build as builder
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -157,6 +157,6 @@ def test_large_and_tiny_errors_do_not_overflow():
 
 
 def test_importing_is_light():
-    heavy = ("pandas", "matplotlib", "scipy.stats", "qresearch.theory", "qresearch.designing")
+    heavy = ("pandas", "matplotlib", "scipy.stats", "qresearch.theory", "qresearch.interop", "qresearch.testing")
     code = f"import qresearch, sys; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import qresearch as qr
-from qresearch.coder import Coder
-from qresearch.spec import Spec, scheme
+from qresearch.coders.coder import Coder
+from qresearch.grammar.spec import Spec, scheme
 
 BITS = 8
 """The widest code that is timed."""

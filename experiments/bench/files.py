@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.base.files import write
 from experiments.bench.machine import machine
-from experiments.store.files import write
+from experiments.showing.tables import for_readers
 from experiments.store.manifest import surroundings
-from experiments.tables import for_readers
 
 
 def tables(path: Path, frame: pd.DataFrame, readable: pd.DataFrame, caption: str) -> Iterator[Path]:

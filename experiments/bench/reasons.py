@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.bench.cases import Case
-from qresearch.dither import Dithered
-from qresearch.feedback import Fed
-from qresearch.outliers import Outliers
-from qresearch.rotation import Rotated
-from qresearch.statistic import Quantile
+from qresearch.scales.extremes import Quantile
+from qresearch.wrapping.dither import Dithered
+from qresearch.wrapping.feedback import Fed
+from qresearch.wrapping.outliers import Outliers
+from qresearch.wrapping.rotation import Rotated
 
 WANTED, NEEDED = 200.0, 100.0
 """Million elements a second, on two cores: what is asked for, and what nothing falls under without a reason."""

@@ -22,8 +22,8 @@ import numpy as np
 import qresearch as qr
 from experiments.bench.contests.torch_sides import torch
 from experiments.config import load
-from experiments.plan import Row, make_plan
-from qresearch.statistic import RMS
+from experiments.rows.plan import Row, make_plan
+from qresearch.scales.moments import RMS
 
 CHECKED = 2**16
 """Of so many numbers the errors are compared with ours."""

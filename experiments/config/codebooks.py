@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.arrays import array
+from experiments.base.arrays import array
 from experiments.config.section import (
     Context,
     Number,
@@ -42,9 +42,9 @@ from experiments.config.section import (
 )
 from experiments.config.sources import KINDS, DistributionSource, FileSource, ValuesSource
 from qresearch import Design, design, designs, distributions, elements, levels_row
-from qresearch.distribution import Distribution
-from qresearch.families import ElementRow
-from qresearch.table import suggestion
+from qresearch.base.table import suggestion
+from qresearch.densities.distribution import Distribution
+from qresearch.element.table import ElementRow
 
 FIXED = ("design", "source", "levels", "weights")
 """The keys of a design that are not options of it."""

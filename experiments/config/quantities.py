@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from experiments.config.output import Measured, Metric, SchemeText
 from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
 from qresearch import build
-from qresearch.theory.limits import LIMITS
+from qresearch.theory.bounds.table import LIMITS
 
 
 def _known_source(name: str, info: ValidationInfo) -> str:

@@ -14,20 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from experiments.config.section import (
-    Distinct,
-    Number,
-    Section,
-    ToTuple,
-    ToTupleOfOne,
-    Values,
-    offered,
-    plain,
-    refuse,
-    wrong,
-)
+from experiments.config.section import Distinct, Number, Section, ToTuple, ToTupleOfOne, Values, offered, plain, refuse, wrong
 from qresearch import build, presets, scheme
-from qresearch.table import suggestion
+from qresearch.base.table import suggestion
 
 LIMIT = 1_000_000
 """The largest number of rows of a sweep."""

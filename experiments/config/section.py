@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from experiments.config.problems import Path
-from qresearch.table import shown, suggestion
+from qresearch.base.table import shown, suggestion
 
 Number = int | float
 

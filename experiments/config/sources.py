@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
-from experiments.arrays import FLOATS, READERS, Header, corner, headers
+from experiments.base.arrays import FLOATS, READERS, Header, corner, headers
 from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
-from qresearch.distribution import DISTRIBUTIONS, Distribution
-from qresearch.table import suggestion
+from qresearch.base.table import suggestion
+from qresearch.densities.distribution import DISTRIBUTIONS, Distribution
 
 MOST = 2**34
 """The most elements of a source: 64 GiB in float32."""

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.base.files import write
 from experiments.config import Config
 from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
 from experiments.config.outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
@@ -26,10 +27,9 @@ from experiments.figures.maxima import block_maximum
 from experiments.figures.ramp import error_over_input
 from experiments.figures.scaled import scaled_blocks
 from experiments.figures.style import Nothing, save, styled
+from experiments.showing.summary import derived, only
+from experiments.showing.theory import with_theory
 from experiments.store import tidy
-from experiments.store.files import write
-from experiments.summary import derived, only
-from experiments.theory import with_theory
 
 Drawing = Callable[[Any, pd.DataFrame], Figure]
 Curves = Callable[[Any, Config], tuple[Figure, pd.DataFrame]]

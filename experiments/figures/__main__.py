@@ -3,6 +3,6 @@
 import sys
 
 from experiments.figures import make_figures
-from experiments.tables import redraw
+from experiments.showing.tables import redraw
 
 sys.exit(redraw(make_figures, "figures", None))

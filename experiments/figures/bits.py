@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from experiments.config.outputs import ErrorOverBits
 from experiments.figures.style import legend_below, looks, name_axes, panels, parts, scale_values
-from experiments.summary import label, means
-from experiments.theory import LIMIT
+from experiments.showing.summary import label, means
+from experiments.showing.theory import LIMIT
 from qresearch import metrics
 
 BOUND = "limit of any code"

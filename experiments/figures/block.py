@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from experiments.config.outputs import ErrorOverBlock
 from experiments.figures.bits import yerror
 from experiments.figures.style import Nothing, legend_below, looks, name_axes, panels, parts, scale_values
-from experiments.summary import label, means
+from experiments.showing.summary import label, means
 
 MANY = 10
 """So many values of an axis are each written below it, unless they are numbers that an axis shows anyway."""

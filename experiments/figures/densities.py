@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from experiments.config import Config
 from experiments.config.curves import Densities
 from experiments.figures.style import legend_below, looks, name_axes, panels
-from experiments.sources import distribution_of
-from qresearch.distribution import Distribution
+from experiments.rows.sources import distribution_of
+from qresearch.densities.distribution import Distribution
 
 POINTS = 20_001
 """Points of the grid on which a density is integrated; they are dense in the middle and reach far out."""

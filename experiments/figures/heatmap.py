@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from experiments.config.outputs import Heatmap
 from experiments.figures.block import positions
 from experiments.figures.style import PAGE, name_axes, panels, parts
-from experiments.summary import label, means, number
+from experiments.showing.summary import label, means, number
 from qresearch import metrics
 
 

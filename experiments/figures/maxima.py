@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from experiments.config import Config
 from experiments.config.curves import BlockMaximum
 from experiments.figures.style import PAGE, legend_below, looks
-from experiments.sources import data_key, distribution_of, draw
-from experiments.summary import label
-from qresearch.distribution import Distribution
+from experiments.rows.sources import data_key, distribution_of, draw
+from experiments.showing.summary import label
+from qresearch.densities.distribution import Distribution
 
 Model = Callable[[Distribution, int], float]
 

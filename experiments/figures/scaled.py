@@ -11,8 +11,8 @@ from experiments.config import Config
 from experiments.config.curves import ScaledBlocks
 from experiments.figures.maxima import mean_maxima
 from experiments.figures.style import legend_below, looks, name_axes, panels
-from experiments.sources import data_key, distribution_of, draw
-from qresearch.distribution import Distribution
+from experiments.rows.sources import data_key, distribution_of, draw
+from qresearch.densities.distribution import Distribution
 
 BINS = 60
 """Bins of a histogram, over [-1, 1]."""

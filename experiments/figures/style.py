@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from experiments.store.files import replacing
+from experiments.base.files import replacing
 from qresearch import metrics
 
 SHEET = Path(__file__).parent.parent / "paper.mplstyle"

@@ -24,10 +24,10 @@ from typing import Any
 import pandas as pd
 
 import experiments.peers as package
+from experiments.base.files import write
 from experiments.peers.row import Row
-from experiments.store.files import write
+from experiments.showing.tables import for_readers
 from experiments.store.manifest import surroundings
-from experiments.tables import for_readers
 
 CAPTION = "Equal to the bit, or not: who is right, and why."
 

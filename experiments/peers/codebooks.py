@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import qresearch as qr
-from qresearch.quantiles import normal_float
+from qresearch.element.levels.quantiles import normal_float
 
 BLOCK = 64
 COUNT = 2**18

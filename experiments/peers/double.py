@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import qresearch as qr
-from qresearch.params import Encoded, Params
-from qresearch.qtensor import Fitted, QTensor
-from qresearch.wrapper import Kept
+from qresearch.coders.qtensor import Fitted, QTensor
+from qresearch.scales.params import Encoded, Params
+from qresearch.wrapping.wrapper import Kept
 
 PRESET = "qlora-double"
 """nf4-exact@64:(dynamic8@256 + mean)"""

@@ -15,8 +15,8 @@ import numpy as np
 import qresearch as qr
 from experiments.peers.inputs import every
 from experiments.peers.row import counted
-from qresearch.floatformats import find_format
-from qresearch.floats import FloatFormat
+from qresearch.floats.float_format import FloatFormat
+from qresearch.floats.named import find_format
 
 NAMES: tuple[str, ...] = ("f16", "bf16", "tf32", "e5m2", "e4m3", "e3m2", "e2m3", "e2m1", "e8m0")
 NAMES += ("e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e4m3ieee", "e3m4ieee", "ue4m3", "ue5m3", "e3m0")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import qresearch as qr
-from qresearch.blockbytes import Words
-from qresearch.ggml import LAYOUTS
+from qresearch.wrapping.block_bytes import Words
+from qresearch.wrapping.ggml import LAYOUTS
 
 PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
 WRITES = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")

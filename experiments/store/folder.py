@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.base.files import write
 from experiments.config import Config, ConfigError, dump, load
 from experiments.config.reader import parse
-from experiments.measure import Outcome
-from experiments.plan import Plan, Row
+from experiments.rows.plan import Plan, Row
+from experiments.running.measure import Outcome
 from experiments.store import log
-from experiments.store.files import write
 from experiments.store.lock import lock
 from experiments.store.manifest import differences
 

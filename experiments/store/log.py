@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.store.files import replacing
+from experiments.base.files import replacing
 
 Record = dict[str, Any]
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}

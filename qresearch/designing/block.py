@@ -21,11 +21,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 
+from qresearch.densities.density import Density, density
+from qresearch.densities.distribution import Distribution
+from qresearch.densities.piecewise import pieces
 from qresearch.designing.mixture import Mixture, Ratios, Stored
-from qresearch.distribution import Distribution
-from qresearch.floatformats import find_format
-from qresearch.theory.density import Density, density
-from qresearch.theory.pieces import pieces
+from qresearch.floats.named import find_format
 
 NODES = 12
 """Gauss-Legendre points to a panel."""

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from qresearch.densities.density import density
+from qresearch.densities.distribution import Distribution
+from qresearch.densities.piecewise import pieces
 from qresearch.designing.block import exact_scale, stored_scale
 from qresearch.designing.companding import placed
 from qresearch.designing.law import Law, Part
@@ -13,9 +16,6 @@ from qresearch.designing.laws import OfPieces, powered
 from qresearch.designing.lloyd import least_error
 from qresearch.designing.mixture import Ratios, Stored
 from qresearch.designing.result import figures
-from qresearch.distribution import Distribution
-from qresearch.theory.density import density
-from qresearch.theory.pieces import pieces
 
 POWERS = {"mse": 2.0, "mae": 1.0}
 """Metric -> the power of the scale with which the error of a ratio counts."""

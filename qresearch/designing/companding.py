@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from qresearch.base.table import Table
 from qresearch.designing.law import Law
-from qresearch.table import Table
 
 Shares = Callable[[int], np.ndarray]
 

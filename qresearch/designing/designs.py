@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from qresearch.base.table import Table, shown, suggestion
+from qresearch.densities.distribution import Distribution
 from qresearch.designing import blockwise, entropy, fit
 from qresearch.designing.laws import law, weighted
 from qresearch.designing.lloyd import least_error
 from qresearch.designing.result import Design, figures
 from qresearch.designing.samples import Samples, samples
-from qresearch.distribution import Distribution
-from qresearch.quantiles import equal_probable, normal_float, student_float
-from qresearch.table import Table, shown, suggestion
+from qresearch.element.levels.quantiles import equal_probable, normal_float, student_float
 
 Source = Distribution | Samples
 

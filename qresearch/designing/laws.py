@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from qresearch.distribution import Distribution
-from qresearch.theory.density import Density, density
-from qresearch.theory.pieces import Pieces, between_edges, pieces
+from qresearch.densities.density import Density, density
+from qresearch.densities.distribution import Distribution
+from qresearch.densities.piecewise import Pieces, between_edges, pieces
 
 Function = Callable[[np.ndarray], np.ndarray]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qresearch.densities.density import Density
 from qresearch.designing.laws import OfPieces
-from qresearch.theory.density import Density
 
 UNSEEN = 1e-40
 """A density under this is taken for zero: near it, logarithms of a lognormal's density lose their digits."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qresearch.base.table import Table
 from qresearch.designing.law import Law, ends_of_cells, midpoints
-from qresearch.table import Table
 
 
 class Slope(NamedTuple):

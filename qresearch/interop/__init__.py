@@ -8,11 +8,11 @@ interop.save_gguf("w.gguf", {"w": qr.quantize(x, "q4_0")})      # and load_gguf
 interop.to_torch(q)["scale"].dtype                              # bytes, and the name of a torch dtype
 """
 
+from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
 from qresearch.interop.gguf_file import load_gguf, save_gguf
 from qresearch.interop.parts import StoredPart, stored_parts
 from qresearch.interop.safetensors_file import load_safetensors, save_safetensors
 from qresearch.interop.torch_bytes import to_torch
-from qresearch.names import HUGGING_FACE, Pair
 
 __all__ = [
     "HUGGING_FACE",

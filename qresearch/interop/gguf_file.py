@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import from_packed
-from qresearch.ggml import GGML, LAYOUTS
-from qresearch.qtensor import QTensor
+from qresearch.coders.qtensor import QTensor
+from qresearch.wrapping.ggml import GGML, LAYOUTS
 
 PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
 """ggml's name of a type -> the preset that reads and writes it."""

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qresearch.floatformats import FORMATS
-from qresearch.qtensor import QTensor
-from qresearch.wrapper import Wrapper
+from qresearch.coders.qtensor import QTensor
+from qresearch.floats.named import FORMATS
+from qresearch.wrapping.wrapper import Wrapper
 
 DTYPES = {
     "e4m3": "float8_e4m3fn",

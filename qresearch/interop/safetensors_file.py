@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import from_packed
-from qresearch.builder import build
+from qresearch.coders.qtensor import QTensor
+from qresearch.grammar.build import build
 from qresearch.interop.parts import flatten, stored_parts, unflatten
-from qresearch.qtensor import QTensor
 
 KEY = "qresearch"
 """The metadata under this key is JSON: name -> scheme, shape, and the dtypes of parts that are not bytes."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from qresearch.coders.qtensor import QTensor
 from qresearch.interop.parts import stored_parts
-from qresearch.qtensor import QTensor
 
 
 class TorchBytes(NamedTuple):

@@ -7,16 +7,16 @@
     testing.quantize(x, "int4@32")                   # the oracle: the definition in NumPy
     from qresearch.testing import strategies         # hypothesis: schemes(), arrays(); needs hypothesis
 
-`python -m qresearch.testing.exhaustive` compares every float32 with brute force.
+`python -m qresearch.testing.runs.exhaustive` compares every float32 with brute force.
 """
 
-from qresearch.testing.bounds import bound
-from qresearch.testing.description import Block, Description, Floats, Integers, Levels
-from qresearch.testing.law import LAWS, Law, law
-from qresearch.testing.laws import LawBroken, Outcome, check, run
-from qresearch.testing.oracle import OracleResult, quantize
-from qresearch.testing.oracle_numbers import clipped
-from qresearch.testing.reading import NotDescribed, describe
+from qresearch.testing.laws.check import LawBroken, Outcome, check, run
+from qresearch.testing.laws.law import LAWS, Law, law
+from qresearch.testing.oracle.bounds import bound
+from qresearch.testing.oracle.decode import clipped
+from qresearch.testing.oracle.description import Block, Description, Floats, Integers, Levels
+from qresearch.testing.oracle.reading import NotDescribed, describe
+from qresearch.testing.oracle.reference import OracleResult, quantize
 from qresearch.testing.subject import Subject
 
 __all__ = [

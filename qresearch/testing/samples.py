@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from qresearch.testing.float32 import LARGEST
+from qresearch.testing.oracle.float32 import LARGEST
 
 SHAPE = (10, 300)
 """Ragged for blocks of 16, 32, 64, 256 and 8 x 8."""

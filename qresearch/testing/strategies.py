@@ -15,14 +15,14 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from qresearch.builder import build
-from qresearch.families import ELEMENTS, INTEGER_RANGES
-from qresearch.forms import FORMS
-from qresearch.grammar import split_call
-from qresearch.rounding import ROUNDINGS
-from qresearch.statistic import STATISTICS
-from qresearch.testing.float32 import LARGEST, TINY
-from qresearch.wrapper import WRAPPERS
+from qresearch.element.rounding import ROUNDINGS
+from qresearch.element.table import ELEMENTS, INTEGER_RANGES
+from qresearch.grammar.build import build
+from qresearch.grammar.letters import split_call
+from qresearch.scales.forms import FORMS
+from qresearch.scales.statistic import STATISTICS
+from qresearch.testing.oracle.float32 import LARGEST, TINY
+from qresearch.wrapping.table import WRAPPERS
 
 SHAPES = ((), (1,), (7,), (40,), (0,), (3, 0), (5, 40), (9, 17), (2, 3, 33))
 """Few, so that compilations are shared: 0-d to 3-d, ragged for most blocks, with axes of length zero."""

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from qresearch.builder import build
-from qresearch.coder import Coder
-from qresearch.testing import oracle, samples
-from qresearch.testing.description import Description
-from qresearch.testing.reading import NotDescribed, describe
+from qresearch.coders.coder import Coder
+from qresearch.grammar.build import build
+from qresearch.testing import samples
+from qresearch.testing.oracle import reference as oracle
+from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.reading import NotDescribed, describe
 
 
 class Result(NamedTuple):

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 
 import qresearch as qr
 from qresearch import testing
-from qresearch.testing import oracle, strategies
-from qresearch.testing.law import assert_same
-from qresearch.testing.laws_agreement import assert_oracle
-from qresearch.testing.laws_structure import fits
+from qresearch.testing import strategies
+from qresearch.testing.laws.agreement import assert_oracle
+from qresearch.testing.laws.law import assert_same
+from qresearch.testing.laws.structure import fits
+from qresearch.testing.oracle import reference as oracle
 
 PRESETS = [row.name for row in qr.presets.rows]
 EVERY = "QRESEARCH_EVERY" in os.environ

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qresearch.lookup import lookup
-from qresearch.testing import exhaustive, nearest
-from qresearch.thresholds import thresholds
+from qresearch.element.lookup import lookup
+from qresearch.element.thresholds import thresholds
+from qresearch.testing.oracle import nearest
+from qresearch.testing.runs import exhaustive
 
 STRIDE = 65_537
 """Prime to every power of two, so that all low bits occur."""

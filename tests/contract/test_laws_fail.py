@@ -9,11 +9,11 @@ import pytest
 
 import qresearch as qr
 from qresearch import api, testing
-from qresearch.element import Scalar
-from qresearch.params import Params
-from qresearch.part import part
-from qresearch.quantizer import Quantizer
-from qresearch.uniform import Uniform
+from qresearch.base.part import part
+from qresearch.coders.quantizer import Quantizer
+from qresearch.element.integers import Uniform
+from qresearch.element.scalar import Scalar
+from qresearch.scales.params import Params
 
 
 def fields(thing):

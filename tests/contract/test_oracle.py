@@ -9,9 +9,10 @@ import pytest
 
 import qresearch as qr
 from qresearch import testing
-from qresearch.testing import nearest, oracle
-from qresearch.testing.description import Floats, Levels
-from qresearch.testing.float32 import Arithmetic
+from qresearch.testing.oracle import nearest
+from qresearch.testing.oracle import reference as oracle
+from qresearch.testing.oracle.description import Floats, Levels
+from qresearch.testing.oracle.float32 import Arithmetic
 
 FORMATS = {
     "e4m3-unit": ml_dtypes.float8_e4m3fn,

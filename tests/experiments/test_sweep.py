@@ -14,8 +14,8 @@ from conftest import listing
 import qresearch as qr
 from experiments import sweep
 from experiments.config import load
-from experiments.plan import make_plan
-from experiments.sources import rounding_key
+from experiments.rows.plan import make_plan
+from experiments.rows.sources import rounding_key
 from experiments.store.lock import lock
 
 PLUGIN = Path(__file__).with_name("plugin.txt")
@@ -283,13 +283,13 @@ def test_a_full_disk_leaves_earlier_rows_intact(work, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.store.files.os.fsync", full)
+    monkeypatch.setattr("experiments.base.files.os.fsync", full)
     result = work.run(work.write(seeds=2))
     assert result.code == 1
     assert "No space left on device" in result.err
     assert "results/small/" in result.err
     assert (work.results / "rows.jsonl").read_bytes().startswith(before)
-    monkeypatch.setattr("experiments.store.files.os.fsync", real)
+    monkeypatch.setattr("experiments.base.files.os.fsync", real)
     assert work.run("config.yaml").code == 0
 
 

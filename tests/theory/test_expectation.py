@@ -10,10 +10,10 @@ from scipy import integrate
 from scipy.special import log_ndtr, ndtr
 
 import qresearch as qr
-from qresearch.testing import sampling
+from qresearch.testing.runs import sampling
 from qresearch.theory import expect, expectation_error
-from qresearch.theory.cells import cells, integer_cells, window
-from qresearch.theory.stored import stored
+from qresearch.theory.expectation.cells import cells, integer_cells, window
+from qresearch.theory.expectation.stored import stored
 
 NORMAL = qr.distributions["normal"]()
 

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.theory import density, expect
+from qresearch.densities import density
+from qresearch.theory import expect
 
 pytestmark = pytest.mark.slow
 

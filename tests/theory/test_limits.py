@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.distribution import DISTRIBUTIONS as D
+from qresearch.densities import density
+from qresearch.densities.distribution import DISTRIBUTIONS as D
 from qresearch.theory import (
     LIMITS,
     best_step,
     best_uniform,
-    density,
     differential_entropy,
     entropy_coded,
     limits,
@@ -23,9 +23,9 @@ from qresearch.theory import (
     uniform_entropy,
     uniform_levels,
 )
-from qresearch.theory.blahut import blahut_arimoto
-from qresearch.theory.ratedistortion import CLOSED
-from qresearch.theory.uniform import MANY
+from qresearch.theory.bounds.best_uniform import MANY
+from qresearch.theory.bounds.blahut import blahut_arimoto
+from qresearch.theory.bounds.rate_distortion import CLOSED
 
 # a distribution for every row of the table
 SOURCES = [

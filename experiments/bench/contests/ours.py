@@ -14,8 +14,8 @@ import numpy as np
 import qresearch as qr
 from experiments.bench.clock import program
 from experiments.bench.contests.contest import Maker, Work
-from qresearch.codebook import codebook
-from qresearch.element import Scalar
+from qresearch.element.codebook import codebook
+from qresearch.element.scalar import Scalar
 
 
 def compiled(function: Callable[..., Any], *arguments: Any, size: int, answer: Callable[[Any], Any] = np.asarray) -> Work:

@@ -24,7 +24,7 @@ from jax import Array
 from experiments.bench.device import agreement, page
 from experiments.bench.device.bursts import beginning, copy, interleaved
 from experiments.bench.device.work import SCHEMES, Way, tasks, ways
-from qresearch.kernels.choice import Tiling, read_tiling
+from qresearch.coders.kernels.choice import Tiling, read_tiling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 import qresearch as qr
 from experiments.bench.device.work import XLA, Way, compiled, decode, encode, fault
-from qresearch.coder import Coder
+from qresearch.coders.coder import Coder
 from qresearch.testing import samples
 
 TINY = np.float32(2.0**-126)

@@ -12,8 +12,8 @@ import jax
 from jax import Array
 
 import qresearch as qr
-from qresearch.coder import Coder
-from qresearch.kernels import Tiling, served, using
+from qresearch.coders.coder import Coder
+from qresearch.coders.kernels import Tiling, served, using
 
 ELEMENTS = {"int8": "", "nf4": "", "dynamic8": "", "e2m1": ":e8m0"}
 """Element -> how its scales are stored: int8, NF4, 8-bit dynamic, MXFP4."""

@@ -5,8 +5,9 @@
 """
 
 import qresearch as qr
-from qresearch.books import Book, designed
-from qresearch.families import book_row
+from qresearch.designing.rows import designed
+from qresearch.element.levels.families import Book
+from qresearch.element.table import book_row
 
 
 def power(bits: int, exponent: float, at: str, source: str, *parameters: float) -> Book:

@@ -1,0 +1,1 @@
+"""What is measured: sources, and the rows of a sweep."""

@@ -1,0 +1,173 @@
+"""The plan: a configuration expanded to rows, each with its identity, and grouped by what can share a compilation."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+import qresearch as qr
+from experiments.config.model import Config
+from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
+from experiments.rows.sources import Source, sources
+from experiments.rows.streams import streamed
+from experiments.rows.structures import Function, Functions, Structure, distinct, functions
+
+FORMAT = 2
+"""The version of a row's meaning; a change makes every row a new one."""
+
+MOST = 16
+"""The largest number of rows of a batch."""
+
+PASSES = 8
+"""The same on a stream, where each keeps what of its scheme reaches beyond a piece."""
+
+
+class TooManyRows(ValueError):
+    """A sweep that would not end."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: a scheme on a source with a seed.
+
+    Attributes:
+        id: the hash of all that the numbers depend on; equal ids, equal numbers.
+        functions: that are compiled for it.
+    """
+
+    id: str
+    source: Source
+    seed: int
+    scheme: Expanded
+    functions: Functions
+
+    def labels(self) -> dict[str, Any]:
+        """What a reader knows the row by."""
+        return {
+            "source": self.source.name,
+            "group": self.source.group,
+            "seed": self.seed,
+            "scheme": self.scheme.text,
+            "family": self.scheme.family,
+            "axes": dict(self.scheme.axes),
+        }
+
+    def __str__(self) -> str:
+        return f"{self.scheme.text} on {self.source.name}, seed {self.seed}"
+
+
+Batch = tuple[Row, ...]
+"""Rows on one array whose first function is the same, and whose outcomes are kept together. That function runs once for all
+where others follow; on a stream they share its passes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All rows of a sweep.
+
+    Attributes:
+        rows: in the order source, seed, scheme.
+        repeated: schemes that came more than once and are measured once, under their first labels.
+    """
+
+    rows: tuple[Row, ...]
+    repeated: tuple[str, ...] = ()
+
+    @cached_property
+    def tag(self) -> str:
+        """The hash of the rows and their labels: which plan a line of the log belongs to."""
+        return digest([[row.id, row.labels()] for row in self.rows])
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Row id -> its place in the plan, by which tables are sorted."""
+        return {row.id: position for position, row in enumerate(self.rows)}
+
+    def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
+        """The given rows as batches, source by source and seed by seed, so that each array is made once."""
+        for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
+            groups: dict[Function, list[Row]] = {}
+            for row in drawn:
+                groups.setdefault(row.functions[0], []).append(row)
+            source = next(iter(groups.values()))[0].source
+            yield source, seed, [batch for group in groups.values() for batch in batched(group)]
+
+    def compilations(self, rows: Iterable[Row]) -> int:
+        """How many functions measuring the given rows compiles."""
+        return distinct(row.functions for row in rows)
+
+
+def batched(rows: Sequence[Row]) -> Iterator[Batch]:
+    """Rows whose first function is the same, not too many together."""
+    most = PASSES if streamed(rows[0].source) else MOST
+    return (tuple(rows[start : start + most]) for start in range(0, len(rows), most))
+
+
+def make_plan(config: Config) -> Plan:
+    """Expands a configuration. Raises `TooManyRows` before it expands more than `LIMIT` rows."""
+    found = sources(config)
+    count = len(config.seeds) * sum(_served(entry, found) * entry.count for entry in config.schemes)
+    if count > LIMIT:
+        raise TooManyRows(f"{count:,} rows; at most {LIMIT:,} are allowed")
+    known = [(entry.sources, _Known.of(each)) for entry in config.schemes for each in entry.expand()]
+    common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)}
+    cases = [(source, each) for source in found for names, each in known if names is None or source.group in names]
+    compiled = functions([(known.structure, source) for source, known in cases])
+    rows: dict[str, Row] = {}
+    repeated: dict[str, None] = {}
+    for row in _rows(list(zip(cases, compiled, strict=True)), config.seeds, common):
+        if rows.setdefault(row.id, row) is not row:
+            repeated[row.scheme.text] = None
+    return Plan(tuple(rows.values()), tuple(repeated))
+
+
+def _served(entry: SchemeEntry, found: list[Source]) -> int:
+    return sum(entry.sources is None or source.group in entry.sources for source in found)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What rows need to know of a scheme, worked out once."""
+
+    scheme: Expanded
+    structure: Structure
+    numbers: str
+    stochastic: bool
+
+    @classmethod
+    def of(cls, scheme: Expanded) -> _Known:
+        quantizer = qr.build(scheme.text)
+        numbers = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(quantizer))).hexdigest()
+        return cls(scheme, Structure.of(quantizer), numbers, quantizer.stochastic)
+
+
+Cases = list[tuple[tuple[Source, _Known], Functions]]
+
+
+def _rows(cases: Cases, seeds: tuple[int, ...], common: dict[str, Any]) -> Iterator[Row]:
+    """Source by source and seed by seed."""
+    for _, some in itertools.groupby(cases, key=lambda case: case[0][0].name):
+        of_source = list(some)
+        for seed in seeds:
+            for (source, known), compiled in of_source:
+                if source.random or known.stochastic or seed == seeds[0]:  # without chance, one seed stands for all
+                    yield Row(_identity(source, known, seed, common), source, seed, known.scheme, compiled)
+
+
+def _identity(source: Source, known: _Known, seed: int, common: dict[str, Any]) -> str:
+    # the numbers of a built scheme too: a user's codebook may change under its old name
+    scheme = {"scheme": known.scheme.text, "numbers": known.numbers}
+    return digest(common | {"source": source.definition, "seed": seed} | scheme)
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of a plain value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,169 @@
+"""Sources larger than memory: read in pieces, once for every pass over them, and measured piece by piece.
+
+Each batch of schemes takes the passes that it needs, one after another: so its rows are done, and kept, while others wait. What
+reading again costs is hidden behind measuring, which takes longer for the several schemes of a batch: the next piece is read
+while the last one is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from experiments.rows.sources import Source
+from qresearch.coders.coder import Coder
+from qresearch.measuring import measure, streaming
+from qresearch.measuring.metrics import totals
+from qresearch.measuring.pieces import Cut, Piece, cut
+from qresearch.measuring.sums import power
+
+Numbers = Array | np.ndarray
+
+WHOLE = 2**26
+"""Sources of more elements are measured in pieces, where they can be read so."""
+
+MOST = 2**22
+"""The most elements of a piece."""
+
+
+def streamed(source: Source) -> bool:
+    """Whether a source is measured in pieces."""
+    return source.size > WHOLE and source.read is not None
+
+
+class Made(NamedTuple):
+    """A source that is made.
+
+    Attributes:
+        numbers: float32, of the source's shape.
+        known: the sums that are the same for all schemes (`qr.measure.of_data`).
+    """
+
+    numbers: Array
+    known: dict[str, Array]
+
+
+def made(source: Source, seed: int, metrics: tuple[str, ...]) -> Made:
+    """A source that is not streamed, on the device."""
+    numbers = jnp.asarray(source.make(seed), jnp.float32)
+    return Made(numbers, of_data(numbers, metrics))
+
+
+of_data = jax.jit(measure.of_data, static_argnums=1)
+"""`qr.measure.of_data`, compiled."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A source that is not made: read when it is needed.
+
+    Attributes:
+        source: that can be read in pieces.
+        seed: of its numbers.
+    """
+
+    source: Source
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As the array would have it."""
+        return self.source.shape
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.source.size
+
+    def through(self, run: Callable[[Piece, Numbers], Any], cut: Cut) -> Iterator[Any]:
+        """What a function that computes on the device gives for every piece, fetched; the next piece is read meanwhile."""
+        assert self.source.read is not None, self.source
+        waiting: list[Any] = []
+        for piece in cut:
+            place = cut.place(piece)
+            x = self.source.read(self.seed, place, place + math.prod(piece.shape)).reshape(piece.shape)
+            yield from map(jax.device_get, waiting)
+            waiting = [run(piece, x)]
+        yield from map(jax.device_get, waiting)
+
+    @property
+    def numbers(self) -> Stream:
+        """In their place, whatever asks only for shape and size."""
+        return self
+
+    @cached_property
+    def power(self) -> np.ndarray:
+        """int32 scalar k: the data are of magnitude 2^k; a pass of its own, once for all schemes."""
+        return np.max(list(self.through(lambda _, x: _power(x), cut((self.size,), (1,), MOST))))
+
+
+_power = jax.jit(power)
+
+
+def cut_for(coder: Coder, source: Source) -> Cut:
+    """The pieces in which a scheme takes a source. Raises `ValueError`, with a way out, where it must see the source whole."""
+    try:
+        return streaming.cut_for(coder, source.shape, MOST)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a source of {source.size:,} elements is measured in pieces: leave the scheme out there (`sources`), or "
+            f"take at most {WHOLE:,} elements (`limit: {WHOLE}` of a file)"
+        ) from None
+
+
+class InPieces:
+    """Measures schemes on streams, as `measure.Whole` does on arrays that are made. Compiles when called.
+
+    Args:
+        coder: one of the schemes; all agree in structure.
+        source: that they are measured on.
+        metrics: names.
+
+    Raises:
+        ValueError: where the schemes must see the source whole.
+    """
+
+    def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
+        self._coder, self._cut = coder, cut_for(coder, source)
+        gather, settle, sums = (partial(f, cut=self._cut) for f in (streaming.gather, streaming.settle, streaming.sums))
+        self._gather, self._settle, self._sums = jax.jit(gather), jax.jit(settle), jax.jit(partial(sums, metrics))
+
+    def __call__(self, coders: Sequence[Coder], stream: Stream, key: Array) -> list[dict[str, np.ndarray]]:
+        """The totals of each scheme, all in the same passes."""
+        given, scale = self._given(coders, stream), stream.power
+
+        def measured(piece: Piece, x: Numbers) -> Any:
+            place = np.array(divmod(self._cut.place(piece), 2**32), np.uint32)
+            x, parts = jax.device_put(x), (self._part_of(each, piece) for each in given)
+            return [self._sums(coder, part, x, scale, key, place) for coder, part in zip(coders, parts, strict=True)]
+
+        found: list[dict[str, np.ndarray]] = []
+        for sums in stream.through(measured, self._cut):
+            new = [totals(each) for each in sums]
+            found = [_together(*pair) for pair in zip(found, new)] if found else new
+        return found
+
+    def _given(self, coders: Sequence[Coder], stream: Stream) -> list[Any]:
+        """What reaches beyond a piece, of each scheme: gathered in a pass of its own, where there is such."""
+        if streaming.reach(self._coder, self._cut) == streaming.LOCAL:
+            return [None] * len(coders)
+        gathered = list(stream.through(lambda _, x: [self._gather(coder, x) for coder in coders], self._cut))
+        joined = map(self._cut.joined, zip(*gathered, strict=True))
+        return jax.device_get([self._settle(coder, each) for coder, each in zip(coders, joined, strict=True)])
+
+    def _part_of(self, given: Any, piece: Piece) -> Any:
+        if given is None:
+            return None
+        return jax.tree.map(streaming.given_to(self._coder, piece, self._cut).of, given)
+
+
+def _together(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return totals({name: np.stack([one[name], other[name]]) for name in one})

@@ -1,0 +1,1 @@
+"""What is made from the rows alone: tables, verdicts, numbers in print beside ours."""

@@ -1,0 +1,216 @@
+"""Tables: the tidy one, its summary, and those of the configuration, as CSV, Markdown and LaTeX.
+
+`python -m experiments.tables results/NAME` makes them again from the rows alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.base.files import write
+from experiments.config import Config, ConfigError
+from experiments.config.outputs import EqualBits, Output, Paired, Pivot
+from experiments.config.published import Published
+from experiments.config.sources import DistributionSource
+from experiments.showing.published import compared
+from experiments.showing.summary import cells, derived, label, means, number, only, paired
+from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited, with_theory
+from experiments.showing.verdicts import judgement
+from experiments.store import saved_config, tidy
+from qresearch import metrics, scheme
+
+ANY = "any code"
+"""What stands for a family in a line of limits."""
+
+MISSING = "-"
+"""What stands where a table has no row, for a reader."""
+
+
+def make_tables(folder: Path, config: Config) -> Iterator[Path]:
+    """Writes all tables of a folder; yields what was written. Raises `OSError`."""
+    frame = with_theory(tidy(folder, config), config)
+    yield _write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    yield from for_readers(folder / "table", summarised(frame, config), config.description)
+    if config.theory:
+        yield from for_readers(folder / "tables" / "theory", judgement(frame, config), "measured beside expected")
+    for output in config.tables:
+        shown = only(derived(frame), output.where)
+        table = KINDS[type(output)](output, shown, config)
+        path = folder / "tables" / output.stem
+        yield _write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
+        yield from for_readers(path, table.reset_index(), title(output))
+
+
+def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """The tidy table over all seeds, numbers written for a reader: mean ± standard error."""
+    keys = ["source", "scheme", "family", *config.axes]
+    found = frame.groupby(keys, sort=False, dropna=False)["true_bits"].mean().map(number).reset_index()
+    for metric in config.metrics:
+        table = means(frame, keys, metric)
+        found[metric] = cells(table, metric)
+        for kind in (EXPECTED, LIMIT):
+            if kind + metric in frame:
+                found[kind + metric] = [number(each, metric) for each in means(frame, keys, kind + metric)["mean"]]
+    if NOTE in frame:
+        found[NOTE] = frame.groupby(keys, sort=False, dropna=False)[NOTE].first().to_numpy()
+    return found.rename(columns={name: label(name) for name in found.columns if name not in keys})
+
+
+def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Rows by columns, in the order in which they come in the sweep."""
+    keys = list(dict.fromkeys([*output.rows, *output.columns]))
+    table = means(frame, keys, output.value)
+    return _spread(table, output.rows, output.columns, output.value)
+
+
+def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    baseline = str(scheme(output.baseline))
+    fixed = [name for name, source in config.sources.items() if not isinstance(source, DistributionSource)]
+    table = paired(frame, baseline, output.value, output.columns, fixed)
+    return _spread(table, ("scheme",), output.columns, output.value)
+
+
+def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], value: str) -> pd.DataFrame:
+    """Cells `mean ± error` in a grid; columns come out as their values joined by commas."""
+    shown = table.assign(cell=cells(table, value))
+    if columns:
+        shown["column"] = [", ".join(map(str, line)) for line in shown[list(columns)].itertuples(index=False)]
+    else:
+        shown["column"] = label(value)
+    order = list(dict.fromkeys(shown["column"]))
+    wide = shown.pivot_table(index=list(rows), columns="column", values="cell", aggfunc="first", sort=False)
+    return wide.reindex(columns=order).fillna(MISSING).rename_axis(columns=None)
+
+
+def _equal_bits(output: EqualBits, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """A line for each budget and family: its best scheme on each source, with the bits that it takes."""
+    keys = list(dict.fromkeys([*output.families, *output.columns, "scheme"]))
+    table = means(frame, keys, output.value)
+    parts = [_within(output, table, budget) for budget in output.budgets]
+    if config.theory and output.columns == ("source",) and output.value in limited(config.metrics):
+        parts += [_limits(output, frame, config, budget) for budget in output.budgets]
+    found = pd.concat(parts)
+    found["column"] = _joined(found, output.columns)
+    wide = found.pivot_table(index=["budget", *output.families], columns="column", values="cell", aggfunc="first", sort=False)
+    families = [*dict.fromkeys(map(tuple, table[list(output.families)].to_numpy())), (ANY,) * len(output.families)]
+    lines = [line for budget in output.budgets for each in families if (line := (float(budget), *each)) in wide.index]
+    shown = wide.loc[lines].reindex(columns=list(dict.fromkeys(_joined(table, output.columns))))
+    return shown.astype(object).where(shown.notna(), MISSING).rename_axis(columns=None)
+
+
+def _joined(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    return [", ".join(map(str, line)) for line in frame[list(columns)].to_numpy()]
+
+
+def _within(output: EqualBits, table: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """The best scheme of each family of at most so many bits (to rounding)."""
+    sign = 1 if metrics[output.value].better == "lower" else -1
+    allowed = table[(table["true_bits"] <= budget * (1 + 1e-9)) & table["mean"].notna()]
+    first = allowed.assign(key=sign * allowed["mean"]).sort_values(["key", "true_bits"], kind="stable")
+    best = first.drop_duplicates(list(dict.fromkeys([*output.families, *output.columns])))
+    texts = [
+        f"{words}: {scheme} ({number(bits)} bits)"
+        for words, scheme, bits in zip(cells(best, output.value), best["scheme"], best["true_bits"])
+    ]
+    return best.assign(budget=float(budget), cell=texts)
+
+
+def _limits(output: EqualBits, frame: pd.DataFrame, config: Config, budget: float) -> pd.DataFrame:
+    """What no code of so many bits can better, on each source that has a law."""
+    pairs = frame[["source", "group"]].drop_duplicates()
+    known = [(source, found) for source, group in pairs.to_numpy() if (found := law(config, group)) is not None]
+    names = dict.fromkeys(output.families, ANY)
+    return pd.DataFrame(
+        {
+            "source": name,
+            "budget": float(budget),
+            **names,
+            "cell": "diverges" if pd.isna(least) else number(least, output.value),
+        }
+        for name, each in known
+        for least in [limit(each.law, budget, output.value)]
+    )
+
+
+def _published(output: Published, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    return compared(output, frame, config).set_index("what")
+
+
+KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], pd.DataFrame]] = {
+    Pivot: _pivot,
+    Paired: _paired,
+    Published: _published,
+    EqualBits: _equal_bits,
+}
+"""A kind of table -> its content."""
+
+
+def title(output: Output) -> str:
+    """What a table shows, in a few words."""
+    if isinstance(output, Published):
+        return f"{output.cited}: numbers in print beside ours" if output.cited else "numbers in print beside ours"
+    if isinstance(output, EqualBits):
+        return f"{label(output.value)} of the best scheme within a budget of true bits per element"
+    words = f"{label(output.value)}, mean ± standard error" if isinstance(output, (Pivot, Paired)) else ""
+    less = f"; difference to {output.baseline}, paired on source and seed" if isinstance(output, Paired) else ""
+    where = "".join(f"; {column} = {', '.join(map(str, values))}" for column, values in output.where.items())
+    return words + less + where
+
+
+def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]:
+    """Writes a table of words as Markdown and LaTeX beside each other; yields the files."""
+    text = table.astype(object).where(table.notna(), MISSING).replace("", MISSING).astype(str)
+    markdown = text.replace(r"\|", r"\\|", regex=True).to_markdown(index=False, disable_numparse=True)
+    yield _write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
+    latex = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    yield _write(
+        path.with_name(path.name + ".tex"),
+        latex.to_latex(hrules=True, caption=_escaped(caption) or None, position="t", environment=_environment(text)),
+    )
+
+
+def _environment(text: pd.DataFrame) -> str | None:
+    """A table of more lines than a page has goes over several."""
+    return "longtable" if len(text) > 40 else None
+
+
+def _escaped(text: str) -> str:
+    return "".join("\\" + letter if letter in "&%$#_{}" else letter for letter in text)
+
+
+def _write(path: Path, text: str) -> Path:
+    write(path, text)
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes the tables of a results folder again. 0, or 2 where the folder cannot be read."""
+    return redraw(make_tables, "tables", arguments)
+
+
+def redraw(make: Callable[[Path, Config], Iterator[Path]], what: str, arguments: Sequence[str] | None) -> int:
+    """The command line of what is made again from a folder: its one argument is the folder."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if len(words) != 1 or words[0].startswith("-"):
+        print(f"usage: python -m experiments.{what} results/NAME", file=sys.stderr)
+        return 2
+    try:
+        folder = Path(words[0])
+        for path in make(folder, saved_config(folder)):
+            print(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

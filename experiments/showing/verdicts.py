@@ -1,0 +1,119 @@
+"""Measured values beside their expectations: which of them the expectation rules out.
+
+Seeds are independent, so the mean over them is held against the expectation by Student's t with one degree of freedom less than
+there are seeds; all comparisons of a sweep together raise a false alarm in one sweep of a thousand (Bonferroni). The allowance
+is wide for few seeds and falls fast: t is 87 for four seeds and 300 comparisons, 10 for ten seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+import qresearch as qr
+from experiments.config import Config
+from experiments.showing.summary import mean, number, written
+from experiments.showing.theory import EXPECTED, law
+
+ALARM = 1e-3
+"""The probability of a false alarm in a whole sweep."""
+
+FLOAT32 = 2e-5
+"""What float32 arithmetic and its sums may change, relative: expectations are those of real arithmetic."""
+
+NOT_JUDGED = {"entropy", "levels"}
+"""Counts of codes: their means over finite arrays are not their limits."""
+
+LEAST = 3
+"""Seeds that a verdict needs: with two, t has such tails that it would rule out nothing."""
+
+
+class Verdict(NamedTuple):
+    """A mean over seeds beside its expectation.
+
+    Attributes:
+        bound: how far apart chance may bring them.
+    """
+
+    source: str
+    scheme: str
+    metric: str
+    measured: float
+    error: float
+    expected: float
+    bound: float
+
+    @property
+    def ruled_out(self) -> bool:
+        """Whether the expectation rules the measured value out."""
+        return abs(self.measured - self.expected) > self.bound
+
+    def __str__(self) -> str:
+        found = f"{self.metric} {written(self.measured, self.error, self.metric)}"
+        return f"{self.scheme} on {self.source}: {found}, but {number(self.expected, self.metric)} is expected"
+
+
+def verdicts(frame: pd.DataFrame, config: Config) -> list[Verdict]:
+    """All comparisons of a tidy table with theory; none where a metric's variance is infinite, or seeds are under `LEAST`."""
+    found = list(_compared(frame, config)) if config.theory else []
+    return [each._replace(bound=_bound(each, len(found), count)) for each, count in found]
+
+
+def warnings(frame: pd.DataFrame, config: Config) -> list[str]:
+    """What the reader is told: the values that their expectations rule out, and where nothing could be judged."""
+    if not config.theory:
+        return []
+    judged = verdicts(frame, config)
+    bad = [f"theory rules out: {each}" for each in judged if each.ruled_out]
+    few = [f"note: theory judges no measured value: it needs {LEAST} seeds"] if len(config.seeds) < LEAST else []
+    return [*bad, *few, *([f"theory: {len(judged)} measured values, {len(bad)} ruled out"] if judged else [])]
+
+
+def judgement(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """The comparisons as a table for a reader."""
+    lines = [
+        {
+            "source": each.source,
+            "scheme": each.scheme,
+            "metric": each.metric,
+            "measured": written(each.measured, each.error, each.metric),
+            "expected": f"{each.expected:.6g}",
+            "allowed difference": f"{each.bound:.2g}",
+            "verdict": "RULED OUT" if each.ruled_out else "not ruled out",
+        }
+        for each in verdicts(frame, config)
+    ]
+    return pd.DataFrame(lines, columns=["source", "scheme", "metric", "measured", "expected", "allowed difference", "verdict"])
+
+
+def _compared(frame: pd.DataFrame, config: Config) -> Iterator[tuple[Verdict, int]]:
+    judged = [name for name in config.metrics if name not in NOT_JUDGED]
+    for (source, group, scheme), rows in frame.groupby(["source", "group", "scheme"], sort=False):
+        known = law(config, str(group))
+        if known is None or not _fourth_moment(known.law) or len(rows) < LEAST:
+            continue
+        for name in judged:
+            expected = float(rows[EXPECTED + name].iloc[0])
+            found = mean(rows[name])
+            if math.isfinite(expected) and math.isfinite(found["error"]):
+                yield Verdict(str(source), str(scheme), name, found["mean"], found["error"], expected, math.nan), len(rows)
+
+
+def _bound(each: Verdict, comparisons: int, seeds: int) -> float:
+    """Student's t, float32, and the bias of a bent function of means: about its variance over itself."""
+    from scipy.special import stdtrit  # slow to import
+
+    t = float(stdtrit(seeds - 1, 1 - ALARM / (2 * max(comparisons, 1))))
+    variance = each.error**2 * seeds
+    bent = 2 * variance / max(abs(each.measured), math.sqrt(variance), 1e-300)
+    return t * each.error + FLOAT32 * max(abs(each.expected), abs(each.measured)) + bent
+
+
+def _fourth_moment(source: qr.Distribution) -> bool:
+    """Whether square errors have a variance."""
+    tails = qr.theory.density(source).tails
+    return bool(np.isfinite(source.variance) and all(math.isfinite(tail.integral(moment=4)) for tail in tails))

@@ -1,0 +1,1 @@
+"""Exact arithmetic in JAX: the same bits in NumPy, eager, jit and vmap."""

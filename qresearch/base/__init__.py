@@ -1,0 +1,1 @@
+"""Foundations: parts that are pytrees, tables of named rows, checks of arguments, sharded arrays."""

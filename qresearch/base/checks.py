@@ -1,0 +1,107 @@
+"""What the public functions ask of their arguments, in one place. An error names the argument, what was got and the way out.
+
+Only what is known is looked at: under jit the numbers of an array are not, its shape and dtype are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qresearch.base.table import shown
+
+
+def instance(value: Any, kind: Any, name: str, wanted: str) -> Any:
+    """The value, where it is of a kind; else raises `TypeError` saying what is wanted."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}: {shown(value)}")
+    return value
+
+
+def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """A Python or NumPy integer within limits, as a Python one. Raises `ValueError`."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        limits = f"an integer from {least} to {most}" if most is not None else f"an integer, {least} or more"
+        raise ValueError(f"{name} must be {limits}, not {shown(value)}")
+    return int(value)
+
+
+def rate(bits: Any) -> float:
+    """A number of bits per element, from 0 to 500: float64 holds no error of more. Raises `ValueError`."""
+    if isinstance(bits, bool) or not isinstance(bits, int | float | np.integer | np.floating) or not 0 <= bits <= 500:
+        raise ValueError(
+            f"bits must be a finite number that is not negative (and at most 500), such as 4.25, not {shown(bits)}"
+        )
+    return float(bits)
+
+
+def weights(given: Any, shape: tuple[int, ...]) -> Array | None:
+    """float32 weights, or None. Raises `ValueError` where they do not broadcast to a shape, are negative or not finite."""
+    if given is None:
+        return None
+    array = to_float32(given, "weights")
+    try:
+        fits = np.broadcast_shapes(array.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"weights of shape {array.shape} do not broadcast to x of shape {shape}")
+    if not isinstance(array, jax.core.Tracer):
+        good = np.asarray(jnp.isfinite(array) & (array >= 0))
+        if not good.all():
+            place = tuple(int(i) for i in np.argwhere(~good)[0])
+            raise ValueError(f"weights must be finite and not negative; the one at {place} is {float(array[place])}")
+    return array
+
+
+def random_key(key: Any) -> Array | None:
+    """A JAX random key, or None. Raises `TypeError` for anything else, and `ValueError` for several keys."""
+    if key is None:
+        return None
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    raw = isinstance(key, jax.Array | np.ndarray) and key.dtype == jnp.uint32  # as jax.random.PRNGKey makes them
+    if not typed and not raw:
+        raise TypeError(f"key must be a JAX random key, for example jax.random.key(0), not {shown(key)}")
+    if key.ndim != int(raw):
+        raise ValueError(f"key must be one key, not an array of them of shape {key.shape}; use jax.vmap over keys")
+    return key
+
+
+def shape(given: Any) -> tuple[int, ...]:
+    """A shape. Raises `TypeError` where it is no tuple or list of lengths."""
+    if isinstance(given, tuple | list) and all(isinstance(n, int | np.integer) and n >= 0 for n in given):
+        return tuple(int(n) for n in given)
+    raise TypeError(f"shape must be a tuple of lengths such as (1024,), not {shown(given)}")
+
+
+def to_float32(x: object, name: str = "x") -> Array:
+    """The one conversion of inputs: float16, bfloat16, float32 and float64 arrays (any byte order) become float32.
+
+    Raises `TypeError`, naming the dtype, for integers, booleans, objects and complex numbers, and for masked arrays.
+    Raises `ValueError` for lists of several lengths.
+    """
+    if isinstance(x, jax.Array):
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise _not_float(name, x.dtype)
+        return x.astype(jnp.float32)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, and its mask would be lost; give {name}.filled(0.0), and the mask as weights"
+        )
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be one array, not lists of several lengths ({error})") from None
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise _not_float(name, array.dtype)
+    with np.errstate(over="ignore"):
+        return jnp.asarray(np.asarray(array, dtype=np.float32))
+
+
+def _not_float(name: str, dtype: object) -> TypeError:
+    return TypeError(f"{name} must be a floating-point array, not {dtype}; convert it: {name}.astype('float32')")

@@ -1,0 +1,1 @@
+"""Coders: from an array to codes and parameters, and back."""

@@ -1,0 +1,1 @@
+"""Distributions, and integrals of their densities in float64. Host only."""

@@ -1,0 +1,115 @@
+"""The uniform grid: integers between two ends, in closed form."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import flush, rounded
+from qresearch.arithmetic.packing import code_dtype
+from qresearch.base.part import Leaf, part, static
+from qresearch.element.rounding import Position, Rounding
+
+_LAST_BITS = np.float32(1.5 * 2**23)
+"""A float32 whose last place is 1, far enough from the ends of its binade."""
+
+
+@part
+class Uniform:
+    """The integers from `least` to `most`; the code of an integer is the integer itself.
+
+    Attributes:
+        least: float32 scalar, the least integer.
+        most: float32 scalar, the largest integer.
+        bits: int32 scalar, the width of a code.
+        dtype: of the codes.
+    """
+
+    least: Leaf
+    most: Leaf
+    bits: Leaf
+    dtype: str = static()
+
+    shiftable = True
+
+    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
+        """float32 -> codes; `shift` (a zero point) is added after rounding, so ties are judged without it."""
+        q = self.round(jnp.where(jnp.isnan(y), jnp.float32(0), y), rounding, u)
+        if shift is not None:
+            q = q + shift
+        # No NaN is left. A minimum or maximum would keep one, and takes three times the instructions of a choice for it.
+        q = jnp.where(q > self.least, q, self.least)
+        return to_integers(jnp.where(q < self.most, q, self.most), self.dtype)
+
+    def round(self, y: Array, rounding: Rounding, u: Array | None) -> Array:
+        """float32 -> the integer that the rounding chooses, as a float32."""
+        if rounding.from_least:
+            return rounding.from_least(y, jnp.asarray(self.least))
+        return rounding.integer(y) if rounding.integer else round_plainly(y, rounding, u)
+
+    def decode(self, codes: Array) -> Array:
+        """Codes -> float32."""
+        return codes.astype(jnp.float32)
+
+    def clipped(self, y: Array, shift: Array | None = None) -> Array:
+        """bool: whether the nearest integer lies beyond an end."""
+        q = jnp.round(y) if shift is None else jnp.round(y) + shift
+        return (q < self.least) | (q > self.most)
+
+    @property
+    def reach(self) -> float:
+        """The largest integer; where it is 0 (one signed bit), the magnitude of the least."""
+        return float(self.most) or -float(self.least)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest integer."""
+        return float(self.least), float(self.most)
+
+    def codes(self) -> np.ndarray:
+        """All codes, ascending."""
+        return np.arange(int(self.least), int(self.most) + 1).astype(self.dtype)
+
+
+def to_integers(q: Array, dtype: str) -> Array:
+    """Integers of at most 17 bits, kept as float32, to a dtype of at most 16: no cast from float, which XLA does not vectorise.
+
+    To 1.5 * 2^23 they are added exactly, and are then the last bits of the sum, in two's complement.
+    """
+    return lax.bitcast_convert_type(q + _LAST_BITS, jnp.int32).astype(dtype)
+
+
+def round_plainly(y: Array, rounding: Rounding, u: Array | None) -> Array:
+    """Any rounding on the integers by its decision: the oracle of the closed forms."""
+    y = flush(y)  # else the directed roundings would hang on whether a machine keeps subnormals
+    magnitude = jnp.abs(y)
+    below = jnp.floor(magnitude)
+    # `below + 0.5` is compared, not a fraction: y is often a product, and product - floor would be fused.
+    fraction = rounded(magnitude) - below
+    odd = below * jnp.float32(0.5) != jnp.floor(below * jnp.float32(0.5))
+    position = Position(magnitude, below + jnp.float32(0.5), odd, jnp.signbit(y), magnitude == below, fraction, u)
+    away = jnp.where(rounding.away(position), below + jnp.float32(1), below)
+    return jnp.where(jnp.isinf(y), y, jnp.copysign(away, y))
+
+
+def uniform(bits: int, signed: bool = True, restricted: bool = False) -> Uniform:
+    """The integers of a width, two's complement if signed.
+
+    Args:
+        bits: 1 to 16.
+        signed: -2^(b-1) .. 2^(b-1) - 1, else 0 .. 2^b - 1.
+        restricted: leaves out -2^(b-1), so that the grid is symmetric.
+
+    Raises:
+        ValueError: for other widths, and for a restricted grid of one level or of unsigned integers.
+    """
+    if not 1 <= bits <= 16:
+        raise ValueError(f"{'int' if signed else 'uint'}{bits}: the width of an integer must be 1 to 16 bits, not {bits}")
+    if restricted and (bits == 1 or not signed):
+        name = f"{'int' if signed else 'uint'}{bits}"
+        raise ValueError(f"{name}-restricted: only signed integers of 2 bits or more have a restricted range; leave it out")
+    least = -(2 ** (bits - 1)) + restricted if signed else 0
+    most = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    dtype = str(code_dtype(bits, signed))
+    return Uniform(np.float32(least), np.float32(most), np.int32(bits), dtype)

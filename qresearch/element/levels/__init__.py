@@ -1,0 +1,1 @@
+"""Levels of codebooks: published tables, families with a definition, files. Host only."""

@@ -1,0 +1,223 @@
+"""The floating-point grid: any ExMy of at most 19 bits, encoded in integer arithmetic on the bits of a float32.
+
+The bits of a float32 magnitude, less the difference of the biases, *are* the code with 23 - M extra fraction bits. So rounding
+to a float format is rounding an integer to a multiple of 2^(23 - M); in the target's subnormal range the significand, hidden
+bit shown, is shifted further. No float operation is involved, so subnormals are exact on every platform.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import FLT_MAX, power_of_two
+from qresearch.arithmetic.packing import code_dtype
+from qresearch.base import sharding
+from qresearch.base.part import Leaf, part, static
+from qresearch.element.rounding import Position, Rounding
+from qresearch.floats.float_format import WIDEST, FloatFormat
+
+_INFINITY = np.uint32(0x7F800000)
+BUCKETS = {"uint8": 2**8, "uint16": 2**16, "uint32": 2**WIDEST}
+"""Dtype of the codes -> length of the table of values: formats of one dtype share a trace."""
+
+_HALF_DOWN = Rounding("half_down", lambda p: p.at > p.tie)
+
+
+def _fields(y: Array) -> tuple[Array, Array]:
+    """The bits of the magnitude, and whether the sign bit is set."""
+    word = lax.bitcast_convert_type(y, jnp.uint32)
+    return word & jnp.uint32(0x7FFFFFFF), word >> 31 == 1
+
+
+def _word(number: Leaf) -> Array:
+    """uint32 scalar, modulo 2^32."""
+    return lax.convert_element_type(number, jnp.uint32)
+
+
+@part
+class Minifloat:
+    """A float format as a grid; the code of a number is its bit pattern.
+
+    Attributes:
+        mantissa: int32 scalar, fraction bits.
+        least_exponent: int32 scalar, of the least normal number.
+        sign_bit: uint32 scalar, the weight of the sign bit in a code; 0 where there is none.
+        max_code: uint32 scalar, the magnitude code of the largest finite number.
+        limit_code: uint32 scalar, what a finite number beyond it becomes, where the rounding takes it away from zero:
+            `max_code` where the format saturates, else the code of infinity or NaN.
+        infinity_code: uint32 scalar, what an infinity becomes: the code of infinity or NaN, or `max_code`.
+        nan_code: uint32 scalar, the code that a NaN becomes; 0 (the least code) where the format has none.
+        zero_sign: uint32 scalar, the sign bit of -0; 0 where there is one zero.
+        lift: uint32 scalar: where code 0 is not zero but 2^-127 (E8M0), its place among float32 subnormals; else 0.
+        bits: int32 scalar, the width.
+        values: float32 [256, 65536 or 524288], the number of every code.
+        dtype: of the codes.
+        direct: whether there is a way there and back without codes: not to numbers that are subnormal in float32, unless those
+            of the format begin with the same exponent.
+    """
+
+    mantissa: Leaf
+    least_exponent: Leaf
+    sign_bit: Leaf
+    max_code: Leaf
+    limit_code: Leaf
+    infinity_code: Leaf
+    nan_code: Leaf
+    zero_sign: Leaf
+    lift: Leaf
+    bits: Leaf
+    values: Leaf
+    dtype: str = static()
+    direct: bool = static(default=False)
+
+    shiftable = False
+
+    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: None = None) -> Array:
+        """float32 -> codes, correctly rounded. A NaN loses its sign."""
+        magnitude, negative = _fields(y)
+        code = self._round(magnitude, negative, rounding, u)
+        code = jnp.where(code > self.max_code, self._beyond(negative, rounding, u), code)
+        code = jnp.where(magnitude == _INFINITY, self.infinity_code, code)
+        code = jnp.where(negative & (self.sign_bit == 0), jnp.uint32(0), code)
+        code = jnp.where(negative, code | jnp.where(code == 0, self.zero_sign, self.sign_bit), code)
+        return jnp.where(magnitude > _INFINITY, self.nan_code, code).astype(self.dtype)
+
+    def _beyond(self, negative: Array, rounding: Rounding, u: Array | None) -> Array:
+        """What numbers beyond the largest finite one become: it, or the limit where the rounding leads away from zero."""
+        odd = (self.max_code & jnp.uint32(1)) == 1
+        far = Position(jnp.float32(2), jnp.float32(1), odd, negative, jnp.array(False), jnp.float32(1), u)
+        return jnp.where(rounding.away(far), self.limit_code, self.max_code)
+
+    def _round(self, magnitude: Array, negative: Array, rounding: Rounding, u: Array | None) -> Array:
+        """Bits of a float32 magnitude -> magnitude code, not limited to the largest one."""
+        field = magnitude >> 23
+        hidden = jnp.where(field > 0, jnp.uint32(0x800000), jnp.uint32(0))
+        significand = (magnitude & jnp.uint32(0x7FFFFF)) | hidden
+        above = jnp.maximum(field.astype(jnp.int32), 1) - 127 - self.least_exponent
+        whole = (jnp.maximum(above, 0).astype(jnp.uint32) << 23) + significand
+        drop = (23 - self.mantissa + jnp.maximum(-above, 0)).astype(jnp.uint32)
+        # A significand has 24 bits: dropping 31 or 100 of them leaves the same zero, and a rest below half.
+        shift = jnp.minimum(drop, jnp.uint32(31))
+        below = whole >> shift
+        rest = whole - (below << shift)
+        # From 2^-127 to 2^-126 the significand runs from `lift` to twice that: stretched, the way from code 0 to code 1.
+        rest = jnp.where((self.lift > 0) & (below == 0), 2 * (jnp.maximum(rest, self.lift) - self.lift), rest)
+        half = jnp.uint32(1) << (shift - jnp.uint32(1))
+        weight = (jnp.uint32(127) - jnp.minimum(drop, jnp.uint32(126))) << 23  # the bits of 2^-drop
+        fraction = rest.astype(jnp.float32) * lax.bitcast_convert_type(weight, jnp.float32)
+        position = Position(rest, half, below & jnp.uint32(1) == 1, negative, rest == 0, fraction, u)
+        return below + rounding.away(position).astype(jnp.uint32)
+
+    def decode(self, codes: Array) -> Array:
+        """Codes -> float32, by a table of all codes: NaNs, infinities and signed zeros included."""
+        return sharding.entries(self.values, codes)
+
+    def there_and_back(self, y: Array, rounding: Rounding) -> Array | None:
+        """`decode(encode(y))`, without codes and a table: float32, and None where there is no such way.
+
+        From the least normal number on, the bits of a float32 are rounded as an integer; below it all gaps are alike, and a
+        product is rounded. Single numbers of the table say what lies beyond the ends.
+        """
+        if rounding.integer is not jnp.round or not self.direct:  # to nearest, ties to even
+            return None
+        magnitude, negative = _fields(y)
+        number = jnp.where(magnitude < _word(self._first), self._below(magnitude), self._above(magnitude))
+        number = jnp.where(number > self._bits_of(self.max_code), self._bits_of(self.limit_code), number)
+        number = jnp.where(magnitude == _INFINITY, self._bits_of(self.infinity_code), number)
+        number = jnp.where(negative & (self.sign_bit == 0), jnp.uint32(0), number)
+        signed = negative & (jnp.where(number == 0, self.zero_sign, self.sign_bit) > 0)
+        number = jnp.where(signed, number | jnp.uint32(1 << 31), number)
+        return lax.bitcast_convert_type(jnp.where(magnitude > _INFINITY, self._bits_of(self.nan_code), number), jnp.float32)
+
+    @property
+    def _first(self) -> Array:
+        """int32 scalar: the bits of the least normal number; 0 where it is that of float32, whose gaps below are alike too."""
+        exponent = jnp.asarray(self.least_exponent)
+        return jnp.where(exponent > -126, (exponent + 127) << 23, 0)
+
+    def _above(self, magnitude: Array) -> Array:
+        """Bits of a magnitude -> those of the nearest number, a tie to the even code, with no end to the exponents."""
+        dropped, moved = _word(23 - self.mantissa), _word((jnp.asarray(self.least_exponent) + 126) << 23)
+        code = magnitude - moved
+        half = (jnp.uint32(1) << (dropped - 1)) - 1
+        return ((code + half + (code >> dropped & 1)) >> dropped << dropped) + moved
+
+    def _below(self, magnitude: Array) -> Array:
+        """The same among multiples of the least number above zero; parities are those of codes here too."""
+        least = jnp.asarray(self.least_exponent) - self.mantissa
+        steps = jnp.round(lax.bitcast_convert_type(magnitude, jnp.float32) * power_of_two(-least))
+        return lax.bitcast_convert_type(steps * power_of_two(least), jnp.uint32)
+
+    def _bits_of(self, code: Leaf) -> Array:
+        """uint32 scalar: the bits of the number of a code."""
+        value = lax.dynamic_index_in_dim(jnp.asarray(self.values), _word(code), keepdims=False)
+        return lax.bitcast_convert_type(value, jnp.uint32)
+
+    def clipped(self, y: Array, shift: None = None) -> Array:
+        """bool: whether a number lies more than half a gap beyond the largest finite value."""
+        magnitude, negative = _fields(y)
+        past = self._round(magnitude, negative, _HALF_DOWN, None) > self.max_code
+        below = negative & (self.sign_bit == 0) & (magnitude != 0)
+        return (past | below) & (magnitude <= _INFINITY)
+
+    @property
+    def reach(self) -> float:
+        """The largest finite number."""
+        return float(self.values[int(self.max_code)])
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest finite number."""
+        return (-self.reach if int(self.sign_bit) else float(self.values[0]), self.reach)
+
+    def codes(self) -> np.ndarray:
+        """All codes that are not NaN, ascending."""
+        every = np.arange(2 ** int(self.bits))
+        return every[~np.isnan(np.asarray(self.values)[every])].astype(self.dtype)
+
+
+def minifloat(form: FloatFormat, infinities: bool = True, overflow: bool = False) -> Minifloat:
+    """The grid of a format.
+
+    Args:
+        form: the format, of at most 19 bits.
+        infinities: whether an infinity stays one, where the format has it (casts); else it saturates.
+        overflow: whether what lies beyond the largest finite number becomes an infinity, or NaN where there is none.
+
+    Raises:
+        ValueError: for overflow in a format that has neither; for a format with finite numbers beyond those of float32.
+    """
+    if not form.zero and (form.mantissa or form.bias != 127 or form.signed):
+        raise ValueError("the only float format without a zero that is supported is E8M0")
+    beyond = form.inf_code if form.infinity else form.nan_code
+    if overflow and beyond is None:
+        raise ValueError("'-overflow' needs a format with an infinity or a NaN to overflow to; leave it out")
+    if form.max > float(FLT_MAX):
+        raise ValueError(
+            f"the float format has numbers up to {form.max:.9g}, and float32 up to {FLT_MAX:.9g}; "
+            "take an exponent of at most 7 bits"
+        )
+    dtype = str(code_dtype(form.bits, False))
+    values = np.full(BUCKETS[dtype], np.nan, np.float32)
+    values[: 2**form.bits] = form.values
+    # E8M0 has no code for zero: its code 0 is 2^-127, one exponent below the least that the bits of a float32 can show.
+    least = form.least_exponent if form.zero else form.least_exponent + 1
+    limit = beyond if overflow and beyond is not None else form.max_code
+    sign_bit = 2 ** (form.bits - 1) if form.signed else 0
+    return Minifloat(
+        mantissa=np.int32(form.mantissa),
+        least_exponent=np.int32(least),
+        sign_bit=np.uint32(sign_bit),
+        max_code=np.uint32(form.max_code),
+        limit_code=np.uint32(limit),
+        infinity_code=np.uint32(form.inf_code if form.infinity and infinities else limit),
+        nan_code=np.uint32(form.nan_code or 0),
+        zero_sign=np.uint32(sign_bit if form.negative_zero else 0),
+        lift=np.uint32(0 if form.zero else 0x400000),
+        bits=np.int32(form.bits),
+        values=values,
+        dtype=dtype,
+        direct=form.zero and (least == -126 or least - form.mantissa >= -125),
+    )

@@ -1,0 +1,115 @@
+"""The table of elements, and rows for the kinds of element that it can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qresearch.arithmetic.exact import TINY
+from qresearch.base.table import Table
+from qresearch.element.codebook import codebook
+from qresearch.element.levels import families
+from qresearch.element.minifloat import minifloat
+from qresearch.element.rounding import Rounding
+from qresearch.floats.float_format import FloatFormat
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a scheme has decided when its element is built.
+
+    Attributes:
+        rounding: codebooks make their thresholds from it.
+        restricted: whether an integer grid leaves out its least code.
+        cast: whether there is no scale, so that infinities may stay.
+        overflow: whether a float overflows to infinity or NaN, where it would saturate.
+    """
+
+    rounding: Rounding
+    restricted: bool = False
+    cast: bool = False
+    overflow: bool = False
+
+
+@dataclass(frozen=True)
+class ElementRow:
+    """How an element is built.
+
+    Attributes:
+        build: `(choice, *arguments, **numbers) -> grid`: arguments in brackets, numbers from the pattern of the name.
+        statistic: the default one for symmetric forms.
+        rounding: the default one.
+        ranges: the words for its range that mean something, such as `INTEGER_RANGES`.
+        power_of_two: whether, as the storage of a scale, it maps widths to the largest power of two of a grid (OCP MX).
+    """
+
+    build: Callable[..., Any]
+    statistic: str = "absmax"
+    rounding: str = "even"
+    ranges: tuple[str, ...] = ()
+    power_of_two: bool = False
+
+
+INTEGER_RANGES = ("full", "restricted")
+FLOAT_RANGES = ("saturate", "overflow")
+"""The words that say how far an element goes: whether integers have their least code, what floats do beyond the largest one."""
+
+ELEMENTS: Table[ElementRow] = Table("element", of=ElementRow)
+
+
+def levels_row(levels: Any, reach: float | None = None, middles: Any = None) -> ElementRow:
+    """A row for a table of levels, for `ELEMENTS.add`: 2 to 65,536 ascending numbers.
+
+    Args:
+        levels: the numbers; checked here, so that a bad table fails when it is registered.
+        reach: the number on the grid that a block's width is mapped to; by default the largest magnitude.
+        middles: where roundings to nearest part two neighbours, one number fewer; by default their means.
+
+    Raises `ValueError` for a bad table, and for a reach that is not between 2^-126 and 2^126.
+    """
+    if reach is not None and not TINY <= reach <= 1 / TINY:
+        raise ValueError(f"reach must lie between 2^-126 and 2^126, not {reach!r}; leave it out for the default")
+    table = tuple(float(x) for x in levels)
+    parting = None if middles is None else tuple(float(x) for x in middles)
+    codebook(table, Rounding("even", lambda p: p.at > p.tie), reach, parting)
+
+    def build(choice: Choice) -> Any:
+        return codebook(table, choice.rounding, reach, parting)
+
+    return ElementRow(build)
+
+
+def float_row(form: FloatFormat, **defaults: Any) -> ElementRow:
+    """A row for a float format of at most 19 bits, for `ELEMENTS.add`."""
+    return float_family(lambda: form, **defaults)
+
+
+def float_family(family: Callable[..., FloatFormat], **defaults: Any) -> ElementRow:
+    """A row for float formats that differ in the numbers of their pattern, for `ELEMENTS.add`."""
+
+    def build(choice: Choice, **numbers: int) -> Any:
+        return minifloat(family(**numbers), infinities=choice.cast, overflow=choice.overflow)
+
+    return ElementRow(build, ranges=FLOAT_RANGES, **defaults)
+
+
+def book_row(family: families.Family, unsigned: bool = False, texts: bool = False, **defaults: Any) -> ElementRow:
+    """A row for a family of codebooks, for `ELEMENTS.add`; its name has the pattern `{bits}`.
+
+    Args:
+        family: `(bits, *arguments, zero=True) -> Book`.
+        unsigned: whether the row is the half of the family without negative numbers.
+        texts: whether arguments may be words.
+        defaults: of the row.
+    """
+
+    def build(choice: Choice, *arguments: Any, bits: int) -> Any:
+        return grid_of(families.read(family, bits, arguments, unsigned, texts), choice)
+
+    return ElementRow(build, **defaults)
+
+
+def grid_of(book: families.Book, choice: Choice) -> Any:
+    """The grid of a table of levels, with the thresholds of the rounding that a scheme has chosen."""
+    return codebook(book.levels, choice.rounding, book.reach, book.middles, book.words)

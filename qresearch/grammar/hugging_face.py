@@ -1,0 +1,71 @@
+"""The names of schemes in compressed-tensors (vLLM, LLM Compressor, Hugging Face) -> ours, for weights and activations.
+
+In a scheme such a name stands for what it says of weights: `qr.scheme("W8A8")` is `int8-full@row:bf16`. What it says of
+activations is `interop.HUGGING_FACE["W8A8"].activations`, a scheme of its own, since it is applied to another array.
+
+They name formats: elements, groups, and how scales are stored. How a scale is chosen is the business of each library:
+compressed-tensors divides the largest magnitude by 7.5 for 4-bit integers, we by 7. Weights are [out, in]; activations are
+[..., in], so a token is a row. Scales of integers are stored in the dtype of the model, here bfloat16. MXFP6 is E2M3 there.
+
+Reference: `compressed_tensors.quantization.quant_scheme.PRESET_SCHEMES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qresearch.base.table import Table
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a name stands for.
+
+    Attributes:
+        weights: our scheme.
+        activations: our scheme; None where they stay as they are.
+    """
+
+    weights: str
+    activations: str | None = None
+
+
+HUGGING_FACE: Table[Pair] = Table("scheme of compressed-tensors", of=Pair)
+"""name -> schemes of weights and activations."""
+
+_ROWS = {
+    "W4A16_ASYM": ("int4-asym@128:bf16", None),
+    "W8A8": ("int8-full@row:bf16", "int8-full@row"),
+    "INT8": ("int8-full@row:bf16", "int8-full@row"),
+    "W4AFP8": ("int4-full@128:bf16", "e4m3@row"),
+    "FP8": ("e4m3", "e4m3"),
+    "FP8_DYNAMIC": ("e4m3@row", "e4m3@row"),
+    "FP8_BLOCK": ("e4m3@128x128", "e4m3@128"),
+    "NVFP4A16": ("e2m1@16:e4m3", None),
+    "NVFP4": ("e2m1@16:e4m3", "e2m1@16:e4m3"),
+    "MXFP4A16": ("e2m1@32:e8m0", None),
+    "MXFP4": ("e2m1@32:e8m0", "e2m1@32:e8m0"),
+    "MXFP4XFP8": ("e2m1@32:e8m0", "e4m3@128"),
+    "MXFP6A16": ("e2m3@32:e8m0", None),
+    "MXFP6A8": ("e2m3@32:e8m0", "e4m3@32:e8m0"),
+    "MXFP8A16": ("e4m3@32:e8m0", None),
+    "MXFP8": ("e4m3@32:e8m0", "e4m3@32:e8m0"),
+    **{
+        f"W{weights}A{activations}": (
+            f"int{weights}-full@128:bf16",
+            None if activations == 16 else f"int{activations}-full@row",
+        )
+        for weights, kinds in {
+            2: (4, 8, 16),
+            3: (4, 8, 16),
+            4: (4, 8, 16),
+            5: (8, 16),
+            6: (8, 16),
+            7: (8, 16),
+            8: (16,),
+        }.items()
+        for activations in kinds
+    },
+}
+for _name, (_weights, _activations) in _ROWS.items():
+    HUGGING_FACE.add(_name, Pair(_weights, _activations), doc=f"`{_weights}`, activations {_activations or 'as they are'}")

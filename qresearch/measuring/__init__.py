@@ -1,0 +1,1 @@
+"""Measuring: errors and sizes of schemes, of arrays in memory and of arrays that come in pieces."""

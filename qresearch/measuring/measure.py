@@ -1,0 +1,245 @@
+"""Measuring: one traceable function from a quantizer and an array to the sums that metrics are made of.
+
+Large arrays are quantized and compared a chunk of whole blocks at a time, so that memory holds the array and one chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from qresearch.coders.coder import Coder
+from qresearch.measuring.accumulate import Sums, accumulated
+from qresearch.measuring.metrics import evaluate, needed
+from qresearch.measuring.sums import OF_DATA, Observed, of_size, power, reduce
+
+LARGE = 2**17
+"""Arrays of more elements are taken in chunks."""
+
+CACHED = 2**18
+"""About the number of elements of a chunk on CPU: what stays in a cache. A quarter of the array at most: a loop that runs once
+is unrolled, and is then one that ends in a reduction (see `accumulate`)."""
+
+CHUNK = 2**22
+"""The same on other platforms: what keeps all cores busy."""
+
+MOST = 1024
+"""Chunks, at most: float32 accumulators do not swallow small errors of so many."""
+
+
+def sums(
+    quantizer: Coder,
+    x: Array,
+    names: Iterable[str],
+    weights: Array | None = None,
+    key: Array | None = None,
+    known: Mapping[str, Array] = MappingProxyType({}),
+    extent: Any = None,
+) -> Sums:
+    """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
+
+    Args:
+        quantizer: the scheme; its leaves may be traced.
+        x: float32, any shape.
+        names: of metrics.
+        weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
+        key: for stochastic rounding.
+        known: `of_data(x, names, weights)`, where several schemes share it.
+        extent: of the blocks, where a scheme was taken apart (`extents.apart`); then nothing is asked of its statistic.
+
+    Returns:
+        name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
+    """
+    weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
+    scale = known["power"] if known else power(x)
+    known, terms = _known_of(x.size, needed(names), scale, weights, known)
+    if x.size > LARGE and _is_local(quantizer, x.shape):
+        return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights, extent)}
+    params, u = _fitted(quantizer, x, extent, key), quantizer.draw(key, x.shape)
+    return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
+
+
+def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sums:
+    """The sums among those for some metrics that are the same for every scheme; and always `power`.
+
+    Args:
+        x: float32, any shape.
+        names: of metrics.
+        weights: float32, broadcast to x.
+    """
+    scale = power(x)
+    known, terms = _known_of(x.size, [name for name in needed(names) if name in OF_DATA], scale, weights, {"power": scale})
+    numbers = x.reshape(-1), None if weights is None else jnp.broadcast_to(weights, x.shape).reshape(-1)
+
+    def chunk(start: Array | int, count: int) -> Observed:
+        part, weight = _sliced(numbers, start, count)
+        return Observed(part, weight, scale)
+
+    return {**known, **(_over(chunk, (x.size,), 1, terms) if x.size > LARGE else reduce(Observed(*numbers, scale), terms))}
+
+
+def sums_of(
+    quantizer: Coder,
+    params: Any,
+    x: Array,
+    names: Iterable[str],
+    scale: Array,
+    weights: Array | None = None,
+    u: Array | None = None,
+) -> Sums:
+    """`sums` of an array, or of a part of one, that is coded with given parameters.
+
+    Args:
+        quantizer: the scheme.
+        params: of x.
+        x: float32.
+        names: of metrics.
+        scale: int32 scalar k, the magnitude 2^k of the data (`reduction.power`), of which x may be a part.
+        weights: float32 of the shape of x, or None.
+        u: uniform numbers of its shape where the rounding is stochastic, else None.
+    """
+    known, terms = _known_of(x.size, needed(names), scale, weights)
+    return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
+
+
+def _known_of(
+    size: int, names: Iterable[str], scale: Array, weights: Array | None, known: Mapping[str, Array] = MappingProxyType({})
+) -> tuple[Sums, tuple[str, ...]]:
+    """The sums that are known before the data are looked at again, and the names of the others."""
+    names = tuple(names)
+    found = of_size(size, names, weights is not None) | ({"power": scale} if "power" in names else {}) | dict(known)
+    return found, tuple(name for name in names if name not in found)
+
+
+def _sums_of(
+    quantizer: Any, params: Any, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, u: Array | None
+) -> Sums:
+    if x.size > LARGE and quantizer.sliceable:
+        return _in_chunks(quantizer, params, x, (weights, u), terms, scale)
+    return reduce(_observed(quantizer, params, x, weights, u, scale), terms)
+
+
+def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None, scale: Array) -> Observed:
+    value = quantizer.there_and_back(x, params, u)
+    return Observed(
+        x, weights, scale, value, lambda: quantizer.encode_drawn(x, params, u), lambda: quantizer.clipped(x, params)
+    )
+
+
+def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
+    """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
+    return not quantizer.stochastic and _few(quantizer.unit(shape)[0], shape)
+
+
+def _few(rows: int, shape: tuple[int, ...]) -> bool:
+    return rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
+
+
+def order(shape: tuple[int, ...], length: int) -> int:
+    """How the sums over an array are ordered, for schemes whose blocks have so many rows: with one order, equal terms have
+    equal sums.
+    """
+    if math.prod(shape) <= LARGE:
+        return 0
+    return rows_together(shape, length if _few(length, shape) or length < shape[0] else 1)
+
+
+def _fitted(quantizer: Any, x: Array, extent: Any, key: Array | None = None) -> Any:
+    return quantizer.fit(x, key=key) if extent is None else quantizer.told(extent)
+
+
+def _fitted_in_chunks(
+    quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, extent: Any
+) -> Sums:
+    """Sums over slices along the first axis, each with the scales of its own blocks; or with their extents, which are sliced as
+    the blocks are: a scheme that is told them stores its scales one by one, so that its unit is a block.
+    """
+    length = quantizer.unit(x.shape)[0]
+
+    def chunk(start: Array | int, count: int) -> Observed:
+        part, weight = _sliced((x, weights), start, count)
+        blocks = None if extent is None else _sliced(extent, start // length, count // length)
+        return _observed(quantizer, _fitted(quantizer, part, blocks), part, weight, None, scale)
+
+    return _over(chunk, x.shape, length, terms)
+
+
+def _in_chunks(
+    quantizer: Any, params: Any, x: Array, others: tuple[Array | None, ...], terms: tuple[str, ...], scale: Array
+) -> Sums:
+    """Sums over slices along the first axis that is cut."""
+    quantizer, params = quantizer.dense(params)
+    shape = quantizer.block.viewed(x.shape)
+    length = quantizer.block.lengths(shape)[0]
+    whole = length == shape[0]  # one block along the axis: every chunk has its scale
+    views = jax.tree.map(lambda a: a.reshape(shape), (x, *others))
+
+    def chunk(start: Array | int, count: int) -> Observed:
+        blocks = params if whole else _sliced(params, start // length, -(-count // length))
+        part, weights, u = _sliced(views, start, count)
+        return _observed(quantizer, blocks, part, weights, u, scale)
+
+    return _over(chunk, shape, 1 if whole else length, terms)
+
+
+def _sliced(arrays: Any, start: Array | int, count: int) -> Any:
+    return jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, start, count), arrays)
+
+
+def _over(chunk: Callable[[Array | int, int], Observed], shape: tuple[int, ...], length: int, terms: tuple[str, ...]) -> Sums:
+    """Sums over all chunks, and over what is left; a chunk is so many rows, a multiple of `length`, from one on."""
+    rows = rows_together(shape, length)
+    full, rest = divmod(shape[0], rows)
+    found = [accumulated(lambda i: chunk(i * rows, rows), full, (rows, *shape[1:]), terms)] if full else []
+    if rest:
+        found.append(reduce(chunk(full * rows, rest), terms))
+    return jax.tree.map(lambda *each: _joined(each), *found)
+
+
+def _chunk(size: int) -> int:
+    """About the number of elements of a chunk of so many."""
+    return max(min(CACHED, size // 4) if jax.default_backend() == "cpu" else CHUNK, size // MOST)
+
+
+def rows_together(shape: tuple[int, ...], length: int) -> int:
+    """How many rows of an array make a chunk: whole blocks of `length` rows, and all chunks alike where that can be."""
+    size = math.prod(shape)
+    blocks = shape[0] // length
+    most = max(_chunk(size) * shape[0] // (size * length), 1)
+    alike = next((n for n in range(min(most, blocks), most // 4, -1) if blocks % n == 0), most)
+    return alike * length
+
+
+def _joined(each: tuple[Array, ...]) -> Array:
+    """Results of parts as one array; histograms keep their last axis, partial sums need no shape."""
+    if len(each) == 1:
+        return each[0]
+    last = (each[0].shape[-1],) if len({a.shape for a in each}) == 1 else ()
+    return jnp.concatenate([a.reshape(-1, *last) for a in each])
+
+
+jitted_sums = jax.jit(sums, static_argnames="names")
+"""`sums` under jit; `names` a tuple."""
+
+
+def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
+    """Bits per element that x takes once stored; NaN where there is no element. Computes only where the shape does not tell:
+    else x may be anything that has a shape and a size.
+    """
+    if not x.size:
+        return float("nan")
+    if coder.by_shape:
+        return coder.storage_bits(x.shape) / x.size
+    encoded = _quantize(coder, x, key)
+    return 8 * coder.stored_bytes(encoded.codes, encoded.params) / x.size
+
+
+_quantize = jax.jit(lambda coder, x, key: coder.quantize(x, key))
+
+__all__ = ["evaluate", "jitted_sums", "of_data", "sums", "true_bits"]

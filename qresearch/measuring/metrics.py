@@ -1,0 +1,143 @@
+"""Metrics: one table. Each is a formula, on the host in float64, over sums that were taken on the device (`reduction`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qresearch.base.table import Table
+from qresearch.measuring.sums import ADDED
+
+Totals = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        formula: totals (float64) -> number; infinity means that it diverges on the data, or that the error is zero (SQNR).
+        needs: the sums it reads.
+        label: for tables and axes, with its unit.
+        weighted: whether weights enter (the squared ones).
+        better: `"lower"`, `"higher"`, or `""` where neither is.
+        infinite: what an infinity says.
+    """
+
+    formula: Callable[[Totals], Any]
+    needs: tuple[str, ...]
+    label: str
+    weighted: bool = False
+    better: str = "lower"
+    infinite: str = "diverges"
+
+
+METRICS: Table[Metric] = Table("metric", of=Metric)
+
+
+def _scale(t: Totals) -> float:
+    return float(2.0 ** float(t["power"]))
+
+
+def _sqnr(t: Totals) -> float:
+    if not t["weight"]:
+        return float(np.nan)  # there is no data; all zeros are exact
+    return float(10 * np.log10(np.divide(t["x2"], t["error2"]))) if t["error2"] else float(np.inf)
+
+
+def _mean_relative(t: Totals) -> float:
+    """Without a level at zero the error of a small x stays finite while x goes to zero, and the mean has no limit."""
+    diverges = t["relative_at_least"][1] > 2 and not np.isnan(t["relative"])
+    return float(np.inf) if diverges else float(t["relative"] / t["count"])
+
+
+def _entropy(t: Totals) -> float:
+    counts = np.asarray(t["histogram"], np.float64)
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * np.log2(p)).sum() + 0.0) if p.size else float(np.nan)
+
+
+def _levels(t: Totals) -> float:
+    return float(np.count_nonzero(t["histogram"])) or float(np.nan)
+
+
+def _cosine(t: Totals) -> float:
+    return float(t["xv"] / np.sqrt(t["xx"] * t["vv"]))
+
+
+def _add(name: str, doc: str, needs: str, formula: Callable[[Totals], Any], label: str, **options: Any) -> None:
+    METRICS.add(name, Metric(formula, tuple(needs.split()), label, **options), doc=doc)
+
+
+def _mse(t: Totals) -> Any:
+    return t["error2"] / t["weight"] * _scale(t) ** 2
+
+
+_mean_abs, _bias = (lambda t, k=k: t[k] / t["count"] * _scale(t) for k in ("abs", "error"))
+_squares = {"weighted": True}
+_no_better = {"better": ""}
+_add("mse", "mean squared error", "error2 weight power", _mse, "MSE", **_squares)
+_add("rmse", "root of the mean squared error", "error2 weight power", lambda t: np.sqrt(_mse(t)), "RMSE", **_squares)
+_add(
+    "r",
+    "RMS error over RMS of the data",
+    "error2 x2",
+    lambda t: np.sqrt(t["error2"] / t["x2"]),
+    "R (RMS error / RMS)",
+    **_squares,
+)
+_add("sqnr", "-20 log10 R", "error2 x2 weight", _sqnr, "SQNR (dB)", better="higher", infinite="exact", **_squares)
+_add("mae", "mean absolute error", "abs count power", _mean_abs, "mean absolute error")
+_add("max", "largest absolute error", "max power", lambda t: t["max"] * _scale(t), "largest absolute error")
+_add("relative", "mean of |error| / |x|", "relative relative_at_least count", _mean_relative, "mean relative error")
+_add("bias", "mean error", "error count power", _bias, "bias", **_no_better)
+_add("cosine", "cosine between input and output", "xv xx vv", _cosine, "cosine similarity", better="higher")
+_add("clipped", "share beyond the ends of the grid", "clipped count", lambda t: t["clipped"] / t["count"], "clipped fraction")
+_add("entropy", "entropy of the codes", "histogram", _entropy, "code entropy (bits)", **_no_better)
+_add("levels", "codes that occur", "histogram", _levels, "levels used", **_no_better)
+
+
+def needed(names: Iterable[str]) -> tuple[str, ...]:
+    """The sums that some metrics read, each once. Raises `ValueError` for an unknown metric, with a suggestion."""
+    return tuple(dict.fromkeys(need for name in names for need in METRICS[name].needs))
+
+
+def _largest(values: np.ndarray) -> Any:
+    return values.max() if values.size else np.float64(np.nan)
+
+
+def _worst_at_least(values: np.ndarray) -> np.ndarray:
+    """Of pairs, the one of least magnitude; where several have it, of largest error."""
+    pairs = values.reshape(-1, 2)
+    return np.array([pairs[:, 0].min(), pairs[pairs[:, 0] == pairs[:, 0].min(), 1].max(initial=0)])
+
+
+JOINED: dict[str, Callable[[np.ndarray], Any]] = {
+    "histogram": lambda values: values.reshape(-1, values.shape[-1]).sum(0),
+    "relative_at_least": _worst_at_least,
+    **{name: np.sum for name in (*ADDED, "count")},
+}
+"""How what parts of an array gave becomes what the whole gives; of all others the largest is taken."""
+
+
+def totals(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Sums of parts as those of the whole, float64: one number each, or one histogram. Totals stacked are sums again."""
+    return {name: np.asarray(JOINED.get(name, _largest)(np.asarray(v, np.float64))) for name, v in sums.items()}
+
+
+def evaluate(sums: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, float]:
+    """Metrics from the sums of one array, in float64 on the host.
+
+    Args:
+        sums: as `reduction.reduce` made them, or their `totals`.
+        names: of metrics.
+
+    Returns:
+        name -> number; NaN where there is no data, and where the data were poisoned (but for what is counted of codes).
+    """
+    found = totals(sums)
+    with np.errstate(all="ignore"):
+        return {name: float(METRICS[name].formula(found)) for name in names}

@@ -1,0 +1,5 @@
+"""Scales: which elements share one, how it is chosen, and what it does to a number."""
+
+from qresearch.scales import extremes, hqq, kl, mlx, moments, search
+
+__all__ = ["extremes", "hqq", "kl", "mlx", "moments", "search"]

@@ -1,0 +1,106 @@
+"""Half-quadratic quantization: a zero point that is optimised for a norm that forgives outliers (HQQ, Badri and Shaji 2023).
+
+The scale is that of min-max. The zero point minimises the sum of abs(x - x')^p, p below 1, by alternating two steps: errors
+are shrunk by the proximal operator of the norm, then the zero point becomes the mean that fits what is left. HQQ's zero
+point `z` is a float and its numbers come back as `(q - z) * s`; that is our form `offset`, `q * s + m`, with `m = -z * s`, so
+the minimum is what is optimised here, and only that form has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import exponent, flush, power_of_two, rounded, saturate
+from qresearch.arithmetic.exact_power import power
+from qresearch.scales.extremes import bounds, largest
+from qresearch.scales.search import Trial
+from qresearch.scales.statistic import STATISTICS, Blocks
+
+
+@dataclass(frozen=True)
+class HQQ:
+    """Min-max, and a minimum optimised for the p-norm of the error. The defaults are those of the `hqq` library.
+
+    Differences from the library: it stops for all blocks at once, at the first iteration that does not lower the mean error
+    of the tensor, and takes the zero point after that one; here every block keeps the best minimum it has met. At 4 bits
+    it starts from a rounded zero point; here the start is never rounded. Errors are measured with scale and minimum as
+    they are stored.
+
+    Attributes:
+        p: of the norm.
+        beta: weight of the quadratic term at the start. It has units: errors below beta^(1 / (p - 2)), 0.17 by default, are
+            shrunk to nothing, and where all are, an iteration moves the minimum by the mean error.
+        kappa: its growth in each iteration.
+        iterations: how many.
+    """
+
+    p: float = 0.7
+    beta: float = 10.0
+    kappa: float = 1.01
+    iterations: float = 20.0
+
+    searches = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p <= 1 or not self.beta > 0 or not self.kappa >= 1:
+            raise ValueError(f"hqq: p must lie in (0, 1], beta be positive and kappa at least 1, not {self}")
+        if self.iterations != int(self.iterations) or not 1 <= self.iterations <= 1000:
+            raise ValueError(f"hqq: iterations must be an integer from 1 to 1000, not {self.iterations:g}")
+
+    def interval(self, blocks: Blocks) -> tuple[Array, Array]:
+        """Two float32 [grid]: the least and the largest element."""
+        return bounds(blocks)
+
+    def check(self, form: Any, grid: Any) -> None:
+        """Raises `ValueError` for forms without a free minimum."""
+        if not form.movable:
+            raise ValueError("the statistic 'hqq' optimises a minimum that is no integer, so it needs the form 'offset'")
+
+    @property
+    def steps(self) -> np.ndarray:
+        """float32: 1 / beta of every iteration, and one more: the last minimum is judged as well."""
+        return np.array([1 / (self.beta * self.kappa**i) for i in range(int(self.iterations) + 1)], np.float32)
+
+    def choose(self, quantizer: Any, blocks: Blocks, trial: Trial) -> Any:
+        """Params: of every block, the minimum that had the least mean error."""
+        plain, table = trial(), jnp.asarray(self.steps)
+        unit = jnp.clip(exponent(largest(blocks)), -126, 126)
+        start = quantizer.load_minimum(plain.offset)
+
+        def step(i: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            least, best, minimum = state
+            error, following = self._iterate(quantizer, blocks, trial(minimum=minimum, plain=plain), table[i], unit)
+            better = error < least
+            return jnp.where(better, error, least), jnp.where(better, minimum, best), following
+
+        worst = jnp.full(blocks.layout.grid, np.float32(np.inf))
+        _, best, _ = lax.fori_loop(0, len(self.steps), step, (worst, start, start))
+        return trial(minimum=best, plain=plain)
+
+    def _iterate(self, quantizer: Any, blocks: Blocks, params: Any, step: Array, unit: Array) -> tuple[Array, Array]:
+        """The mean error of a minimum, and the next one. Means are in units of a power of two near the largest."""
+        layout, minimum = blocks.layout, quantizer.load_minimum(params.offset)
+        small = layout.expand(power_of_two(-unit))
+        back = quantizer.blocks_back(blocks.x, params, layout)
+        off = blocks.x - back
+        size = jnp.abs(off)
+        kept = jnp.maximum(size - rounded(step * power(size, self.p - 1)), np.float32(0))
+        shrunk = jnp.where(off < 0, -kept, kept)
+        # What is left, x less the shrunk error, should be `back`; the minimum moves by the mean of what it is not.
+        move = blocks.masked(rounded((off - shrunk) * small), 0.0)
+        error = blocks.mean(blocks.rows(blocks.masked(rounded(size * small), 0.0)))
+        moved = minimum + rounded(blocks.mean(blocks.rows(move)) * power_of_two(unit))
+        return error, flush(saturate(moved))
+
+
+STATISTICS.add(
+    "hqq",
+    HQQ,
+    doc="min-max with a minimum optimised for the p-norm (HQQ): p, beta, kappa, iterations",
+    examples=["hqq(0.7)", "hqq(1,10,1.01,3)"],
+)

@@ -1,0 +1,126 @@
+"""Entropy calibration: the width that keeps most of the information of a block's histogram (TensorRT's KL divergence).
+
+Migacz, "8-bit inference with TensorRT", GTC 2017; the algorithm as published in NVIDIA's pytorch-quantization. The
+magnitudes of a block are counted in equal bins. For every number of bins i that could be kept, the reference P is the first
+i bins with all that lies beyond added to the last, and Q the same bins quantized: cut into as many runs as the grid has
+magnitudes, each run's count spread evenly over its bins that are not empty. The width is the i of least divergence
+KL(P || Q), the last of equals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import Reciprocal, flush, quotient, reciprocal, rounded
+from qresearch.arithmetic.exact_power import log2
+from qresearch.arithmetic.reductions import tree_sum
+from qresearch.scales.extremes import largest, poisoned
+from qresearch.scales.statistic import STATISTICS, Blocks
+
+
+@dataclass(frozen=True)
+class KL:
+    """The width of least KL divergence between a block's histogram and its quantized one; for symmetric integers.
+
+    The loop runs over `bins` widths, each a pass over `bins` counts of every block: meant for tensors and channels, not for
+    blocks of 32. Weights matter only where they are zero.
+
+    Attributes:
+        bins: of the histogram, 8 to 8192; at least as many as the grid has magnitudes.
+    """
+
+    bins: float = 2048.0
+
+    of_grid = True
+
+    def __post_init__(self) -> None:
+        if self.bins != int(self.bins) or not 8 <= self.bins <= 8192:
+            raise ValueError(f"kl: bins must be an integer from 8 to 8192, not {self.bins:g}, such as kl(2048)")
+
+    def check(self, form: Any, grid: Any) -> None:
+        """Raises `ValueError` for grids that are not symmetric integers, and for fewer bins than magnitudes."""
+        if not grid.shiftable or grid.ends[0] != -grid.ends[1]:
+            raise ValueError(
+                "the statistic 'kl' cuts a histogram into equal levels, so it needs symmetric integers, such as int8"
+            )
+        if int(grid.most) + 1 > self.bins:
+            raise ValueError(f"kl({self.bins:g}): bins must be at least the magnitudes of the grid, {int(grid.most) + 1}")
+
+    def width(self, blocks: Blocks, grid: Any) -> Array:
+        """float32 [grid]: a share of the largest magnitude."""
+        size, bins = largest(blocks), int(self.bins)
+        counts = self._histogram(blocks, size)
+        levels = jnp.asarray(grid.most).astype(jnp.int32) + 1
+
+        def step(i: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            least, best = state
+            found = divergence(counts, i, levels)
+            better = (found <= least) & (i >= levels)
+            return jnp.where(better, found, least), jnp.where(better, i, best)
+
+        start = jnp.full(size.shape, np.float32(np.inf)), jnp.full(size.shape, np.int32(bins))
+        _, best = lax.fori_loop(1, bins + 1, step, start)
+        shares = jnp.asarray((np.arange(bins + 1) / bins).astype(np.float32))
+        return poisoned(flush(size * shares[best]), blocks)
+
+    def _histogram(self, blocks: Blocks, size: Array) -> Array:
+        """int32 [grid..., bins]: how many magnitudes of a block lie in each bin; the first counts as many as the second."""
+        bins = int(self.bins)
+        by = Reciprocal(*(blocks.layout.expand(leaf) for leaf in reciprocal(size)))
+        share = rounded((jnp.abs(blocks.x) * by.shrink) * by.inverse)
+        share = jnp.where(jnp.isfinite(share), share, np.float32(0))
+        place = jnp.minimum(jnp.floor(share * np.float32(bins)).astype(jnp.int32), bins - 1)
+        rows = blocks.rows(place)
+        kept = blocks.rows(blocks.masked(jnp.ones_like(blocks.x), 0.0)).astype(jnp.int32)
+        number = int(np.prod(size.shape))
+        flat = jnp.arange(number, dtype=jnp.int32)[:, None] * bins + rows.reshape(number, rows.shape[-1])
+        counts = jnp.zeros(number * bins, jnp.int32).at[flat.reshape(-1)].add(kept.reshape(-1))
+        counts = counts.reshape(*size.shape, bins)
+        return jnp.concatenate([counts[..., 1:2], counts[..., 1:]], -1)
+
+
+def divergence(counts: Array, i: Any, levels: Any) -> Array:
+    """float32 [grid]: KL(P || Q) in bits, of the first i bins quantized to a number of levels; infinite where Q is zero and
+    P is not.
+
+    Args:
+        counts: int32 [grid..., bins].
+        i: int32 scalar, 1 to bins.
+        levels: int32 scalar, at most i (else what comes back means nothing).
+    """
+    bins = counts.shape[-1]
+    place = jnp.arange(bins, dtype=jnp.int32)
+    inside = place < i
+    all_of, all_full = _running(counts), _running((counts > 0).astype(jnp.int32))
+    level = place * levels // i
+    start, stop = (jnp.minimum(-((-each * i) // levels), i) for each in (level, level + 1))
+    stop = jnp.maximum(stop, start)
+    run, full = (jnp.take(total, stop, -1) - jnp.take(total, start, -1) for total in (all_of, all_full))
+    total, within = all_of[..., -1:], jnp.take(all_of, jnp.atleast_1d(i), -1)
+    p = jnp.where(place == i - 1, counts + (total - within), counts)
+    one = jnp.float32(1)
+    p, run, full, total, within = (each.astype(jnp.float32) for each in (p, run, full, total, within))
+    share = quotient(p, jnp.maximum(total, one))
+    reference = quotient(quotient(run, jnp.maximum(full, one)), jnp.maximum(within, one))
+    missed = (counts == 0) & (p > 0)
+    terms = share * log2(quotient(share, jnp.where(reference > 0, reference, one)))
+    terms = jnp.where(missed, np.float32(np.inf), jnp.where(p > 0, rounded(terms), np.float32(0)))
+    return tree_sum(jnp.where(inside, terms, np.float32(0)))
+
+
+def _running(counts: Array) -> Array:
+    """int32 [grid..., bins + 1]: how many lie below each edge."""
+    return jnp.pad(jnp.cumsum(counts, -1, dtype=jnp.int32), [(0, 0)] * (counts.ndim - 1) + [(1, 0)])
+
+
+STATISTICS.add(
+    "kl",
+    KL,
+    doc="the width of least KL divergence of a histogram of so many bins (TensorRT); symmetric integers only",
+    examples=["kl(64)"],
+)

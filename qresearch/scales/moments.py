@@ -1,0 +1,40 @@
+"""Statistics that are moments of the block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+
+from qresearch.arithmetic.exact import FLT_MAX, TINY, exponent, power_of_two, rounded, saturate
+from qresearch.scales.extremes import largest, poisoned
+from qresearch.scales.statistic import STATISTICS, Blocks
+
+
+@dataclass(frozen=True)
+class RMS:
+    """`k` times the root of the mean of squares, summed in a fixed order.
+
+    Attributes:
+        k: the width in units of the RMS; there is no good default, so it must be given.
+    """
+
+    k: float
+
+    def __post_init__(self) -> None:
+        if not TINY <= self.k <= FLT_MAX:
+            raise ValueError(
+                f"rms({self.k:g}): k must be at least 2^-126 and finite: the width in units of the RMS, such as rms(3)"
+            )
+
+    def width(self, blocks: Blocks) -> Array:
+        """float32 [grid]. Squares are taken of numbers scaled by a power of two, so that none overflows."""
+        absmax = largest(blocks)
+        power = jnp.clip(exponent(absmax), -126, 126)
+        rows = blocks.rows(blocks.masked(blocks.x, 0.0)) * power_of_two(-power)[..., None]
+        squares = rounded(rows * rows)
+        return poisoned(saturate(jnp.sqrt(blocks.mean(squares)) * power_of_two(power) * jnp.float32(self.k)), blocks)
+
+
+STATISTICS.add("rms", RMS, doc="k times the root of the mean of squares", examples=["rms(3)"])

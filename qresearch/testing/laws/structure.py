@@ -1,0 +1,178 @@
+"""Laws of structure: shapes, gradients, bytes, and lowering for other machines."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from qresearch.coders.kernels import using
+from qresearch.coders.quantizer import Quantizer
+from qresearch.testing import samples
+from qresearch.testing.laws.agreement import assert_agree
+from qresearch.testing.laws.law import assert_refused, assert_same, described, law
+from qresearch.testing.oracle import reference as oracle
+from qresearch.testing.oracle.blocks import grid_shape
+from qresearch.testing.oracle.description import Description, Mean, Outliers
+from qresearch.testing.subject import Result, Subject, whole
+from qresearch.wrapping.entropy import Ideal
+from qresearch.wrapping.wrapper import Wrapper
+
+EMPTY = ((), (0,), (3, 0), (0, 40))
+
+
+def fits(subject: Subject, shape: tuple[int, ...]) -> bool:
+    """Whether the scheme's block has as many axes as it needs."""
+    try:
+        subject.quantizer.block.layout(shape)
+    except ValueError:
+        return False
+    return True
+
+
+@law("shapes")
+def _shapes(subject: Subject) -> None:
+    """0-d arrays and axes of length zero give codes and values of the same shape; a block that needs more axes says so."""
+    for shape in EMPTY:
+        x = np.full(shape, 1.5, np.float32)
+        if not fits(subject, shape):
+            assert_refused(partial(subject.run, x), ValueError, str(subject.quantizer.block), f"the shape {shape}")
+            continue
+        got = subject.run(x)
+        assert got.codes.shape == got.values.shape == shape, f"{shape} became {got.codes.shape} and {got.values.shape}"
+        assert got.values.dtype == np.float32, f"values are {got.values.dtype}"
+        assert got.codes.dtype == np.dtype(subject.quantizer.element.code_dtype), f"codes are {got.codes.dtype}"
+
+
+def _own(quantizer: Quantizer) -> bool:
+    """Whether nothing is shared between the arrays of a stack."""
+    nested = any(part is not None and not part.bare for part in (quantizer.scale, quantizer.offset))
+    block = quantizer.block
+    return quantizer.bare or (block.sizes is not None and not block.flat and len(block.sizes) <= 2 and not nested)
+
+
+@law("leading")
+def _leading(subject: Subject) -> None:
+    """Leading axes are kept; where blocks lie in the last axes, each array of a stack is quantized as if it were alone."""
+    stack = np.stack([samples.ordinary(), samples.nasty()])
+    got = subject.run(stack)
+    assert got.codes.shape == got.values.shape == stack.shape, f"{stack.shape} became {got.codes.shape}"
+    quantizer = subject.quantizer
+    if isinstance(quantizer, Quantizer) and _own(quantizer) and not subject.stochastic:
+        for index, wanted in enumerate((subject.ordinary, subject.nasty)):
+            assert_agree(Result(*(None if a is None else a[index] for a in got)), wanted, f"array {index} of a stack")
+
+
+@law("gradient", applies=described)
+def _gradient(subject: Subject) -> None:
+    """`fake_quantize` gives exactly what `quantize` and `dequantize` give, and passes gradients everywhere ("unclipped")
+    or exactly where nothing was clipped ("clipped"); through a rotation by its transpose.
+    """
+    from qresearch.api import fake_quantize
+
+    x = samples.ordinary() * np.where(samples.ordinary() > 1.5, np.float32(3), np.float32(1))
+    weights = np.random.default_rng(5).standard_normal(x.shape).astype(np.float32)
+    values = subject.run(x).values
+    coder = oracle.coder_of(subject.known)
+    for policy in ("unclipped", "clipped"):
+
+        def loss(x: Any, policy: str = policy) -> Any:
+            value = fake_quantize(x, subject.quantizer, key=subject.key, gradient=policy)
+            return (value * weights).sum(), value
+
+        gradient, value = jax.grad(loss, has_aux=True)(jnp.asarray(x))
+        assert_same(value, values, f"fake_quantize ({policy})")
+        wanted = coder.pull(x, weights, subject.key, policy == "unclipped")
+        assert_same(np.asarray(gradient) + np.float32(0), wanted + np.float32(0), f"gradient ({policy})")
+
+
+def packed(subject: Subject) -> str | None:
+    """Applies where what is counted is what is packed."""
+    coder = subject.quantizer
+    while isinstance(coder, Wrapper):
+        if isinstance(coder, Ideal):
+            return "an ideal is counted, and no coder packs it"
+        coder = coder.inner
+    return None
+
+
+def stored_bits(scheme: Description, shape: tuple[int, ...]) -> int:
+    """Section 6: codes, scales, offsets and their own scales, each row of codes on whole bytes."""
+    if scheme.stored is not None:
+        (length, nbytes), (*rows, last) = scheme.stored, shape or (1,)
+        return math.prod(rows) * 8 * -(-last // length) * nbytes
+    bits = _packed(shape, scheme.bits) + sum(_kept_bits(each, math.prod(shape)) for each in scheme.wrappers)
+    if scheme.unit:
+        return bits
+    grid = grid_shape(scheme.block, shape)
+    bits += 32 * math.prod(grid) if scheme.scale is None else stored_bits(scheme.scale, grid)
+    if scheme.form == "asym":
+        bits += _packed(grid, scheme.bits)
+    if scheme.minimum:
+        bits += 32 * math.prod(grid) if scheme.offset is None else stored_bits(scheme.offset, grid)
+    return bits
+
+
+def _kept_bits(wrapping: Any, size: int) -> int:
+    """What a wrapper stores: a mean in 32 bits; each outlier's place in ceil(log2 size) bits, and its value."""
+    if isinstance(wrapping, Mean):
+        return 32
+    if not isinstance(wrapping, Outliers):
+        return 0
+    k = round(wrapping.fraction * size)
+    values = 32 * k if wrapping.values is None else stored_bits(wrapping.values, (k,))
+    return _packed((k,), math.ceil(math.log2(size))) + values
+
+
+def _packed(shape: tuple[int, ...], bits: int) -> int:
+    *rows, length = shape or (1,)
+    return math.prod(rows) * 8 * -(-length * bits // 8)
+
+
+@law("packing", applies=packed)
+def _packing(subject: Subject) -> None:
+    """Packed bytes unpack to the same codes, scales and offsets, and there are as many as `storage_bits`, `nbytes` and
+    the definition say.
+    """
+    from qresearch.api import from_packed, quantize
+
+    x, quantizer = samples.ordinary(), subject.quantizer
+    q = quantize(x, quantizer, key=subject.key)
+    packed = q.pack()
+    measured = 8 * sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(packed))
+    if quantizer.by_shape:
+        declared = quantizer.storage_bits(x.shape)
+        assert measured == declared, f"{measured} bits packed, {declared} declared"
+    assert measured == 8 * q.nbytes, f"{measured} bits packed, {8 * q.nbytes} in nbytes"
+    assert q.bits == measured / x.size, f"{measured} bits packed for {x.size} elements, {q.bits} each"
+    if subject.description is not None and quantizer.by_shape:
+        wanted = stored_bits(subject.known, x.shape)
+        assert measured == wanted, f"{measured} bits packed, {wanted} by the definition"
+    back = from_packed(packed, quantizer, x.shape)
+    got = Result(back.codes, back.scales, back.offsets, back.dequantize())
+    assert_agree(Result(*(None if a is None else np.asarray(a) for a in got)), subject.ordinary, "unpacked")
+
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+@law("lowering", of_program=True)
+def _lowering(subject: Subject) -> None:
+    """It lowers for CPU, CUDA and TPU (`jax.export`; none of them is needed for that). Kernels are left out: JAX does not
+    promise that what they lower to can be read again, and refuses to export it.
+    """
+    quantizer = subject.quantizer
+
+    def function(x: Any) -> Any:
+        return whole(quantizer, x, jax.random.key(0)).values
+
+    shape = jax.ShapeDtypeStruct(samples.SHAPE, jnp.float32)
+    with using("xla"):
+        exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shape)
+    assert exported.platforms == PLATFORMS
+    assert exported.out_avals[0].shape == samples.SHAPE

@@ -1,0 +1,1 @@
+"""The oracle: `docs/arithmetic.md` once more, in NumPy and Python integers."""

@@ -1,0 +1,75 @@
+"""The oracle's sections 2, 4 and 5: with the numbers of every block given, onto the grid, back from it, and what is clipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qresearch.testing.oracle import nearest
+from qresearch.testing.oracle.blocks import spread
+from qresearch.testing.oracle.description import Description, Integers, numbers_of
+from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
+
+
+@dataclass(frozen=True, eq=False)
+class OracleParams:
+    """The numbers of every block: the scale that encodes, the scale that decodes (as stored), and the offset.
+
+    `low` is the minimum that encodes, where that is not the stored one.
+    """
+
+    encoding: np.ndarray
+    stored: np.ndarray
+    offset: np.ndarray | None
+    low: np.ndarray | None = None
+
+
+def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic | None = None) -> tuple[np.ndarray, Any]:
+    """The numbers that are rounded, float32 in the shape of x, and what is added after rounding: section 2."""
+    if scheme.unit:
+        return x, 0
+    arithmetic = arithmetic or Arithmetic()
+    scale = spread(params.encoding, scheme.block, x.shape)
+    if params.offset is None:
+        return arithmetic.divided(x, scale), 0
+    offset = spread(params.offset if params.low is None else params.low, scheme.block, x.shape)
+    if scheme.form == "asym":
+        return arithmetic.divided(x, scale), offset
+    h, r = arithmetic.inverse(scale)
+    above = arithmetic.difference(arithmetic.product(x, h), arithmetic.product(offset, h))
+    if scheme.form == "edge":
+        shrunk = arithmetic.product(scale, h)
+        return np.where(np.abs(shrunk) < TINY, np.float32(0), arithmetic.quotient(above, shrunk)), scheme.grid.ends[0]
+    return arithmetic.product(above, r), scheme.grid.ends[0]
+
+
+def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
+    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it; NaN does not."""
+    y, shift = on_grid(x, scheme, params)
+    y = y.astype(np.float64)
+    low, high = scheme.grid.ends
+    if isinstance(scheme.grid, Integers):
+        q = np.rint(y) + shift
+        return (q < low) | (q > high)
+    numbers = numbers_of(scheme.grid)
+    return (y < low - (numbers[1] - numbers[0]) / 2) | (y > high + (numbers[-1] - numbers[-2]) / 2)
+
+
+def decode(codes: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic | None = None) -> np.ndarray:
+    """The numbers that codes stand for: section 4."""
+    arithmetic = arithmetic or Arithmetic()
+    if scheme.unit:
+        return nearest.decode(codes, scheme.grid)
+    scale = spread(params.stored, scheme.block, codes.shape)
+    if params.offset is None:
+        return limited(arithmetic.product(nearest.decode(codes, scheme.grid), scale))
+    offset = spread(params.offset, scheme.block, codes.shape)
+    if scheme.form == "asym":
+        return limited(arithmetic.product((codes - offset).astype(np.float32), scale))
+    h, _ = arithmetic.inverse(scale)
+    steps = (codes - int(scheme.grid.ends[0])).astype(np.float32)
+    product = arithmetic.product(steps, arithmetic.product(scale, h))
+    total = arithmetic.total(product, arithmetic.product(offset, h))
+    return limited(arithmetic.product(total, np.float32(1) / h))

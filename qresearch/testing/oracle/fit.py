@@ -1,0 +1,198 @@
+"""The oracle's section 1: from an array to the scale and the offset of every block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from qresearch.testing.oracle.blocks import grid_shape, slices
+from qresearch.testing.oracle.decode import OracleParams
+from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited
+from qresearch.testing.oracle.search import Sums, factors, half_quadratic, least_error
+from qresearch.testing.oracle.statistics import Extent, measure
+
+
+def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: Arithmetic, coder_of: Any) -> OracleParams:
+    """Scales and offsets of every block. `coder_of` makes the oracle's coder of a description, for what encodes in here."""
+    shape = grid_shape(scheme.block, x.shape)
+    extents = _extents(x, scheme, weights, arithmetic)
+    width, low, high = (np.array([e[i] for e in extents], np.float32).reshape(shape) for i in range(3))
+    extent = [flushed(width), _without_subnormals(low), _without_subnormals(high)]
+    storing = _Storing(scheme, key, arithmetic, coder_of)
+    plain = _trial(extent, scheme, storing)
+    if scheme.statistic not in ("search", "among", "hqq"):
+        return plain
+
+    coder = coder_of(replace(scheme, wrappers=()), arithmetic)
+
+    def back(params: OracleParams) -> np.ndarray:
+        return coder.decode(coder.encode(x, params, None), params)
+
+    sums = Sums(x, scheme, weights, arithmetic)
+    if scheme.statistic == "hqq":
+        assert plain.offset is not None
+
+        def with_minimum(minimum: np.ndarray) -> OracleParams:
+            stored = storing(np.where(np.isfinite(extent[1]), minimum, np.nan).astype(np.float32), "offset")
+            return OracleParams(plain.encoding, plain.stored, stored, minimum if scheme.exact else None)
+
+        return half_quadratic(sums, scheme.arguments, plain.offset, back, with_minimum)
+    p = scheme.arguments[0] if scheme.statistic == "search" else 2.0
+    return least_error(sums, factors(scheme), p, back, lambda factor: _trial(extent, scheme, storing, factor))
+
+
+class _Storing:
+    """What comes back when scales and offsets are stored. The first array that is stored fits the outer scales of a nested
+    storage; they stay for all later ones.
+    """
+
+    def __init__(self, scheme: Description, key: Any, arithmetic: Arithmetic, coder_of: Any) -> None:
+        self.storages = {"scale": scheme.scale, "offset": scheme.offset}
+        self.keys = {"scale": _folded(key, 1), "offset": _folded(key, 2)}
+        self.arithmetic = arithmetic
+        self.coder_of = coder_of
+        self.outer: dict[str, Any] = {}
+
+    def __call__(self, raw: np.ndarray, which: str) -> np.ndarray:
+        storage, key = self.storages[which], self.keys[which]
+        if storage is None:
+            return raw
+        coder = self.coder_of(storage, self.arithmetic)
+        if which not in self.outer:
+            self.outer[which] = coder.fit(raw, key, None)
+        codes = coder.encode(raw, self.outer[which], uniform(key, raw.shape) if coder.random else None)
+        return coder.decode(codes, self.outer[which])
+
+
+def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, factor: Any = None) -> OracleParams:
+    """The parameters of every block, for a factor of its extent."""
+    (width, low, high), arithmetic, offset = extent, storing.arithmetic, None
+    if scheme.form == "sym":
+        raw = _per_step(width, *_symmetric_target(scheme), scheme, arithmetic)
+        raw = raw if factor is None else arithmetic.product(raw, factor)
+    elif scheme.form == "asym":
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+        if factor is not None:
+            low, high = arithmetic.product(low, factor), arithmetic.product(high, factor)
+        raw = _interval_scale(low, high, scheme, arithmetic)
+    elif scheme.form == "edge":
+        low, high = _drawn_in(low, high, factor, arithmetic)
+        raw, low = _from_edge(low, high, limited(_interval_scale(low, high, scheme, arithmetic)), arithmetic)
+        offset = storing(low, "offset")
+    else:
+        low, high = _drawn_in(low, high, factor, arithmetic)
+        offset = storing(low, "offset")
+        start = low if scheme.exact else offset
+        raw = _interval_scale(start, np.maximum(high, start), scheme, arithmetic)
+    raw = limited(flushed(raw))
+    if scheme.rise is not None:
+        raw = _raised(raw, scheme.rise)
+    stored = storing(raw, "scale")
+    encoding = raw if scheme.exact else stored
+    if scheme.form == "asym":
+        offset = _zero_point(low, encoding, scheme, arithmetic)
+    return OracleParams(encoding, stored, offset, low if scheme.minimum and scheme.exact else None)
+
+
+def _drawn_in(low: np.ndarray, high: np.ndarray, factor: Any, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends, moved toward the middle of the interval."""
+    if factor is None:
+        return low, high
+    half = np.float32(0.5)
+    span = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
+    by = arithmetic.product(span, arithmetic.difference(np.float32(1), factor))
+    return _without_subnormals(arithmetic.total(low, by)), _without_subnormals(arithmetic.difference(high, by))
+
+
+def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and bias of the form `edge`: a step that reaches zero from the end of larger magnitude; block by block."""
+    scales, biases = np.array(step, np.float32), np.zeros_like(step)
+    for at in np.ndindex(step.shape):
+        if np.isnan(step[at]):
+            biases[at] = np.nan
+            continue
+        least = np.maximum(step[at], np.float32(1e-7))
+        edge, signed = (low[at], least) if abs(low[at]) > abs(high[at]) else (high[at], -least)
+        steps = np.rint(arithmetic.quotient(edge, signed))
+        reached = steps != 0
+        scales[at] = arithmetic.quotient(edge, steps) if reached else signed
+        biases[at] = edge if reached else 0
+    return scales, biases
+
+
+def _raised(raw: np.ndarray, rise: int) -> np.ndarray:
+    """Numbers whose significand is at least 1 + rise / 2^23 become the next power of two, at most 2^127."""
+    significand, exponent = np.frexp(raw.astype(np.float64))
+    up = (2 * significand - 1) * 2.0**23 >= rise
+    return np.where(up & np.isfinite(raw), np.exp2(np.minimum(exponent, 127).astype(np.float64)), raw).astype(np.float32)
+
+
+def _extents(x: np.ndarray, scheme: Description, weights: Any, arithmetic: Arithmetic) -> list[Extent]:
+    cut = scheme.block.viewed(x.shape)
+    lengths, view = scheme.block.lengths(cut), x.reshape(cut)
+    heavy = None if weights is None else np.broadcast_to(np.asarray(weights, np.float32), x.shape).reshape(cut)
+    return [
+        measure(view[where], None if heavy is None else heavy[where], lengths, scheme, arithmetic)
+        for _, where in slices(scheme.block, x.shape)
+    ]
+
+
+def _without_subnormals(x: np.ndarray) -> np.ndarray:
+    """Magnitudes below the least normal float32 become plus zero: "flush" on the page, whatever the processor does."""
+    return np.where(np.abs(x) < TINY, np.float32(0), x)
+
+
+def _per_step(width: np.ndarray, target: float, factor: float, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
+    """A scale: the width over the target, as a quotient or as a product with a reciprocal that the host has rounded."""
+    if scheme.divided:
+        return arithmetic.quotient(width, np.float32(target / factor))
+    return arithmetic.product(width, np.float32(factor / target))
+
+
+def _symmetric_target(scheme: Description) -> tuple[float, float]:
+    """What a width is mapped to, and the factor k of `absmax(k)`."""
+    target, factor = scheme.grid.reach, 1.0
+    low, high = scheme.grid.ends
+    if scheme.statistic in ("signmax", "firstmax") and -low > high:
+        target = low
+    if scheme.scale is not None and scheme.scale.power_of_two:
+        # The largest power of two that is not above the target (OCP MX).
+        mantissa, power = np.frexp(abs(target))
+        target = float(np.copysign(np.ldexp(0.5, int(power)), target)) if mantissa != 0.5 else target
+    if scheme.statistic == "absmax" and scheme.argument is not None:
+        factor = scheme.argument
+    return target, factor
+
+
+def _interval_scale(low: np.ndarray, high: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
+    half = np.float32(0.5)
+    bottom, top = scheme.grid.ends
+    width = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
+    return _per_step(width, (top - bottom) / 2, 1.0, scheme, arithmetic)
+
+
+def _zero_point(low: np.ndarray, scale: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
+    bottom, top = (int(end) for end in scheme.grid.ends)
+    steps = arithmetic.divided(low, scale).astype(np.float64)
+    steps = np.where(np.isnan(steps), 0.0, np.clip(np.rint(steps), -LARGEST, LARGEST))
+    return np.clip(bottom - steps, bottom, top).astype(np.int64)
+
+
+def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 in [0, 1), from JAX: what a stochastic rounding draws. `ValueError` without a key."""
+    if key is None:
+        raise ValueError("stochastic rounding needs random numbers: give a key")
+    import jax
+
+    return np.asarray(jax.random.uniform(key, shape, np.float32))
+
+
+def _folded(key: Any, number: int) -> Any:
+    if key is None:
+        return None
+    import jax
+
+    return jax.random.fold_in(key, number)

@@ -1,0 +1,175 @@
+"""From a built scheme to what the oracle needs: plain data only. No arithmetic of the library is called."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from qresearch.coders.quantizer import Quantizer
+from qresearch.element.codebook import Codebook
+from qresearch.element.integers import Uniform
+from qresearch.element.minifloat import Minifloat
+from qresearch.element.rounding import ROUNDINGS
+from qresearch.grammar.build import build
+from qresearch.scales.block import WHOLE
+from qresearch.scales.extremes import AbsMax, FirstMax, MinMax, Quantile, SignMax
+from qresearch.scales.forms import Bare, Offset, Symmetric, ZeroPoint
+from qresearch.scales.hqq import HQQ
+from qresearch.scales.kl import KL
+from qresearch.scales.mlx import Edge
+from qresearch.scales.moments import RMS
+from qresearch.scales.search import Among, Search
+from qresearch.scales.statistic import Unit
+from qresearch.testing.oracle import description
+from qresearch.testing.oracle.description import (
+    Block,
+    Description,
+    Dither,
+    Feedback,
+    Floats,
+    Grid,
+    Integers,
+    Levels,
+    Mean,
+    Wrapping,
+)
+from qresearch.wrapping.dither import Dithered
+from qresearch.wrapping.entropy import Ideal, Real
+from qresearch.wrapping.feedback import Fed
+from qresearch.wrapping.ggml import GGML
+from qresearch.wrapping.hadamard import Hadamard
+from qresearch.wrapping.mean import Centred
+from qresearch.wrapping.orthogonal import Orthogonal
+from qresearch.wrapping.outliers import Outliers
+from qresearch.wrapping.rotation import Rotated
+from qresearch.wrapping.wrapper import Wrapper
+
+_STATISTICS: dict[type, str] = {
+    AbsMax: "absmax",
+    SignMax: "signmax",
+    FirstMax: "firstmax",
+    MinMax: "minmax",
+    RMS: "rms",
+    Quantile: "quantile",
+    Unit: "unit",
+    **{Search: "search", Among: "among", KL: "kl", HQQ: "hqq"},
+}
+_FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
+_ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
+
+
+class NotDescribed(ValueError):
+    """A scheme has a part that `docs/arithmetic.md`, and so the oracle, does not define: one of your own."""
+
+
+def describe(scheme: Any) -> Description:
+    """Reads a scheme.
+
+    Args:
+        scheme: a text, a Spec, a Quantizer, or a `Description` (returned as it is).
+
+    Raises:
+        NotDescribed: naming the part that the oracle does not know.
+    """
+    if isinstance(scheme, Description):
+        return scheme
+    coder = build(scheme)
+    if isinstance(coder, GGML):
+        layout = coder.layout
+        return dataclasses.replace(describe(coder.inner), minus_zero=layout.minus_zero, stored=(layout.length, layout.nbytes))
+    wrappers: list[Wrapping] = []
+    while isinstance(coder, Wrapper):
+        wrappers = [*_wrapping(coder), *wrappers]
+        coder = coder.inner
+    quantizer = coder
+    if not isinstance(quantizer, Quantizer):
+        raise NotDescribed(f"the oracle does not know the coder {type(quantizer).__name__}")
+    rounding = quantizer.element.rounding
+    if rounding.name not in _ROUNDINGS or ROUNDINGS[rounding.name] is not rounding:
+        raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}")
+    statistic = quantizer.statistic
+    return Description(
+        grid=_grid(quantizer.element.grid),
+        bits=int(quantizer.element.bits),
+        rounding=rounding.name,
+        form=_known(_FORMS, quantizer.form, "form"),
+        statistic=_known(_STATISTICS, statistic, "statistic"),
+        argument=next(iter(_arguments(statistic)), None),
+        block=_block(quantizer.block),
+        exact=quantizer.exact,
+        scale=None if quantizer.scale is None else describe(quantizer.scale),
+        offset=None if quantizer.offset is None else describe(quantizer.offset),
+        divided=quantizer.divided,
+        wrappers=tuple(wrappers),
+        arguments=_arguments(statistic),
+        rise=None if quantizer.rise is None else int(quantizer.rise),
+    )
+
+
+def _wrapping(wrapper: Any) -> list[Wrapping]:
+    """What a wrapper does to numbers: nothing, where it is an entropy coder."""
+    kind = type(wrapper)
+    if kind in (Ideal, Real):
+        return []
+    if kind is Rotated and type(wrapper.rotation) is Hadamard:
+        return [description.Hadamard(np.asarray(wrapper.rotation.signs))]
+    if kind is Rotated and type(wrapper.rotation) is Orthogonal:
+        return [description.Orthogonal(np.asarray(wrapper.rotation.matrix))]
+    if kind is Outliers:
+        return [description.Outliers(wrapper.fraction, None if wrapper.values is None else describe(wrapper.values))]
+    if kind is Dithered:
+        return [Dither(int(wrapper.seed))]
+    if kind is Fed:
+        return [Feedback(wrapper.axis)]
+    if kind is Centred:
+        return [Mean()]
+    raise NotDescribed(f"the oracle does not know the wrapper {kind.__name__}")
+
+
+def _arguments(statistic: Any) -> tuple[float, ...]:
+    """All numbers that a statistic was given, its defaults too."""
+    return tuple(np.hstack([(), *(getattr(statistic, field.name) for field in dataclasses.fields(statistic))]).tolist())
+
+
+def _known(names: dict[type, str], part: Any, kind: str) -> str:
+    if type(part) not in names:
+        raise NotDescribed(f"the oracle does not know the {kind} {type(part).__name__}")
+    return names[type(part)]
+
+
+def _grid(grid: Any) -> Grid:
+    if isinstance(grid, Uniform):
+        return Integers(int(grid.least), int(grid.most))
+    if isinstance(grid, Codebook):
+        levels = np.asarray(grid.levels, np.float64)
+        numbers = levels[~np.isnan(levels)]
+        middles = np.asarray(grid.middles, np.float64)[: numbers.size - 1]
+        return Levels(numbers, float(grid.reach), middles, np.asarray(grid.words)[: numbers.size])
+    if isinstance(grid, Minifloat):
+        return _floats(grid)
+    raise NotDescribed(f"the oracle does not know the grid {type(grid).__name__}")
+
+
+def _floats(grid: Minifloat) -> Floats:
+    signed, mantissa = bool(int(grid.sign_bit)), int(grid.mantissa)
+    exponent = int(grid.bits) - mantissa - signed
+    ones, largest, zero = 2 ** (exponent + mantissa) - 1, int(grid.max_code), float(grid.values[0]) == 0
+    infinity = bool(np.isinf(np.asarray(grid.values)[largest + 1 : largest + 2]).any()) and largest < ones
+    return Floats(
+        exponent,
+        mantissa,
+        bias=1 - int(grid.least_exponent),
+        signed=signed,
+        zero=zero,
+        nans=ones - largest - infinity,
+        infinity=infinity,
+        negative_zero=not signed or bool(int(grid.zero_sign)),
+        overflows=int(grid.limit_code) != largest,
+    )
+
+
+def _block(block: Any) -> Block:
+    sizes = None if block.sizes is None else tuple(None if size == WHOLE else size for size in block.sizes)
+    return Block(sizes, block.channel, block.flat)

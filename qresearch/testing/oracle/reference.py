@@ -1,0 +1,128 @@
+"""The oracle: `docs/arithmetic.md` once more, in NumPy and Python integers, sharing no arithmetic with the library.
+
+It is written for clarity, not for speed: blocks are loops over slices, float formats are enumerated from their definition,
+and every comparison that decides a code is exact. Random numbers are the one thing it takes from JAX.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qresearch.testing.oracle import fit as fitting
+from qresearch.testing.oracle import nearest, wrapping
+from qresearch.testing.oracle.blocks import spread
+from qresearch.testing.oracle.coder import OracleCoder
+from qresearch.testing.oracle.decode import OracleParams, clipped, decode, on_grid
+from qresearch.testing.oracle.description import Block, Description, Floats
+from qresearch.testing.oracle.fit import uniform
+from qresearch.testing.oracle.float32 import Arithmetic
+from qresearch.testing.oracle.reading import describe
+
+
+@dataclass(frozen=True, eq=False)
+class OracleResult:
+    """What the definition yields for an array.
+
+    Attributes:
+        codes: int64, the shape of the array.
+        scale: float32, one number a block, as stored; None where the scheme has no scale.
+        offset: the zero point (int64) or the stored minimum (float32), one a block; None for symmetric schemes.
+        values: float32, the dequantized array.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray | None
+    offset: np.ndarray | None
+    values: np.ndarray
+
+
+def quantize(x: Any, scheme: Any, key: Any = None, weights: Any = None, keeps_subnormals: bool = False) -> OracleResult:
+    """Quantizes an array by the definition.
+
+    Args:
+        x: floats, any shape.
+        scheme: a text, a Spec, a Quantizer or a `Description`.
+        key: a JAX key, where a rounding is stochastic.
+        weights: of the statistics, broadcastable to `x`.
+        keeps_subnormals: whether the processor to be compared with does (XLA on CPU does not).
+
+    Raises:
+        NotDescribed: where the scheme has a part that the definition does not know.
+    """
+    arithmetic = Arithmetic(keeps_subnormals)
+    coder = coder_of(describe(scheme), arithmetic)
+    with np.errstate(over="ignore"):
+        x = np.asarray(x).astype(np.float32)
+    params = coder.fit(x, key, weights)
+    codes = coder.encode(x, params, uniform(key, x.shape) if coder.random else None)
+    found = coder.core(params)
+    return OracleResult(codes, found and found.stored, found and found.offset, coder.decode(codes, params))
+
+
+def coder_of(scheme: Description, arithmetic: Arithmetic | None = None) -> OracleCoder:
+    """The scheme with its wrappers as one coder: fit, encode, decode, clipped, gradient."""
+    arithmetic = arithmetic or Arithmetic()
+    coder: OracleCoder = Plain(replace(scheme, wrappers=()), arithmetic)
+    for each in scheme.wrappers:
+        coder = wrapping.wrap(each, coder, arithmetic, coder_of)
+    return coder
+
+
+@dataclass(frozen=True, eq=False)
+class Plain(OracleCoder):
+    """A scheme without wrappers. Its parameters are `OracleParams`, None for a cast."""
+
+    scheme: Description
+    arithmetic: Arithmetic
+
+    @property
+    def random(self) -> bool:
+        """Whether encoding needs uniform numbers."""
+        return self.scheme.rounding == "stochastic"
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> OracleParams | None:
+        """Section 1."""
+        return None if self.scheme.unit else fit(x, self.scheme, key, weights, self.arithmetic)
+
+    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
+        """Sections 2 and 3; `unit` encodes numbers as they are."""
+        y, shift = on_grid(x, self.scheme, params, self.arithmetic)
+        scheme = self.scheme
+        codes = nearest.encode(y, scheme.grid, scheme.rounding, shift, u, scheme.unit, self.arithmetic)
+        if scheme.minus_zero or not isinstance(scheme.grid, Floats):
+            return codes
+        return np.where(codes == scheme.grid.codes_per_sign, 0, codes)
+
+    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+        """Section 4."""
+        return decode(codes, self.scheme, params, self.arithmetic)
+
+    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """Section 5."""
+        return clipped(x, self.scheme, params)
+
+    def core(self, params: Any) -> OracleParams | None:
+        """The parameters themselves."""
+        return params
+
+    def steps(self, params: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+        """The stored scale of every element."""
+        return None if params is None else spread(params.stored, self.scheme.block, shape)
+
+    def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
+        """Elements at `where`, each a block of its own."""
+        if params is None:
+            return self, None
+        each = [params.encoding, params.stored, params.offset]
+        cut: list[Any] = [None if a is None else spread(a, self.scheme.block, shape)[where] for a in each]
+        return replace(self, scheme=replace(self.scheme, block=Block(()))), OracleParams(*cut)
+
+
+def fit(
+    x: np.ndarray, scheme: Description, key: Any = None, weights: Any = None, arithmetic: Arithmetic | None = None
+) -> OracleParams:
+    """Scales and offsets of every block: section 1."""
+    return fitting.fit(x, scheme, key, weights, arithmetic or Arithmetic(), coder_of)

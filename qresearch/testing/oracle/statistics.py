@@ -1,0 +1,101 @@
+"""The oracle's statistics: how wide is one block? Section 1 of `docs/arithmetic.md`. NumPy only."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from qresearch.testing.oracle.blocks import padded
+from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.float32 import Arithmetic, flushed, limited
+from qresearch.testing.oracle.histogram import entropy
+
+
+class Extent(NamedTuple):
+    """What a statistic says of one block: the width of symmetric forms, and the interval of the others. float32."""
+
+    width: np.float32
+    low: np.float32
+    high: np.float32
+
+
+POISON = Extent(*(np.float32("nan"),) * 3)
+NOTHING = Extent(*(np.float32(0),) * 3)
+
+
+def measure(
+    part: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], scheme: Description, arithmetic: Arithmetic
+) -> Extent:
+    """The extent of one block.
+
+    Args:
+        part: the block's elements, float32, its own shape (shorter at the end of an axis).
+        weights: their weights in the same shape, or None; elements of weight zero are left out.
+        lengths: the shape of a full block, for the order of sums.
+        scheme: says which statistic.
+        arithmetic: how subnormals are treated.
+    """
+    kept = np.ones(part.shape, bool) if weights is None else weights > 0
+    if not np.isfinite(part[kept]).all():
+        return POISON
+    if not kept.any():
+        return NOTHING
+    part = flushed(part)
+    if scheme.statistic == "rms":
+        width = _rms(part, weights, lengths, scheme.argument, arithmetic)
+        return Extent(width, width, width)
+    if scheme.statistic == "quantile":
+        return _quantile(part[kept], None if weights is None else weights[kept], scheme.argument)
+    if scheme.statistic == "kl":
+        width = entropy(part[kept], round(scheme.arguments[0]), round(scheme.grid.ends[1]) + 1, arithmetic)
+        return Extent(width, width, width)
+    low, high = part[kept].min(), part[kept].max()
+    largest = np.abs(part[kept]).max()
+    if scheme.statistic == "signmax":
+        largest = (low if -low > high else high) + np.float32(0)
+    if scheme.statistic == "firstmax":
+        largest = part[kept][np.argmax(np.abs(part[kept]))]
+    return Extent(np.float32(largest), np.float32(low), np.float32(high))
+
+
+def _rms(
+    part: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], k: float | None, arithmetic: Arithmetic
+) -> np.float32:
+    """The root of the mean of squares times k, in float32 and a fixed order, scaled so that no square overflows."""
+    kept = part if weights is None else np.where(weights > 0, part, 0)
+    largest = float(np.abs(kept).max())
+    if largest == 0:
+        return np.float32(0)
+    power = math.frexp(largest)[1] - 1
+    with np.errstate(under="ignore"):
+        shrunk = np.ldexp(kept.astype(np.float64), -power).astype(np.float32)
+    squares = arithmetic.product(shrunk, shrunk)
+    if weights is None:
+        total = arithmetic.tree_sum(padded(squares, lengths))
+        mean = arithmetic.product(total, np.float32(1 / part.size))
+    else:
+        total = arithmetic.tree_sum(padded(arithmetic.product(weights, squares), lengths))
+        mean = arithmetic.quotient(total, arithmetic.tree_sum(padded(weights, lengths)))
+    with np.errstate(over="ignore"):
+        root = np.ldexp(arithmetic.root(mean).astype(np.float64), power).astype(np.float32)
+    return np.float32(limited(arithmetic.product(root, np.float32(k))))
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray | None, p: float | None) -> Extent:
+    if p is None:
+        raise ValueError("quantile needs p")
+    n = values.size
+    if weights is None:
+        top, bottom = math.ceil(p * (n - 1) - 1e-9), math.floor((1 - p) * (n - 1) + 1e-9)
+        ascending = np.sort(values)
+        return Extent(np.sort(np.abs(values))[top], ascending[bottom], ascending[top])
+    return Extent(_reaches(np.abs(values), weights, p), _reaches(values, weights, 1 - p), _reaches(values, weights, p))
+
+
+def _reaches(values: np.ndarray, weights: np.ndarray, p: float) -> np.float32:
+    """The least value at which the running sum of weights reaches p of the total."""
+    order = np.argsort(values, kind="stable")
+    running = np.cumsum(weights[order].astype(np.float64))
+    return np.float32(values[order][np.argmax(running >= p * running[-1])])

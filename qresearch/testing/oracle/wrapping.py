@@ -1,0 +1,283 @@
+"""The oracle's wrappers: section 7 of `docs/arithmetic.md`, in NumPy.
+
+Each holds another oracle coder, as in the library, but shares no arithmetic with it: the Hadamard transform is its recursive
+definition, products with a matrix are loops, outliers come from a full sort, feedback is a loop over slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qresearch.testing.oracle.coder import Around, OracleCoder
+from qresearch.testing.oracle.description import Description, Dither, Feedback, Hadamard, Mean, Orthogonal, Outliers, Wrapping
+from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
+
+
+@dataclass(frozen=True, eq=False)
+class OracleRotated(Around):
+    """Groups of the last axis, multiplied by a matrix; the rest of the axis as it is."""
+
+    size: int
+    forward: Callable[[np.ndarray], np.ndarray]
+    backward: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def mixes(self) -> bool:
+        """Yes."""
+        return True
+
+    def _grouped(self, x: np.ndarray, rotate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        turned = np.array(x, np.float32)
+        for start in range(0, x.shape[-1] - self.size + 1, self.size) if x.ndim else ():
+            turned[..., start : start + self.size] = rotate(x[..., start : start + self.size])
+        return turned
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
+        """Of the rotated array."""
+        return self.inner.fit(self._grouped(x, self.forward), key, weights), None
+
+    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
+        """Of the rotated array."""
+        return self.inner.encode(self._grouped(x, self.forward), params[0], u)
+
+    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+        """Rotated back."""
+        return self._grouped(self.inner.decode(codes, params[0]), self.backward)
+
+    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """Of the rotated array."""
+        return self.inner.clipped(self._grouped(x, self.forward), params[0])
+
+    def pull(self, x: np.ndarray, g: np.ndarray, key: Any, everywhere: bool) -> np.ndarray:
+        """Rotated, passed through what is inside, rotated back: the transpose is the inverse."""
+        inside = self.inner.pull(self._grouped(x, self.forward), self._grouped(g, self.forward), key, everywhere)
+        return self._grouped(inside, self.backward)
+
+
+def _hadamard(wrapping: Hadamard, inner: OracleCoder, arithmetic: Arithmetic) -> OracleCoder:
+    size = wrapping.signs.size
+    root = np.float32(1 / np.sqrt(size))
+
+    def transform(x: np.ndarray) -> np.ndarray:
+        if x.shape[-1] == 1:
+            return x
+        first, second = (transform(half) for half in np.split(x, 2, -1))
+        return np.concatenate([arithmetic.total(first, second), arithmetic.difference(first, second)], -1)
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        return arithmetic.product(transform(arithmetic.product(x, wrapping.signs)), root)
+
+    def backward(x: np.ndarray) -> np.ndarray:
+        return arithmetic.product(arithmetic.product(transform(x), root), wrapping.signs)
+
+    return OracleRotated(inner, arithmetic, size, forward, backward)
+
+
+def _orthogonal(wrapping: Orthogonal, inner: OracleCoder, arithmetic: Arithmetic) -> OracleCoder:
+    size = len(wrapping.matrix)
+
+    def times(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        def product(x: np.ndarray) -> np.ndarray:
+            total = np.zeros(x.shape, np.float32)
+            for i in range(size):
+                total = arithmetic.total(total, arithmetic.product(x[..., i : i + 1], matrix[:, i]))
+            return total
+
+        return product
+
+    return OracleRotated(inner, arithmetic, size, times(wrapping.matrix), times(wrapping.matrix.T))
+
+
+class OracleShifted(Around):
+    """Something is added before and taken off after; `own` of the parameters is the number to add, or None."""
+
+    def shift(self, params: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """What is added, in the shape of the array."""
+        return np.broadcast_to(params[1], shape)
+
+    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
+        """Of the shifted array."""
+        return self.inner.encode(self.arithmetic.total(x, self.shift(params, x.shape)), params[0], u)
+
+    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+        """Shifted back, and limited."""
+        value = self.inner.decode(codes, params[0])
+        return limited(self.arithmetic.difference(value, self.shift(params, codes.shape)))
+
+    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """Of the shifted array."""
+        return self.inner.clipped(self.arithmetic.total(x, self.shift(params, x.shape)), params[0])
+
+    def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
+        """The shift of those elements."""
+        coder, inside = self.inner.piece(params[0], shape, where)
+        return OracleShifted(coder, self.arithmetic), (inside, self.shift(params, shape)[where])
+
+
+class OracleMean(OracleShifted):
+    """Minus the mean is added."""
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
+        """The mean of finite elements of some weight."""
+        counted = np.isfinite(x) if weights is None else np.isfinite(x) & (np.broadcast_to(weights, x.shape) > 0)
+        mean = self._mean(np.where(counted, x, np.float32(0)).ravel(), int(counted.sum()))
+        return self.inner.fit(self.arithmetic.difference(x, mean), key, weights), -mean
+
+    def pull(self, x: np.ndarray, g: np.ndarray, key: Any, everywhere: bool) -> np.ndarray:
+        """That of what is inside, at the array less its mean."""
+        params = self.fit(x, key, None)
+        return self.inner.pull(self.arithmetic.total(x, self.shift(params, x.shape)), g, key, everywhere)
+
+    def _mean(self, x: np.ndarray, count: int) -> Any:
+        largest = float(np.abs(x).max(initial=0))
+        power = min(int(np.frexp(largest)[1]) - 1, 126) if largest >= TINY else -126
+        if not x.size:
+            return np.float32(0)
+        total = self.arithmetic.tree_sum(self.arithmetic.product(x, np.float32(2.0**-power)))
+        mean = self.arithmetic.quotient(total, np.float32(max(count, 1)))
+        return limited(self.arithmetic.product(mean, np.float32(2.0**power)))
+
+
+@dataclass(frozen=True, eq=False)
+class OracleDither(OracleShifted):
+    """d times the stored scale is added; d comes from JAX's random numbers, from the seed."""
+
+    seed: int
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
+        """As inside."""
+        return self.inner.fit(x, key, weights), None
+
+    def shift(self, params: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """float32 in the shape of the array."""
+        import jax
+
+        d = np.asarray(jax.random.uniform(jax.random.key(self.seed), shape, np.float32)) - np.float32(0.5)
+        steps = self.inner.steps(params[0], shape)
+        return d if steps is None else self.arithmetic.product(d, steps)
+
+
+@dataclass(frozen=True, eq=False)
+class OracleOutliers(Around):
+    """The elements of largest magnitude, sorted out. Own parameters: their places, and those of their format."""
+
+    fraction: float
+    values: OracleCoder | None
+
+    def _places(self, x: np.ndarray) -> np.ndarray:
+        flat = np.abs(x.ravel()).astype(np.float64)
+        flat = np.where(flat < TINY, 0.0, flat)
+        order = sorted(range(flat.size), key=lambda i: (-flat[i] if np.isfinite(flat[i]) else 1.0, i))
+        return np.array(sorted(order[: round(self.fraction * x.size)]), np.int64)
+
+    def _rest(self, x: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        out = np.zeros(x.size, bool)
+        out[places] = True
+        out = out.reshape(x.shape) & np.isfinite(x)
+        return np.where(out, np.float32(0), x), out
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
+        """The rest has no outliers in it: zeros in their places, of weight zero."""
+        places = self._places(x)
+        rest, out = self._rest(x, places)
+        if not self.inner.mixes:
+            weights = np.where(out, np.float32(0), np.float32(1 if weights is None else weights))
+        kept = self._kept(x, places)
+        if self.values is not None:
+            params = self.values.fit(kept, None, None)
+            kept = self.values.decode(self.values.encode(kept, params, None), params)
+        return self.inner.fit(rest, key, weights), (places, kept)
+
+    def _kept(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
+        kept = x.ravel()[places]
+        return np.where(np.isfinite(kept), kept, np.float32(0))
+
+    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
+        """Codes of the rest."""
+        return self.inner.encode(self._rest(x, params[1][0])[0], params[0], u)
+
+    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+        """The rest, the outliers put in, but not into poisoned blocks."""
+        value = self.inner.decode(codes, params[0])
+        flat = value.ravel().copy()
+        for place, number in zip(*params[1], strict=True):
+            if not np.isnan(flat[place]):
+                flat[place] = number
+        return flat.reshape(value.shape)
+
+    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """The rest's; outliers in their own format."""
+        places = params[1][0]
+        rest, out = self._rest(x, places)
+        beyond = (self.inner.clipped(rest, params[0]) & ~out).ravel()
+        if self.values is not None:
+            kept = self._kept(x, places)
+            beyond[places] = self.values.clipped(kept, self.values.fit(kept, None, None))
+        return beyond.reshape(x.shape)
+
+    def pull(self, x: np.ndarray, g: np.ndarray, key: Any, everywhere: bool) -> np.ndarray:
+        """Outliers pass by themselves, the rest through a rotation where one is inside."""
+        straight = super().pull(x, g, key, everywhere)
+        if not self.mixes:
+            return straight
+        rest, out = self._rest(x, self._places(x))
+        inside = self.inner.pull(rest, np.where(out, np.float32(0), g), key, everywhere)
+        return np.where(out, straight, inside)
+
+
+@dataclass(frozen=True, eq=False)
+class OracleFeedback(Around):
+    """A loop over the slices of an axis."""
+
+    axis: int
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
+        """As inside."""
+        return self.inner.fit(x, key, weights), None
+
+    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
+        """Each slice with the error of the one before; errors that are not finite are dropped."""
+        if not x.ndim:
+            return self.inner.encode(x, params[0], u)
+        codes, error = np.zeros(x.shape, np.int64), np.zeros((1,) * x.ndim, np.float32)
+        for i in range(x.shape[self.axis]):
+            where: list[Any] = [slice(None)] * x.ndim
+            where[self.axis] = slice(i, i + 1)
+            at = tuple(where)
+            coder, inside = self.inner.piece(params[0], x.shape, at)
+            wanted = self.arithmetic.total(x[at], error)
+            codes[at] = coder.encode(wanted, inside, None if u is None else u[at])
+            error = self.arithmetic.difference(wanted, coder.decode(codes[at], inside))
+            error = np.where(np.isfinite(error), error, np.float32(0))
+        return codes
+
+    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+        """As inside."""
+        return self.inner.decode(codes, params[0])
+
+    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """As inside: of the array itself."""
+        return self.inner.clipped(x, params[0])
+
+
+def wrap(
+    wrapping: Wrapping, inner: OracleCoder, arithmetic: Arithmetic, build: Callable[[Description, Arithmetic], OracleCoder]
+) -> OracleCoder:
+    """One wrapper around a coder; `build` makes the coder of a scheme that it names."""
+    match wrapping:
+        case Hadamard():
+            return _hadamard(wrapping, inner, arithmetic)
+        case Orthogonal():
+            return _orthogonal(wrapping, inner, arithmetic)
+        case Outliers(fraction, values):
+            return OracleOutliers(inner, arithmetic, fraction, None if values is None else build(values, arithmetic))
+        case Dither(seed):
+            return OracleDither(inner, arithmetic, seed)
+        case Feedback(axis):
+            return OracleFeedback(inner, arithmetic, axis)
+        case Mean():
+            return OracleMean(inner, arithmetic)

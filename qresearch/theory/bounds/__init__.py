@@ -1,0 +1,1 @@
+"""Limits: the least error that any code, or any code of a kind, can have."""

@@ -1,0 +1,98 @@
+"""The table of limits: what no code, no codebook or no step can better on a distribution, at a number of bits per element.
+
+>>> import qresearch as qr
+>>> found = qr.theory.limits(qr.distributions["laplace"](), 4)
+>>> for name in ("shannon_lower_bound", "best_step", "lloyd_max", "best_uniform"):
+...     print(name, round(found[name].value, 5))
+shannon_lower_bound 0.00338
+best_step 0.0048
+lloyd_max 0.01537
+best_uniform 0.02535
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from qresearch.base import checks
+from qresearch.base.table import Table
+from qresearch.densities.density import density
+from qresearch.densities.distribution import Distribution
+from qresearch.theory.bounds.best_uniform import best_step, best_uniform, whole_levels
+from qresearch.theory.bounds.high_rate import Bound, entropy_coded, panter_dite, shannon_lower_bound
+from qresearch.theory.bounds.rate_distortion import rate_distortion
+
+MANY = 10.0
+"""Bits of a codebook so large that Newton's method on its levels is no longer sure to settle."""
+
+
+def lloyd_max(distribution: Distribution, bits: float) -> Bound:
+    """The least mean square error of `2^bits` levels, rounded down (Lloyd 1957, Max 1960); infinite where the variance is.
+
+    From `MANY` bits on it is Panter-Dite's limit, and the error what the two differ by there.
+    """
+    from qresearch.designing import lloyd_max as designed
+
+    q = density(distribution)
+    if not np.isfinite(q.variance):
+        return Bound(np.inf, 0.0)
+    if checks.rate(bits) > MANY:
+        many, last = panter_dite(distribution, bits), lloyd_max(distribution, MANY)
+        return Bound(many.value, many.value * abs(1 - last.value / panter_dite(distribution, MANY).value) + many.error)
+    return Bound(designed(distribution, whole_levels(bits)).mse, q.error * q.second)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A row of the table.
+
+    Attributes:
+        of: `of(distribution, bits) -> Bound`, a mean square error.
+        label: as figures and tables write it.
+        hard: whether no code of so many bits can be better.
+    """
+
+    of: Callable[[Distribution, float], Bound]
+    label: str
+    hard: bool = False
+
+    def __call__(self, distribution: Distribution, bits: float) -> Bound:
+        """The mean square error at so many bits per element."""
+        return self.of(distribution, checks.rate(bits))
+
+
+LIMITS: Table[Limit] = Table("limit", of=Limit)
+LIMITS.add(
+    "shannon_lower_bound", Limit(shannon_lower_bound, "Shannon lower bound", hard=True), doc="2^(2h) / (2 pi e) 2^(-2 bits)"
+)
+LIMITS.add(
+    "rate_distortion",
+    Limit(rate_distortion, "rate-distortion function", hard=True),
+    doc="codes of any length; closed for the normal, else Blahut-Arimoto",
+)
+LIMITS.add("entropy_coded", Limit(entropy_coded, "uniform, entropy-coded, many bits"), doc="2^(2h) / 12 2^(-2 bits)")
+LIMITS.add("best_step", Limit(best_step, "uniform, entropy-coded"), doc="the best equal steps, centroids, ideal code")
+LIMITS.add("panter_dite", Limit(panter_dite, "Panter-Dite"), doc="integral(p^(1/3))^3 / 12 2^(-2 bits): many levels")
+LIMITS.add("lloyd_max", Limit(lloyd_max, "Lloyd-Max levels"), doc="the best 2^bits levels, rounded down")
+LIMITS.add("best_uniform", Limit(best_uniform, "best uniform levels"), doc="2^bits equally spaced levels, rounded down")
+
+
+def limits(distribution: Distribution, bits: float) -> dict[str, Bound]:
+    """Every limit of the table for a distribution, as a mean square error at so many bits per element.
+
+    Args:
+        distribution: such as `qr.distributions["normal"]()`.
+        bits: per element, 0 or more; need not be whole.
+
+    Returns:
+        name -> `Bound(value, error)`; infinite where no such code has a finite error.
+
+    Raises:
+        TypeError: where `distribution` is none.
+        ValueError: for bits that are negative or not finite.
+    """
+    checks.instance(distribution, Distribution, "distribution", 'a Distribution such as qr.distributions["normal"]()')
+    return {row.name: row.value(distribution, bits) for row in LIMITS.rows}

@@ -1,0 +1,1 @@
+"""Exact expected errors of a scheme, by integrals; nothing is sampled."""

@@ -1,0 +1,189 @@
+"""Expected errors of blocks that are scaled by their largest magnitude, with its sign or without. Host only, float64.
+
+A mean over the block's maximum m. Given m, one element is m or -m itself, and its error that of one number; the other B - 1 are
+independent, with the density cut off at -m and m. The scale, as it is stored, is a function of m, so the integral is cut where
+that jumps, and where m itself, or the cut, passes from one cell to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from qresearch.densities.density import Density
+from qresearch.densities.quadrature import gauss, spread
+from qresearch.theory.expectation import errors
+from qresearch.theory.expectation.cells import Cells
+from qresearch.theory.expectation.errors import Affine, Sums
+from qresearch.theory.expectation.extremes import NEGLIGIBLE, Part, collect, magnitude_pieces, outside, power, size
+from qresearch.theory.expectation.stored import Stored
+
+NODES = 8
+"""Gauss-Legendre points of a piece of the maximum."""
+
+FEW = 3
+"""The same where the scale's jumps cut such a piece into shorter ones."""
+
+SMALL = 0.01
+"""The largest relative deviation of a stored scale that polynomials of degree two are taken for."""
+
+NEAR = 200
+"""How many maxima beside a node are tried in float32, where that decides."""
+
+MOST = 6000
+"""The most jumps that cut; where there are more, as in the far tail of heavy-tailed sources, those in the middle do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A symmetric scheme in blocks scaled by their largest magnitude.
+
+    Attributes:
+        cells: of the element.
+        gain: a block's scale over its maximum, before it is stored.
+        stored: what the storage makes of a scale.
+        signed: whether the maximum has its sign.
+        exact: whether encoding uses the scale before it is stored.
+        divided: whether the scale is a quotient by the inverse of `gain`, not a product.
+    """
+
+    cells: Cells
+    gain: float
+    stored: Stored
+    signed: bool
+    exact: bool
+    divided: bool = False
+
+    def deviations(self, m: np.ndarray) -> list[tuple[float, np.ndarray | float]]:
+        """By how much maxima over their scale miss the end of the grid, each with its chance at the nodes, where only float32
+        decides into which cell they fall: where a threshold lies on that end, as with `~toward_zero`. Else none, always.
+        """
+        end, edges = abs(1 / self.gain), np.abs(self.cells.edges[1:-1])
+        if not (self.stored.values is None or self.exact) or np.all(np.abs(edges - end) > errors.FLOAT32 * end):
+            return [(0.0, 1.0)]
+        near = (1 + (np.arange(NEAR) * 0.6180339887498949 % 1) / NEAR) * m[:, None]  # spread in all their bits
+        near = near.astype(np.float32)
+        scale = near / np.float32(1 / self.gain) if self.divided else near * np.float32(self.gain)
+        y = near * (1 / scale)
+        off = np.abs(y).astype(np.float64) / end - 1
+        return [(float(each), np.mean(off == each, axis=1)) for each in np.unique(off)]
+
+    def at(self, m: np.ndarray, sign: float) -> Affine:
+        """The scheme where the element of largest magnitude is `sign * m`, float64 [nodes]."""
+        raw = m * self.gain * (sign if self.signed else 1.0)
+        value = self.stored(raw)
+        scale, turned = (raw if self.exact else value), bool(len(raw) and raw[0] < 0)
+        return Affine(self.cells.mirrored() if turned else self.cells, np.abs(scale), -value if turned else value)
+
+    def jumps(self, low: float, high: float, sign: float) -> np.ndarray:
+        """The maxima between two others at which the scheme jumps: the scale, or the cell of m or of -m."""
+        unit = self.gain * (sign if self.signed else 1.0)
+        ends = sorted((low * unit, high * unit))
+        found = np.sort(self.stored.jumps(*ends) / unit)
+        if self.stored.values is None:
+            return found
+        starts, stops = np.append(low, found), np.append(found, high)
+        at_stairs = self.at((starts + stops) / 2, sign)
+        scale, crossed = at_stairs.value_scale, [found]
+        safe = np.where(scale > 0, scale, np.inf)
+        for cells in (at_stairs.cells, at_stairs.cells.mirrored()):
+            each, numbers = cells.crossed(starts / safe, stops / safe)
+            crossed.append(numbers * scale[each])
+        return np.unique(np.concatenate(crossed))
+
+
+def expected(density: Density, scheme: Scaled, block: int, finer: int = 1) -> Sums:
+    """Expected sums of one element of a block.
+
+    Args:
+        density: of the numbers.
+        scheme: their scheme.
+        block: the elements of a block.
+        finer: how many times as many quadrature points, for an estimate of the error.
+    """
+    if not scheme.signed:
+        return _branch(density, scheme, block, (1.0, -1.0), finer)
+    plus = _branch(density, scheme, block, (1.0,), finer)
+    if not density.symmetric:
+        return plus + _branch(density, scheme, block, (-1.0,), finer)
+    zero = 0 * plus.error  # a block and its negative have the same codes and opposite errors
+    return Sums(2 * plus.histogram, 2 * plus.error2, 2 * plus.abs, zero, 2 * plus.vv)
+
+
+def _branch(density: Density, scheme: Scaled, block: int, signs: tuple[float, ...], finer: int) -> Sums:
+    """The part of the blocks whose element of largest magnitude has one of some signs; the scale is that of the first."""
+    if not np.any(
+        density.pdf(signs[0] * magnitude_pieces(density, block)) + density.pdf(signs[-1] * magnitude_pieces(density, block))
+    ):
+        return Sums(np.zeros(scheme.cells.count), *np.zeros(4))  # no number has that sign
+    ends = magnitude_pieces(density, block)
+    m, length, piece = _nodes(scheme, ends, signs[0], finer)
+    falling = power(outside(density, m), block - 1) * length
+    weights = [density.pdf(sign * m) * falling for sign in signs]  # of one element being the largest, and m
+    others = (block - 1) * sum(weights[1:], weights[0])
+    kept = block * sum(weights[1:], weights[0]) * size(density, m) > NEGLIGIBLE
+    m, piece, others, weights = m[kept], piece[kept], others[kept], [w[kept] for w in weights]
+    affine = scheme.at(m, signs[0])
+    parts = [_others(density, scheme, signs[0], Nodes(m, others, piece), ends, finer)]
+    for off, chance in scheme.deviations(m):
+        for sign, weight in zip(signs, weights, strict=True):
+            parts.append(Part(errors.at(affine, sign * m * (1 + off), weight * chance), weight * chance, piece))
+    return collect(parts, density, len(ends) - 1)
+
+
+class Nodes(NamedTuple):
+    """Points of the maximum, their weights, and the pieces they belong to, in order."""
+
+    m: np.ndarray
+    weight: np.ndarray
+    piece: np.ndarray
+
+
+def _others(density: Density, scheme: Scaled, sign: float, nodes: Nodes, ends: np.ndarray, finer: int) -> Part:
+    """The elements other than the largest.
+
+    Where the stored scale has many small stairs, their sums are no smooth function of m, but one of m and of the scale's
+    relative deviation from what it was before it was stored, which is small. So they are computed at a few points of either,
+    and at the many nodes by polynomials through those: the weights of the nodes move to the points.
+    """
+    m, weight, piece = nodes
+    affine = scheme.at(m, sign)
+    points = NODES * finer
+    deviation = affine.value_scale / (m * abs(scheme.gain)) - 1
+    most = float(np.max(np.abs(deviation), initial=0.0))
+    if len(m) < 6 * points * len(ends) or most > SMALL:
+        return Part(errors.inside(density, affine, -m, m, weight), weight, piece)
+    used, starts = np.unique(piece, return_index=True)
+    u = (m - ends[piece]) / np.diff(ends)[piece]
+    at_points = legendre.legvander(2 * gauss(points)[0] - 1, points - 1)
+    along = legendre.legvander(2 * u - 1, points - 1) @ np.linalg.inv(at_points)
+    t = deviation / most
+    across = np.stack([t * (t - 1) / 2, 1 - t**2, t * (t + 1) / 2], axis=1)
+    shares = np.add.reduceat(weight[:, None, None] * along[:, :, None] * across[:, None, :], starts).ravel()
+    at, _ = spread(ends[used], ends[used + 1], points)
+    at, off = (each.ravel() for each in np.broadcast_arrays(at[..., None], most * np.array([-1.0, 0.0, 1.0])))
+    plain = at * abs(scheme.gain)
+    moved = replace(affine, scale=plain if scheme.exact else plain * (1 + off), value_scale=plain * (1 + off))
+    return Part(errors.inside(density, moved, -at, at, shares), shares, np.repeat(used, 3 * points))
+
+
+def _nodes(scheme: Scaled, ends: np.ndarray, sign: float, finer: int) -> Nodes:
+    """Quadrature over the maximum."""
+    jumps = scheme.jumps(ends[0], ends[-1], sign)
+    if len(jumps) > MOST:
+        first = max(np.searchsorted(jumps, ends[len(ends) // 8]), 0)
+        jumps = jumps[first : first + MOST]
+    cuts = np.unique(np.concatenate([ends, jumps]))
+    low, high = cuts[:-1], cuts[1:]
+    piece = np.searchsorted(ends, low, side="right") - 1
+    short = high - low < np.diff(ends)[piece] / 4
+    found = []
+    for which, nodes in ((~short, NODES * finer), (short, FEW + finer - 1)):
+        points, weights = spread(low[which], high[which], nodes)
+        found.append((points.ravel(), weights.ravel(), np.repeat(piece[which], nodes)))
+    points, weights, piece = (np.concatenate(each) for each in zip(*found))
+    order = np.argsort(points)
+    return Nodes(points[order], weights[order], piece[order])

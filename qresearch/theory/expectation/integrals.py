@@ -1,0 +1,200 @@
+"""Which integral a scheme needs: from a scheme in words to expected sums. Host only, float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qresearch.base import checks
+from qresearch.coders.quantizer import Quantizer
+from qresearch.densities.density import Density, density
+from qresearch.densities.distribution import Distribution
+from qresearch.grammar.build import build
+from qresearch.scales.extremes import AbsMax, FirstMax, MinMax, SignMax
+from qresearch.scales.forms import Bare, Offset, Symmetric, ZeroPoint
+from qresearch.theory.expectation import absmax, errors, minmax
+from qresearch.theory.expectation.cells import cells
+from qresearch.theory.expectation.errors import Affine, Sums
+from qresearch.theory.expectation.stored import stored
+from qresearch.wrapping.entropy import Coded
+from qresearch.wrapping.ggml import GGML
+
+MISSED = 1e-6
+"""By how much the probabilities of all codes may miss 1."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a scheme.
+
+    Attributes:
+        quantizer: the scheme, built.
+        density: of the numbers.
+        scale: the stored scale, where it is given and no block's own.
+        outer: the scale of the storage of scales, where it has one.
+        finer: how many times as many quadrature points as usual.
+    """
+
+    quantizer: Quantizer
+    density: Density
+    scale: float | None
+    outer: float | None
+    finer: int
+
+
+def expected_sums(
+    scheme: Any,
+    distribution: Any,
+    *,
+    shape: tuple[int, ...] | None = None,
+    scale: float | None = None,
+    outer: float | None = None,
+    finer: int = 1,
+) -> Sums:
+    """What the metrics are made of, for one number. Arguments as those of `theory.expect`; `finer`: as in `Question`."""
+    given = checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
+    for name, number in (("scale", scale), ("outer", outer)):
+        real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
+        if number is not None and not (real and math.isfinite(number) and number != 0):
+            raise ValueError(f"{name} must be a finite number other than 0, such as 0.3, not {checks.shown(number)}")
+    question = Question(_quantizer(scheme), density(given), scale, outer, finer)
+    storage = question.quantizer.scale
+    if outer is not None and (scale is not None or storage is None or storage.bare):
+        raise ValueError("outer is the scale of what stores the scales, and here that has none; leave it out")
+    answer = _way(question)
+    total: Sums | None = None
+    for block, share in _blocks(question, shape):
+        found = answer(question, block) * share
+        total = found if total is None else total + found
+    assert total is not None
+    mass = float(np.sum(total.histogram))
+    if not abs(mass - 1) <= MISSED:
+        raise ValueError(
+            f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the "
+            f"probability (all codes have {mass:.8g}); the density has features that quadrature "
+            "cannot follow: measure with qr.compare"
+        )
+    return total
+
+
+def _quantizer(scheme: Any) -> Quantizer:
+    coder = build(scheme)
+    while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.layout.minus_zero):  # changes no number and no code
+        coder = coder.inner  # type: ignore[attr-defined]
+    if not isinstance(coder, Quantizer):
+        raise ValueError(
+            f"no exact expectation: '{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside, "
+            "or measure with qr.compare"
+        )
+    if coder.exact and coder.element.rounding.stochastic:
+        raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
+    return coder
+
+
+def _blocks(question: Question, shape: tuple[int, ...] | None) -> list[tuple[int, float]]:
+    """Block lengths, and the share of the elements that lie in blocks of that length."""
+    quantizer = question.quantizer
+    if quantizer.bare or question.scale is not None:
+        return [(1, 1.0)]
+    sizes = quantizer.block.sizes
+    if shape is not None:
+        if 0 in checks.shape(shape):
+            raise ValueError(f"shape={tuple(shape)} has no elements, so there is nothing to expect; give lengths of 1 or more")
+        lengths, blocks = np.unique(quantizer.block.layout(checks.shape(shape)).counts(), return_counts=True)
+        return [(int(n), float(n * k / np.sum(lengths * blocks))) for n, k in zip(lengths, blocks, strict=True) if n]
+    if sizes is None or min(sizes) < 1:
+        raise ValueError(
+            f"the block '{quantizer.block}' is as long as the array says; give its shape, such as shape=(4096, 4096)"
+        )
+    return [(math.prod(sizes), 1.0)]
+
+
+Way = Callable[[Question, int], Sums]
+
+
+def _way(question: Question) -> Way:
+    """Which integral a scheme needs. Raises `ValueError` where there is none."""
+    form, statistic = question.quantizer.form, question.quantizer.statistic
+    if isinstance(form, Bare):
+        if question.scale is not None:
+            raise ValueError("a cast has no scale; leave scale out")
+        return _fixed
+    if question.scale is not None:
+        if type(form) is not Symmetric:
+            raise ValueError("scale fixes the scale of symmetric schemes only; leave it out, or take the form 'sym'")
+        return _fixed
+    ways = {statistics: way for each, statistics, way in _WAYS if type(form) is each}
+    if not ways and isinstance(statistic, MinMax):
+        raise ValueError(
+            f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take '-asym' or '-offset', whose blocks "
+            "are scaled by minmax as well, or measure with qr.compare"
+        )
+    if not ways:
+        raise ValueError(
+            f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take sym, asym or offset, "
+            "or measure with qr.compare"
+        )
+    for statistics, way in ways.items():
+        if isinstance(statistic, statistics):
+            return way
+    raise ValueError(
+        f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "
+        "magnitude, nor of its least and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax, "
+        "or measure with qr.compare"
+    )
+
+
+def _fixed(question: Question, block: int) -> Sums:
+    scale = np.array([1.0 if question.scale is None else question.scale])
+    found = cells(question.quantizer.element)
+    scheme = Affine(found if scale[0] > 0 else found.mirrored(), np.abs(scale), np.abs(scale))
+    sums = errors.inside(question.density, scheme, np.array([-np.inf]), np.array([np.inf]), np.ones(1))
+    return Sums(sums.histogram, sums.error2[0], sums.abs[0], sums.error[0], sums.vv[0])
+
+
+def _largest_magnitude(question: Question, block: int) -> Sums:
+    quantizer = question.quantizer
+    gain = float(quantizer.gain)
+    scheme = absmax.Scaled(
+        cells=cells(quantizer.element),
+        gain=1 / gain if quantizer.divided else gain,
+        stored=stored(quantizer.scale, question.outer, quantizer.rise),
+        signed=bool(getattr(quantizer.statistic, "signed", False)),
+        exact=quantizer.exact,
+        divided=quantizer.divided,
+    )
+    return absmax.expected(question.density, scheme, block, question.finer)
+
+
+def _range(question: Question, block: int) -> Sums:
+    quantizer = question.quantizer
+    if block < 2:
+        raise ValueError("an interval needs blocks of at least 2 numbers, not 1")
+    least, most = quantizer.element.grid.ends
+    steps, rounding = round(most - least), quantizer.element.rounding
+    kept = stored(quantizer.scale, question.outer)
+    if quantizer.form.integer_offset:
+        scheme: minmax.Ranged = minmax.ZeroPoints(steps, rounding, kept, quantizer.exact)
+    else:
+        if quantizer.offset is not None and not getattr(quantizer.offset, "bare", False):
+            raise ValueError(
+                "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
+            )
+        scheme = minmax.Minima(steps, rounding, kept, stored(quantizer.offset, None, what="minimum"), quantizer.exact)
+    if scheme.decided_by_rounding(question.density, block):
+        raise ValueError(
+            f"no exact expectation: by ~{rounding.name} the rounding of the scale decides into which code the end of the range "
+            "falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
+        )
+    return minmax.expected(question.density, scheme, block, question.finer)
+
+
+_WAYS: tuple[tuple[type, tuple[type, ...], Way], ...] = (
+    (Symmetric, (AbsMax, SignMax, FirstMax), _largest_magnitude),
+    (ZeroPoint, (MinMax,), _range),
+    (Offset, (MinMax,), _range),
+)

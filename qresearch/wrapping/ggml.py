@@ -1,0 +1,157 @@
+"""The simple block formats of GGUF files, byte for byte: `qr.quantize(x, "q4_0").pack()` is what ggml stores.
+
+The arithmetic of each is a scheme (the presets `q4_0`, `q8_0`, ...); the wrapper here gives it ggml's bytes. Blocks lie along
+the last axis. Where its length is no multiple of the block, which GGUF files forbid, the last block is filled up with code 0.
+
+References: `ggml-common.h` (the block structures) and `ggml-quants.c` (`quantize_row_*_ref`) of https://github.com/ggml-org/ggml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import size
+from qresearch.base.part import part, static
+from qresearch.coders.coder import Coder
+from qresearch.coders.quantizer import Quantizer
+from qresearch.floats.named import FORMATS
+from qresearch.scales.block import Block
+from qresearch.scales.params import Encoded, Params
+from qresearch.wrapping.block_bytes import Bits, BlockLayout, Trits, Words
+from qresearch.wrapping.table import WRAPPERS
+from qresearch.wrapping.wrapper import Wrapper
+
+_SCALE, _MINIMUM = Words("scale"), Words("offset")
+_NIBBLES = Bits(4, stride=16)
+_FIFTH_BITS = Bits(1, stride=1, first=4)
+_TRITS = (Trits(0, 160, stride=32), Trits(160, 240, stride=16), Trits(240, 256, stride=4, per_byte=4))
+
+LAYOUTS = {
+    "q4_0": BlockLayout(32, (_SCALE, _NIBBLES), excess=8),
+    "q4_1": BlockLayout(32, (_SCALE, _MINIMUM, _NIBBLES)),
+    "q5_0": BlockLayout(32, (_SCALE, _FIFTH_BITS, _NIBBLES), excess=16),
+    "q5_1": BlockLayout(32, (_SCALE, _MINIMUM, _FIFTH_BITS, _NIBBLES)),
+    "q8_0": BlockLayout(32, (_SCALE, Bits(8, stride=1))),
+    "iq4_nl": BlockLayout(32, (_SCALE, _NIBBLES)),
+    "tq1_0": BlockLayout(256, (*_TRITS, _SCALE), excess=1),
+    "tq2_0": BlockLayout(256, (Bits(2, stride=32), _SCALE), excess=1),
+    "mxfp4": BlockLayout(32, (Words("scale", 1), _NIBBLES), "e8m0", minus_zero=False),
+    "nvfp4": BlockLayout(64, (Words("scale", 1, 4), Bits(4, stride=8)), "e4m3", scales=4, minus_zero=False),
+}
+"""ggml's name of a type -> how its blocks are stored."""
+
+
+@part
+class GGML(Wrapper):
+    """Stores what the coder inside makes in ggml's blocks.
+
+    Attributes:
+        inner: a quantizer in blocks of the last axis, its scales (and minima) stored by a cast.
+        layout: of a block.
+        name: of the type in ggml.
+    """
+
+    inner: Any
+    layout: BlockLayout = static()
+    name: str = static()
+
+    def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
+        """Codes as inside, but that a negative zero becomes a positive one where the layout says so."""
+        codes = self.inner.encode_drawn(x, params, u)
+        if self.layout.minus_zero:
+            return codes
+        sign = jnp.asarray(self.element.grid.sign_bit).astype(codes.dtype)
+        return jnp.where(codes == sign, jnp.zeros_like(codes), codes)
+
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As inside: bytes are for storing only."""
+        return self.inner.unit(shape)
+
+    def stored_bytes(self, codes: Array, params: Any) -> int:
+        """Of the blocks, not of what is inside."""
+        return self.storage_bits(codes.shape) // 8
+
+    def storage_bits(self, shape: tuple[int, ...]) -> int:
+        """Whole blocks."""
+        return 8 * size(self.layout.blocks(shape)) * self.layout.nbytes
+
+    def pack(self, codes: Array, params: Params) -> dict[str, Any]:
+        """`blocks`: uint8 [..., bytes of a row], as GGUF files have them."""
+        layout, codes = self.layout, jnp.atleast_1d(codes)
+        excess = jnp.uint8(layout.excess)
+        parts = {"codes": _filled(codes, layout.length).astype(jnp.uint8) + excess}
+        for name, count in layout.counts.items():
+            parts[name] = _filled(jnp.atleast_1d(getattr(params, name).codes), count)
+        return {"blocks": layout.write(parts)}
+
+    def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
+        """The inverse of `pack`. Raises `ValueError` where there are not as many bytes as the shape takes."""
+        layout, data = self.layout, jnp.asarray(packed["blocks"])
+        blocks = layout.blocks(shape)
+        wanted = (*blocks[:-1], blocks[-1] * layout.nbytes)
+        if data.dtype != jnp.uint8 or data.shape != wanted:
+            raise ValueError(f"blocks of shape {shape} take uint8{wanted}, not {data.dtype}{data.shape}")
+        parts = layout.read(data, blocks)
+        codes = _emptied(parts["codes"] - jnp.uint8(layout.excess), shape)
+        grid = self.inner.block.grid(shape)
+        stored = {name: Encoded(_emptied(parts[name], grid), Params()) for name in layout.counts}
+        return Encoded(lax.bitcast_convert_type(codes, self.element.code_dtype), Params(stored["scale"], stored.get("offset")))
+
+
+def _filled(codes: Array, count: int) -> Array:
+    """[..., n] -> [..., blocks, count], zeros at the end."""
+    short = -(-codes.shape[-1] // count) * count - codes.shape[-1]
+    whole = jnp.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, short)])
+    return whole.reshape(*codes.shape[:-1], whole.shape[-1] // count, count)
+
+
+def _emptied(parts: Array, shape: tuple[int, ...]) -> Array:
+    """[..., blocks, count] -> a shape, what filled it up dropped."""
+    flat = parts.reshape(*parts.shape[:-2], parts.shape[-2] * parts.shape[-1])
+    return flat[..., : (shape or (1,))[-1]].reshape(shape)
+
+
+def ggml(name: str, inner: Coder) -> GGML:
+    """The blocks of a ggml type around a quantizer.
+
+    Raises:
+        ValueError: where the quantizer has other blocks, other codes, or scales of another width, than the type stores.
+    """
+    layout = LAYOUTS[name]
+    block = Block((layout.length // layout.scales,))
+    if not isinstance(inner, Quantizer) or inner.block != block:
+        raise ValueError(f"ggml_{name} stores blocks of {block}, each with a scale; write @{block} before it")
+    for each, coder in (("scale", inner.scale), ("offset", inner.offset)):
+        if each in layout.counts and not (coder is not None and coder.bare and _holds(coder, layout.words)):
+            raise ValueError(f"ggml_{name} stores the {each} in {layout.words}; write it so, after a colon, as the preset does")
+    least, bits = int(inner.element.codes().min()), int(inner.element.bits)
+    if bits != layout.bits or (bits < 8 and least != -layout.excess) or inner.form.asymmetric != ("offset" in layout.counts):
+        raise ValueError(f"ggml_{name} does not store these codes; write what its preset says")
+    return GGML(inner, layout, name)
+
+
+def _holds(coder: Coder, name: str) -> bool:
+    """Whether the codes of a cast are those of a float format."""
+    values, form = np.asarray(getattr(coder.element.grid, "values", ())), FORMATS[name]
+    return np.array_equal(values[: 2**form.bits], form.values.astype(np.float32), equal_nan=True)
+
+
+def _row(name: str) -> Callable[[Coder], Coder]:
+    def wrap(inner: Coder) -> Coder:
+        return ggml(name, inner)
+
+    return wrap
+
+
+for _name, _layout in LAYOUTS.items():
+    WRAPPERS.add(
+        f"ggml_{_name}",
+        _row(_name),
+        doc=f"the bytes of ggml's {_name.upper()}: {_layout.nbytes} for a block of {_layout.length}",
+        examples=[f"ggml_{_name}"],
+    )

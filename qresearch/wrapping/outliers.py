@@ -1,0 +1,185 @@
+"""Sparse outliers: the largest few elements are kept in another format, with their places, and the rest is quantized.
+
+LLM.int8 (arXiv 2208.07339) keeps columns, SpQR (arXiv 2306.03078) and SqueezeLLM (arXiv 2306.07629) single weights. Outliers
+take no part in the scales of the rest. Their places are stored too, in as many bits as a place needs, and counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qresearch.arithmetic.exact import TINY, size
+from qresearch.arithmetic.packing import pack_codes, packed_length, unpack_codes
+from qresearch.base.part import part, static
+from qresearch.coders.coder import Coder
+from qresearch.coders.gradient import straight_through
+from qresearch.wrapping.table import WRAPPERS
+from qresearch.wrapping.wrapper import Keeper, Kept
+
+
+@part
+class Sparse:
+    """The outliers of an array.
+
+    Attributes:
+        places: int32 [k], ascending, in the flattened array.
+        values: `Encoded` in the shape [k], or float32 [k].
+    """
+
+    places: Array
+    values: Any
+
+
+@part
+class Outliers(Keeper):
+    """Keeps the k elements of largest magnitude in `values`, k = round(fraction * size); the coder inside sees zeros there.
+
+    Where two magnitudes are equal, the first comes first. Subnormal numbers count as zero. An element that is not finite is
+    no outlier: it poisons its block, and in a poisoned block the outliers are NaN too.
+
+    Attributes:
+        inner: the coder of the rest.
+        values: the coder of the outliers, an array of one axis; None for float32.
+        fraction: of the elements; structure, since shapes depend on it.
+    """
+
+    inner: Coder
+    values: Coder | None
+    fraction: float = static()
+
+    def count(self, shape: tuple[int, ...]) -> int:
+        """How many outliers an array of this shape has: a whole number, ties to even."""
+        return round(self.fraction * size(shape))
+
+    def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
+        """The outliers, and the parameters of the rest, in which they have the weight zero."""
+        found = self._found(x)
+        out = self._mask(x, found)
+        if not self.inner.mixes:
+            rest = jnp.where(out, jnp.float32(0), jnp.float32(1))
+            weights = rest if weights is None else rest * jnp.broadcast_to(weights, x.shape)
+        return Kept(self.inner.fit(_without(x, out), weights, key), found)
+
+    def adapt(self, x: Array, params: Kept) -> Kept:
+        """As inside; the outliers are found anew, since they hang on the array."""
+        found = self._found(x)
+        return Kept(self.inner.adapt(_without(x, self._mask(x, found)), params.inner), found)
+
+    def encode_drawn(self, x: Array, params: Kept, u: Array | None) -> Array:
+        """Codes of the rest; those of outliers are codes of zero."""
+        return self.inner.encode_drawn(_without(x, self._mask(x, params.own)), params.inner, u)
+
+    def decode(self, codes: Array, params: Kept) -> Array:
+        """The rest, with the outliers put in."""
+        return self._joined(self.inner.decode(codes, params.inner), params.own)
+
+    def _joined(self, rest: Array, own: Sparse) -> Array:
+        values = own.values if self.values is None else self.values.dequantize(own.values)
+        flat = rest.reshape(-1)
+        # Where the rest is NaN, its block is poisoned, and so is the outlier.
+        here = flat[own.places]
+        return _put(flat, own.places, jnp.where(jnp.isnan(here), here, values)).reshape(rest.shape)
+
+    def round_trip(self, x: Array, params: Kept, u: Array | None, all_pass: bool) -> Array:
+        """The gradient of an outlier passes straight through its own format, that of the rest through the coder inside."""
+        still = jax.lax.stop_gradient(x)
+        out = self._mask(still, params.own)
+        rest = self.inner.round_trip(_without(x, out), params.inner, u, all_pass)
+        value = self._joined(jax.lax.stop_gradient(rest), params.own)
+        passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
+        return jnp.where(_marked(x, params.own), straight_through(x, value, passes), rest)
+
+    def clipped(self, x: Array, params: Kept) -> Array:
+        """Which elements of the rest are clipped, and which outliers in their own format."""
+        out = self._mask(x, params.own)
+        rest = self.inner.clipped(_without(x, out), params.inner)
+        if self.values is None:
+            return rest & ~out
+        kept, places = _finite(x.reshape(-1)[params.own.places]), params.own.places
+        beyond = self.values.clipped(kept, params.own.values.params)
+        return _put((rest & ~out).reshape(-1), places, beyond).reshape(x.shape)
+
+    def _found(self, x: Array) -> Sparse:
+        magnitude = jnp.abs(x.reshape(-1))
+        magnitude = jnp.where(magnitude < TINY, jnp.float32(0), magnitude)
+        _, places = jax.lax.top_k(jnp.where(jnp.isfinite(magnitude), magnitude, jnp.float32(-1)), self.count(x.shape))
+        places = jnp.sort(places)
+        values = _finite(x.reshape(-1)[places])
+        return Sparse(places, values if self.values is None else self.values.quantize(values))
+
+    def _mask(self, x: Array, found: Sparse) -> Array:
+        return _marked(x, found) & jnp.isfinite(x)
+
+    # --- what is stored ---------------------------------------------------------------------------------------------
+
+    def own_bits(self, shape: tuple[int, ...]) -> int:
+        """Places and values, each on whole bytes."""
+        k = self.count(shape)
+        values = 32 * k if self.values is None else self.values.storage_bits((k,))
+        return 8 * packed_length(k, place_bits(shape)) + values
+
+    def own_pack(self, own: Sparse, shape: tuple[int, ...]) -> dict[str, Any]:
+        """`places` as bytes, `values` as bytes or float32."""
+        values = own.values if self.values is None else self.values.pack(own.values.codes, own.values.params)
+        return {"places": pack_codes(own.places, place_bits(shape)), "values": values}
+
+    def own_unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Sparse:
+        """The inverse of `own_pack`."""
+        k = self.count(shape)
+        places = unpack_codes(packed["places"], place_bits(shape), k).astype(jnp.int32)
+        values = packed["values"] if self.values is None else self.values.unpack(packed["values"], (k,))
+        return Sparse(places, values)
+
+
+def place_bits(shape: tuple[int, ...]) -> int:
+    """Bits that tell one element of an array from the others: ceil(log2(size)), at least 1."""
+    return max((size(shape) - 1).bit_length(), 1)
+
+
+def _marked(x: Array, found: Sparse) -> Array:
+    """bool, in the shape of x: the places."""
+    return _put(jnp.zeros(x.size, bool), found.places, jnp.ones(found.places.shape, bool)).reshape(x.shape)
+
+
+def _without(x: Array, out: Array) -> Array:
+    return jnp.where(out, jnp.float32(0), x)
+
+
+def _finite(x: Array) -> Array:
+    """Zeros in the place of what is not finite: found only where fewer numbers are finite than outliers are wanted."""
+    return jnp.where(jnp.isfinite(x), x, jnp.float32(0))
+
+
+def _put(flat: Array, places: Array, values: Array) -> Array:
+    return flat.at[places].set(values, indices_are_sorted=True, unique_indices=True, mode="promise_in_bounds")
+
+
+def outliers(inner: Coder, fraction: float, values: Coder | None = None) -> Outliers:
+    """Sparse outliers beside a coder.
+
+    Args:
+        inner: the coder of the rest.
+        fraction: of the elements that are kept apart, above 0 and below 1.
+        values: the coder that keeps them, an array of one axis; None for float32.
+
+    Raises:
+        ValueError: for another fraction, and for values that are rounded at random or entropy-coded.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"outliers({fraction:g}): the fraction must be above 0 and below 1, such as outliers(0.01,bf16)")
+    if values is not None and (values.stochastic or not values.by_shape):
+        kind = "round at random" if values.stochastic else "be entropy-coded"
+        raise ValueError(f"outliers({fraction:g},...): the format of the outliers must not {kind}; write outliers(0.01,bf16)")
+    return Outliers(inner, values, fraction)
+
+
+WRAPPERS.add(
+    "outliers",
+    outliers,
+    doc="the elements of largest magnitude kept in another format, their places counted (arXiv 2208.07339, 2306.03078)",
+    examples=["outliers(0.01,bf16)", "outliers(0.005)"],
+)

@@ -1,0 +1,126 @@
+"""Rotations around a quantizer: what is quantized is a rotated array, and what comes back is rotated back.
+
+A rotation spreads an outlier over its group, so that every number becomes nearly normal. Which rotation is a part of its own:
+`hadamard.py`, `orthogonal.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qresearch.base.part import part, static
+from qresearch.coders.coder import Coder
+from qresearch.scales.params import Encoded
+from qresearch.wrapping.wrapper import Wrapper
+
+
+class Rotation(Protocol):
+    """An orthogonal matrix, to float32 rounding. A pytree."""
+
+    def turn(self, x: Array) -> Array:
+        """The matrix times vectors: float32 [..., size] -> the same shape."""
+
+    def turn_back(self, x: Array) -> Array:
+        """Its transpose times vectors, the inverse to float32 rounding."""
+
+
+@part
+class Rotated(Wrapper):
+    """Quantizes rotated groups of the last axis; what is left over at its end, shorter than a group, is not rotated.
+
+    Attributes:
+        inner: the coder inside.
+        rotation: of a group.
+        size: of a group.
+    """
+
+    inner: Coder
+    rotation: Rotation
+    size: int = static()
+
+    @property
+    def mixes(self) -> bool:
+        """Yes."""
+        return True
+
+    def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As inside, and whole groups of the last axis."""
+        inner = self.inner.unit(shape)
+        return (*inner[:-1], min(math.lcm(inner[-1], self.size), shape[-1])) if shape else inner
+
+    def turn(self, x: Array) -> Array:
+        """float32, any shape: each group of the last axis rotated."""
+        return _turn(self, x)
+
+    def turn_back(self, x: Array) -> Array:
+        """The inverse of `turn`, to float32 rounding."""
+        return _turn_back(self, x)
+
+    def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
+        """The parameters of the rotated array. Weights belong to elements, which a rotation mixes: they are refused."""
+        if weights is not None:
+            raise ValueError("weights say how much each element counts, but a rotation mixes elements; leave weights out")
+        return self.inner.fit(self.turn(x), None, key)
+
+    def adapt(self, x: Array, params: Any) -> Any:
+        """As inside, on the rotated array."""
+        return self.inner.adapt(self.turn(x), params)
+
+    def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
+        """Codes of the rotated array."""
+        return self.inner.encode_drawn(self.turn(x), params, u)
+
+    def decode(self, codes: Array, params: Any) -> Array:
+        """Decoded, then rotated back."""
+        return self.turn_back(self.inner.decode(codes, params))
+
+    def clipped(self, x: Array, params: Any) -> Array:
+        """Which elements of the rotated array are clipped."""
+        return self.inner.clipped(self.turn(x), params)
+
+    def quantize(self, x: Array, key: Array | None = None) -> Encoded:
+        """As inside, of the rotated array, which is rotated once."""
+        return self.inner.quantize(self.turn(x), key)
+
+    def fake_quantize(self, x: Array, key: Array | None = None, gradient: str = "clipped") -> Array:
+        """`round_trip`, rotated once."""
+        return self.turn_back(self.inner.fake_quantize(self.turn(x), key, gradient))
+
+    def round_trip(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
+        """The gradient passes straight through the quantizer, and by its own derivative through the rotation.
+
+        That derivative is the inverse rotation, for reverse mode (`jax.grad`, `jax.vjp`).
+        """
+        return self.turn_back(self.inner.round_trip(self.turn(x), params, u, all_pass))
+
+
+def _in_groups(rotated: Rotated, x: Array, back: bool) -> Array:
+    size = rotated.size
+    length = x.shape[-1] // size * size if x.ndim else 0
+    if not length or not x.size:
+        return x
+    rotate = rotated.rotation.turn_back if back else rotated.rotation.turn
+    groups = x[..., :length].reshape(*x.shape[:-1], -1, size)
+    return jnp.concatenate([rotate(groups).reshape(*x.shape[:-1], length), x[..., length:]], -1)
+
+
+# The transpose of a rotation is its inverse: gradients need no residuals, and have the bits of the definition too.
+
+
+@jax.custom_vjp
+def _turn(rotated: Rotated, x: Array) -> Array:
+    return _in_groups(rotated, x, back=False)
+
+
+@jax.custom_vjp
+def _turn_back(rotated: Rotated, x: Array) -> Array:
+    return _in_groups(rotated, x, back=True)
+
+
+_turn.defvjp(lambda rotated, x: (_turn(rotated, x), rotated), lambda rotated, g: (None, _turn_back(rotated, g)))
+_turn_back.defvjp(lambda rotated, x: (_turn_back(rotated, x), rotated), lambda rotated, g: (None, _turn(rotated, g)))

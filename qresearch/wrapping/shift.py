@@ -1,0 +1,65 @@
+"""Shifts around a quantizer: something is added before, and taken off again after. Dither and a stored mean are shifts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from qresearch.arithmetic.exact import rounded, saturate
+from qresearch.base.part import part
+from qresearch.coders.coder import Coder
+from qresearch.wrapping.wrapper import Kept, Wrapper
+
+
+class Shifted(Wrapper):
+    """A wrapper that quantizes x + t and gives back what comes back less t. Both sums are rounded once, the second limited."""
+
+    def shift(self, params: Any, shape: tuple[int, ...]) -> Array:
+        """t: float32, a scalar or in the shape of the array."""
+        raise NotImplementedError
+
+    def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
+        """Codes of the shifted array."""
+        return self.inner.encode_drawn(self._moved(x, params), self.inside(params), u)
+
+    def decode(self, codes: Array, params: Any) -> Array:
+        """Decoded, and shifted back."""
+        value = rounded(self.inner.decode(codes, self.inside(params)))
+        return saturate(value - self.shift(params, codes.shape))
+
+    def clipped(self, x: Array, params: Any) -> Array:
+        """Which elements of the shifted array are clipped."""
+        return self.inner.clipped(self._moved(x, params), self.inside(params))
+
+    def round_trip(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
+        """The gradient is that of the coder inside."""
+        value = self.inner.round_trip(self._moved(x, params), self.inside(params), u, all_pass)
+        return saturate(rounded(value) - self.shift(params, x.shape))
+
+    def _moved(self, x: Array, params: Any) -> Array:
+        return rounded(x) + self.shift(params, x.shape)
+
+    @property
+    def separable(self) -> bool:
+        """As inside."""
+        return self.inner.separable
+
+    def pointwise(self, params: Any, shape: tuple[int, ...]) -> tuple[Coder, Kept]:
+        """The shift spelled out for every element."""
+        inner, spelled = self.inner.pointwise(self.inside(params), shape)
+        return Spelled(inner), Kept(spelled, jnp.broadcast_to(self.shift(params, shape), shape))
+
+
+@part
+class Spelled(Shifted):
+    """A shift whose parameters hold the number of every element: what `pointwise` makes of any other. Nothing is stored."""
+
+    def inside(self, params: Kept) -> Any:
+        """The parameters of the coder inside."""
+        return params.inner
+
+    def shift(self, params: Kept, shape: tuple[int, ...]) -> Array:
+        """As spelled out."""
+        return params.own

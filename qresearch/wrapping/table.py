@@ -1,0 +1,54 @@
+"""The table of wrappers, and the arguments that a scheme gives them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from qresearch.base.table import Row, Table
+from qresearch.coders.coder import Coder
+
+WRAPPERS: Table[Callable[..., Coder]] = Table("wrapper", of=Callable)
+"""name -> `(inner, *arguments) -> coder`.
+
+The annotations of the arguments say what may be written: `int` and `float` are numbers, anything else is a scheme, and comes
+as a coder (None for `f32`). Defaults may be left out.
+"""
+
+
+def read_arguments(row: Row[Callable[..., Coder]], given: list[Any]) -> list[Any]:
+    """The arguments written after a wrapper's name, checked; those at the end that are the default are dropped.
+
+    Args:
+        row: of the wrapper.
+        given: floats, and schemes as text.
+
+    Returns:
+        ints, floats, texts; None where `f32` was written.
+
+    Raises:
+        ValueError: for too few or too many, and for a number in the place of a scheme or the other way round.
+    """
+    parameters = list(inspect.signature(row.value).parameters.values())[1:]
+    needed = [each.name for each in parameters if each.default is each.empty]
+    if not len(needed) <= len(given) <= len(parameters):
+        takes = ", ".join(each.name if each.name in needed else f"[{each.name}]" for each in parameters)
+        wanted = f"takes ({takes})" if takes else "takes no arguments"
+        raise ValueError(f"the wrapper {row.name!r} {wanted}, and {len(given)} were given; write {row.examples[0]!r}")
+    found = [_read_argument(row, parameter, value) for parameter, value in zip(parameters, given)]
+    while len(found) > len(needed) and found[-1] == parameters[len(found) - 1].default:
+        found.pop()
+    return found
+
+
+def _read_argument(row: Row[Callable[..., Coder]], parameter: inspect.Parameter, value: Any) -> Any:
+    kind = getattr(parameter.annotation, "__name__", parameter.annotation)
+    kinds = {"int": "an integer", "float": "a number"}
+    shown = value if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, str) == (kind in kinds) or (kind == "int" and value != value // 1):
+        wanted = kinds.get(str(kind), "a scheme")
+        raise ValueError(f"{row.name}: {parameter.name} must be {wanted}, not {shown}; write {row.examples[0]!r}")
+    if isinstance(value, str):
+        return None if value == "f32" else value
+    return int(value) if kind == "int" else value

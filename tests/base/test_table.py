@@ -1,0 +1,137 @@
+"""Users register parts and presets from outside, and they have all the rights of ours."""
+
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import qresearch as qr
+from qresearch.base.table import Table
+from qresearch.element.rounding import Rounding
+
+
+def test_a_preset():
+    qr.presets.add("mine", "nf4@32:bf16", doc="my own")
+    assert qr.scheme("mine") == qr.scheme("nf4@32:bf16")
+    assert qr.quantize(np.ones(64, np.float32), "mine").bits == 4.5
+    with pytest.raises(ValueError, match="already registered"):
+        qr.presets.add("mine", "nf4")
+    with pytest.raises(ValueError, match="is it the named scheme 'mine'"):
+        qr.scheme("mime")
+
+
+def test_the_code_of_the_readme_runs(monkeypatch):
+    """Block by block, in one session. The laws themselves have tests of their own."""
+    checked = []
+    monkeypatch.setattr("qresearch.testing.check", checked.append)
+    text = (Path(qr.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    session: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, session)
+    assert checked == ["thirds@16:bf16"]
+
+
+def test_a_preset_is_checked_when_it_is_registered():
+    with pytest.raises(ValueError, match="did you mean 'int4'"):
+        qr.presets.add("wrong", "imt4@32")
+    with pytest.raises(ValueError, match="would hide"):
+        qr.presets.add("nf4", "nf4@64")
+
+
+def test_an_element():
+    qr.elements.add("thirds", qr.levels_row([-1, -1 / 3, 1 / 3, 1]), doc="four equal steps")
+    q = qr.quantize(jnp.array([3.0, -1.0, 0.9, -3.0]), "thirds@4~half_up:bf16")
+    assert q.codes.tolist() == [3, 1, 2, 0]
+    with pytest.raises(ValueError, match="ascend"):
+        qr.elements.add("bad", qr.levels_row([1, 0]))
+
+
+def test_a_float_format():
+    qr.elements.add("fp5", qr.float_row(qr.FloatFormat(2, 2)), doc="a 5-bit float")
+    assert qr.quantize(np.ones(64, np.float32), "fp5@32").bits == 6
+    assert float(qr.build("fp5").element.decode(jnp.uint8(15))) == 7
+
+
+def test_a_rounding_works_on_every_grid():
+    qr.roundings.add("half_down", Rounding("half_down", lambda p: p.at > p.tie), doc="ties toward zero")
+    x = jnp.array([0.5, -0.5, 1.5, 2.5, 7.0])
+    assert qr.quantize(x, "int4~half_down").codes.tolist() == [0, 0, 1, 2, 7]
+    levels = "codebook(-7,-2,-1,0,1,2,3,7)"
+    assert qr.quantize(x, f"{levels}~half_down").dequantize().tolist() == [0, 0, 1, 2, 7]
+    ties = jnp.array([0.25, -0.25, 2.5, -3.5, 6.0])
+    assert qr.quantize(ties, "e2m1~half_down").dequantize().tolist() == [0, 0, 2, -3, 6]
+
+
+def test_a_statistic():
+    class Half:
+        def width(self, blocks):
+            return jnp.max(jnp.abs(blocks.x), blocks.layout.axes) * jnp.float32(0.5)
+
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            return isinstance(other, Half)
+
+    qr.statistics.add("half", Half, doc="half of the largest magnitude")
+    assert qr.quantize(jnp.array([7.0, 1.0]), "int4-half").codes.tolist() == [7, 2]
+
+
+def test_a_metric():
+    qr.metrics.add("worst_share", qr.Metric(lambda t: t["max"] / t["abs"], ("max", "abs"), "share of the worst"))
+    x = jax.random.normal(jax.random.key(0), (64,))
+    assert 0 < qr.compare(x, ["int4"], ["worst_share"]).iloc[0]["worst_share"] < 1
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "value", "error", "words"),
+    [
+        (qr.elements, "int5", qr.levels_row([-1, 1]), ValueError, "'int5' is already registered"),  # int{bits} answers
+        (qr.elements, "e4m3", qr.levels_row([-1, 1]), ValueError, "'e4m3' is already registered"),
+        (qr.elements, "int{width}", qr.levels_row([-1, 1]), ValueError, "already registered"),  # could never answer
+        (
+            qr.elements,
+            "bad name",
+            qr.levels_row([-1, 1]),
+            ValueError,
+            "'bad name' cannot be written as a name of the table of elements",
+        ),
+        (qr.elements, "x-y", qr.levels_row([-1, 1]), ValueError, "'x-y' cannot be written"),
+        (qr.elements, "q{bits}x{bits}", qr.levels_row([-1, 1]), ValueError, "cannot be written"),
+        (qr.elements, 5, qr.levels_row([-1, 1]), ValueError, "5 cannot be written"),
+        (qr.elements, "elt", 5, TypeError, "the element 'elt' must be a ElementRow, not 5"),
+        (qr.metrics, "m5", 5, TypeError, "must be a Metric"),
+        (qr.roundings, "r5", 5, TypeError, "must be a Rounding"),
+        (qr.statistics, "s5", 5, TypeError, "must be a Callable"),
+        (qr.presets, "p5", 5, TypeError, "must be a str"),
+        (qr.presets, "", "int4", ValueError, "'' cannot be written"),
+        (qr.presets, "a b", "int4", ValueError, "'a b' cannot be written"),
+    ],
+)
+def test_what_cannot_be_registered(table, name, value, error, words):
+    before = list(table)
+    with pytest.raises(error, match=words):
+        table.add(name, value)
+    assert list(table) == before
+
+
+def test_a_pattern_may_come_after_a_row_of_its_own():
+    table: Table[int] = Table("thing")
+    table.add("a4", 1)
+    table.add("a{n}", 2)
+    assert (table["a4"], table["a5"], table["a04"]) == (1, 2, 1)
+    assert (table.canonical("a05"), table.canonical("a00"), table.canonical("b05")) == ("a5", "a0", "b05")
+    assert "a٤" not in table  # a digit, but not one of ours
+
+
+def test_names_are_found_by_pattern_and_alias():
+    table: Table[int] = Table("thing")
+    table.add("a{x}b{y}", 1)
+    table.add("plain", 2, aliases=["simple"])
+    assert table.find("a12b3").numbers == {"x": 12, "y": 3}
+    assert table["simple"] == 2
+    assert "a1" not in table
+    assert list(table) == ["a{x}b{y}", "plain"]
