@@ -25,6 +25,7 @@ from experiments.figures.levels import codebooks, levels
 from experiments.figures.style import save, styled
 from experiments.rows.sources import data_key, draw
 from qresearch import testing
+from qresearch.element.scalar import Scalar
 
 SOURCES = {"normal": {}, "laplace": {}, "student_t": {"df": 5}}
 """The standard sources and their parameters; 2^20 numbers of each, seed 0."""
@@ -85,7 +86,7 @@ def entries() -> list[Entry]:
 
 def _entry(name: str, doc: str) -> Entry:
     element = qr.build(name).element
-    kind = type(element.grid).__name__
+    kind = type(element.grid if isinstance(element, Scalar) else element).__name__
     nan = "NaN" if element.keeps_nan else "a number"
     return Entry(name, HEADINGS.get(kind, kind), int(element.bits), levels(name), nan, doc)
 
@@ -131,7 +132,7 @@ def _preset(row: Any, arrays: Iterable[jax.Array]) -> list[str]:
     subject = testing.Subject.of(row.value)
     idle = [law.name for law in (each.value for each in testing.LAWS.rows) if law.applies(subject) is not None]
     numbers = [f"{table['sqnr']:.2f}" for table in tables]
-    nan = qr.build(row.value).nan
+    nan = qr.build(row.value).core.nan
     return [row.name, f"`{row.value}`", f"{tables[0]['bits']:.5g}", *numbers, nan, ", ".join(idle) or "none", row.doc]
 
 

@@ -20,6 +20,8 @@ from qresearch.coders.quantizer import Quantizer
 from qresearch.densities.distribution import DISTRIBUTIONS as distributions
 from qresearch.densities.distribution import Distribution, Family
 from qresearch.designing import rows as _designed
+from qresearch.element.element import Element
+from qresearch.element.grid import Grid
 from qresearch.element.rounding import ROUNDINGS as roundings
 from qresearch.element.rounding import Rounding
 from qresearch.element.table import ELEMENTS as elements
@@ -35,8 +37,10 @@ from qresearch.measuring.footprint import Footprint, footprint
 from qresearch.measuring.metrics import METRICS as metrics
 from qresearch.measuring.metrics import Metric
 from qresearch.scales.block import Block
+from qresearch.scales.form import Form
 from qresearch.scales.power_of_two import RULES as rules
 from qresearch.scales.statistic import STATISTICS as statistics
+from qresearch.scales.statistic import Statistic
 from qresearch.wrapping.table import WRAPPERS as wrappers
 from qresearch.wrapping.wrapper import Wrapper
 

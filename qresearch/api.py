@@ -12,7 +12,7 @@ from jax import Array
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from qresearch.base import checks
-from qresearch.base.checks import to_float32
+from qresearch.base.checks import dtype_name, to_float32
 from qresearch.base.table import shown
 from qresearch.coders.coder import Coder
 from qresearch.coders.kernels import state
@@ -21,7 +21,6 @@ from qresearch.grammar.build import build
 from qresearch.grammar.spec import Spec, scheme
 from qresearch.measuring import measure
 from qresearch.measuring.metrics import METRICS, evaluate
-from qresearch.scales.params import Encoded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +31,7 @@ _fit = jax.jit(lambda coder, x, weights, key: coder.fit(x, weights, key))
 _quantize = jax.jit(lambda coder, x, key, kernels: coder.quantize(x, key), static_argnames="kernels")
 
 
-@jax.jit
-def _encode(coder: Coder, x: Array, params: Any, key: Array | None) -> tuple[Array, Any]:
-    params = coder.adapt(x, params)
-    return coder.encode(x, params, key), params
+_encode = jax.jit(lambda coder, x, params, key: coder.encoded(x, coder.adapt(x, params), key))
 
 
 _fake = jax.jit(lambda coder, x, key, gradient: coder.fake_quantize(x, key, gradient), static_argnames="gradient")
@@ -61,7 +57,7 @@ def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
     """
     quantizer = build(scheme)
     encoded = _quantize(quantizer, to_float32(x), checks.random_key(key), kernels=state())
-    return QTensor(encoded.codes, Fitted(encoded.params, quantizer))
+    return QTensor.of(encoded, quantizer, dtype_name(x))
 
 
 def quantize_packed(x: Any, scheme: SchemeLike, key: Array | None = None) -> dict[str, Any]:
@@ -73,7 +69,7 @@ def quantize_packed(x: Any, scheme: SchemeLike, key: Array | None = None) -> dic
     Array([225, 115], dtype=uint8)
     """
     quantizer, x = build(scheme), to_float32(x)
-    if not quantizer.by_shape:
+    if not quantizer.packer.fixed:
         return quantize(x, quantizer, key).pack()
     return _packer(quantizer, state())(x, checks.random_key(key))
 
@@ -107,16 +103,15 @@ def from_packed(packed: dict[str, Any], scheme: SchemeLike, shape: tuple[int, ..
     """
     quantizer, shape = build(scheme), checks.shape(shape)
     _check_packed(checks.instance(packed, Mapping, "packed", "what QTensor.pack returns"), quantizer, shape)
-    encoded = quantizer.unpack(packed, shape)
-    return QTensor(encoded.codes, Fitted(encoded.params, quantizer))
+    return QTensor.of(quantizer.packer.unpack(dict(packed), shape), quantizer)
 
 
 def _check_packed(packed: Mapping[str, Any], quantizer: Coder, shape: tuple[int, ...]) -> None:
     """Compares parts with those that packing an array of this shape would give; nothing is computed for it."""
-    if not quantizer.by_shape:
+    if not quantizer.packer.fixed:
         return
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32)
-    wanted = jax.eval_shape(lambda x: quantizer.pack(*_codes_and_params(quantizer.quantize(x, key))), x)
+    wanted = jax.eval_shape(lambda x: quantizer.packer.pack(quantizer.quantize(x, key)), x)
     given, right = ({keystr(path): leaf for path, leaf in tree_leaves_with_path(tree)} for tree in (packed, wanted))
     for path in [*right, *given]:
         if path not in given or path not in right:
@@ -126,10 +121,6 @@ def _check_packed(packed: Mapping[str, Any], quantizer: Coder, shape: tuple[int,
         if (got.shape, got.dtype) != (leaf.shape, leaf.dtype):
             needed = f"needs {leaf.dtype}{leaf.shape}, not {got.dtype}{got.shape}"
             raise ValueError(f"packed{path} {needed}, for an array of shape {shape}; is it another scheme's?")
-
-
-def _codes_and_params(encoded: Encoded) -> tuple[Any, Any]:
-    return encoded.codes, encoded.params
 
 
 def fit(x: Any, scheme: SchemeLike, weights: Any = None, key: Array | None = None) -> Fitted:
@@ -148,9 +139,9 @@ def fit(x: Any, scheme: SchemeLike, weights: Any = None, key: Array | None = Non
     """
     quantizer, x = build(scheme), to_float32(x)
     weights = checks.weights(weights, x.shape)
-    if weights is not None and quantizer.bare:
+    if weights is not None and quantizer.core.bare:
         raise ValueError("a cast has no scale to fit, so weights mean nothing; leave them out, or take a scheme with a scale")
-    return Fitted(_fit(quantizer, x, weights, checks.random_key(key)), quantizer)
+    return Fitted(_fit(quantizer, x, weights, checks.random_key(key)), quantizer, x.ndim)
 
 
 def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
@@ -167,13 +158,12 @@ def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
         TypeError: where `params` do not come from `fit`, and for a missing key.
         ValueError: where they were fitted for another grid of blocks.
     """
-    x = to_float32(x)
+    dtype, x = dtype_name(x), to_float32(x)
     fitted = checks.instance(params, Fitted, "params", "what qr.fit returns, as in qr.encode(x, qr.fit(x, 'int4@32'))")
     fitted.alone("encode each array of a batch by itself, with jax.vmap(qr.encode)(x, params)")
-    quantizer, given = fitted.quantizer, fitted.params
-    quantizer.accepts(x.shape, given)
-    codes, given = _encode(quantizer, x, given, checks.random_key(key))
-    return QTensor(codes, Fitted(given, quantizer))
+    core, own = fitted.quantizer.resolve(fitted.params)
+    core.accepts(x.shape, own)
+    return QTensor.of(_encode(fitted.quantizer, x, fitted.params, checks.random_key(key)), fitted.quantizer, dtype)
 
 
 def fake_quantize(x: Any, scheme: SchemeLike, key: Array | None = None, gradient: str = "clipped") -> Array:

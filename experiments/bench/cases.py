@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import qresearch as qr
 from qresearch.coders.coder import Coder
+from qresearch.element.scalar import Scalar
 from qresearch.grammar.spec import Spec, scheme
 
 BITS = 8
@@ -36,18 +37,19 @@ class Case:
     @property
     def grid(self) -> str:
         """The class of its grid."""
-        return type(self.coder.element.grid).__name__
+        element = self.coder.element
+        return type(element.grid if isinstance(element, Scalar) else element).__name__
 
     @property
     def rounding(self) -> str:
         """The name of its rounding."""
-        return self.coder.element.rounding.name
+        element = self.coder.element
+        return element.rounding.name if isinstance(element, Scalar) else "nearest"
 
     @property
     def searches(self) -> bool:
         """Whether scales are tried on the grid, one after the other."""
-        statistic = getattr(self.coder, "statistic", None)
-        return self.kind == "preset" and (hasattr(statistic, "choose") or getattr(statistic, "of_grid", False))
+        return self.kind == "preset" and not self.coder.core.scaling.statistic.of_block_alone()
 
     @property
     def bits(self) -> int:

@@ -48,17 +48,17 @@ def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
 def _element(case: Case, x: np.ndarray) -> tuple[Program, Program]:
     """Numbers on the grid -> codes, the uniform numbers of a stochastic rounding given; codes -> numbers."""
     element = case.coder.element
-    largest = max(map(abs, element.grid.ends))
+    largest = max(map(abs, element.ends))
     # Powers of two alone have no scale: they take the numbers as they are.
     y = x * np.float32(largest / SPAN) if largest < 2.0**100 else np.abs(x)
-    u = np.random.default_rng(1).random(x.shape, np.float32) if element.rounding.stochastic else None
+    u = np.random.default_rng(1).random(x.shape, np.float32) if element.stochastic else None
     encode = program(lambda element, y, u: element.encode_drawn(y, u), element, y, u)
     return encode, program(lambda element, codes: element.decode(codes), element, encode.run())
 
 
 def _preset(case: Case, x: np.ndarray) -> tuple[Program, Program]:
     """An array -> codes, scales and offsets, random numbers drawn; and the array back."""
-    key = jax.random.key(0) if case.coder.stochastic else None
+    key = jax.random.key(0) if case.coder.core.stochastic else None
     quantize = program(lambda coder, x, key: coder.quantize(x, key), case.coder, x, key)
     return quantize, program(lambda coder, encoded: coder.dequantize(encoded), case.coder, quantize.run())
 

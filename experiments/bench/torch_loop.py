@@ -39,10 +39,10 @@ DRAWS: dict[str, Callable[[Any, int], Any]] = {
 def error(package: Any, x: Any, power: Any, scheme: str) -> float:
     """RMS of the error over RMS of the numbers, for a table of levels, a block and a scale in bfloat16."""
     quantizer: Any = qr.build(scheme)
-    grid, factor = quantizer.element.grid, getattr(quantizer.statistic, "k", None)
+    grid, factor = quantizer.element.grid, getattr(quantizer.scaling.statistic, "k", None)
     levels = package.from_numpy(np.asarray(grid.levels)[: grid.codes().size])
     blocks = x.view(-1, *quantizer.block.sizes)
-    if isinstance(quantizer.statistic, RMS):
+    if isinstance(quantizer.scaling.statistic, RMS):
         width = blocks.square().mean(-1, keepdim=True).sqrt() * factor
     else:
         width = blocks.abs().amax(-1, keepdim=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 import qresearch as qr
 from qresearch.element.levels.quantiles import normal_float
+from qresearch.element.scalar import scalar
 
 BLOCK = 64
 COUNT = 2**18
@@ -43,7 +44,7 @@ def _row(form: str, what: str, ours: Any, theirs: Any, why: str = "", inputs: st
 
 def levels(text: str) -> np.ndarray:
     """float32: the table of a scheme's element."""
-    grid = qr.build(text).element.grid
+    grid: Any = scalar(qr.build(text).element).grid
     return np.asarray(grid.levels)[: grid.codes().size]
 
 
@@ -124,8 +125,9 @@ def _softposit() -> Iterator[dict[str, Any]]:
 
 
 def _posit(text: str, bits: int, write: Callable[[float], Any], read: Callable[[Any], float]) -> Iterator[dict[str, Any]]:
-    element = qr.build(text).element
-    grid, table = element.grid, levels(text)
+    element = scalar(qr.build(text).element)
+    grid: Any = element.grid
+    table = levels(text)
     inputs = _posit_numbers(grid, table.size)
     shift = 32 - bits if "es2" in text else 0  # SoftPosit keeps these at the upper end of 32 bits
     yield _row(text, "values of all levels, written and read", table, [read(write(float(level))) for level in table])
@@ -156,7 +158,8 @@ def _playground() -> Iterator[dict[str, Any]]:
 
     for bits, exponent in ((6, 1), (8, 0), (8, 1), (8, 2), (12, 2), (16, 1), (16, 2)):
         text = f"posit{bits}es{exponent}"
-        grid, table = qr.build(text).element.grid, levels(text)
+        grid: Any = scalar(qr.build(text).element).grid
+        table = levels(text)
         words = np.asarray(grid.words)[: table.size]
         theirs = [posit_playground.from_bits(int(word) % 2**bits, bits, exponent).eval() for word in words]
         yield _row(text, "values of all bit strings", table, np.array(theirs, np.float64))

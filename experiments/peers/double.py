@@ -57,7 +57,7 @@ def _rows(name: str, x: np.ndarray) -> Iterator[dict[str, Any]]:
         yield _row(f"{name}: mean of the scales{words}", np.reshape(stored.params.own, 1), mean, "")
         yield _row(f"{name}: codes of the scales{words}", stored.codes, scale.codes, reasons)
         yield _row(f"{name}: values{words}", ours.dequantize(), values, reasons)
-        read = QTensor(jnp.asarray(codes), Fitted(Params(scale), ours.quantizer))
+        read = QTensor(jnp.asarray(codes), Fitted(Params(scale), ours.quantizer, len(ours.shape)))
         yield _row(f"{name}: values of their bytes, read by us{words}", read.dequantize(), values, LEVELS)
 
 

@@ -146,7 +146,7 @@ class _Known:
     def of(cls, scheme: Expanded) -> _Known:
         quantizer = qr.build(scheme.text)
         numbers = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(quantizer))).hexdigest()
-        return cls(scheme, Structure.of(quantizer), numbers, quantizer.stochastic)
+        return cls(scheme, Structure.of(quantizer), numbers, quantizer.core.stochastic)
 
 
 Cases = list[tuple[tuple[Source, _Known], Functions]]

@@ -105,3 +105,8 @@ def to_float32(x: object, name: str = "x") -> Array:
 
 def _not_float(name: str, dtype: object) -> TypeError:
     return TypeError(f"{name} must be a floating-point array, not {dtype}; convert it: {name}.astype('float32')")
+
+
+def dtype_name(x: object) -> str:
+    """The name of the dtype of an array, as JAX has it; `float32` for lists of numbers."""
+    return jnp.dtype(x.dtype).name if hasattr(x, "dtype") else "float32"

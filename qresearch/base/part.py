@@ -37,7 +37,8 @@ def part(cls: type[T]) -> type[T]:
     >>> jax.tree.leaves(Pair(2.0, "two"))
     [2.0]
     """
-    made: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    written = any("__repr__" in vars(base) and not dataclasses.is_dataclass(base) for base in cls.__mro__[1:-1])
+    made: Any = dataclasses.dataclass(frozen=True, eq=False, repr=not written)(cls)
     fields = dataclasses.fields(made)
     leaves = [each.name for each in fields if not each.metadata.get("static")]
     names = leaves + [each.name for each in fields if each.metadata.get("static")]

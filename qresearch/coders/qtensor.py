@@ -1,63 +1,99 @@
-"""What comes out: fitted parameters and quantized arrays, each with the quantizer that made it. Both are pytrees."""
+"""What comes out: fitted parameters and quantized arrays, each with the quantizer that made it. Both are pytrees.
+
+Their leaves are codes and parameters. The quantizer is structure, so that gradients, optimizers and files see no table of
+levels; only where its own numbers are traced (a quantizer that was passed into `jax.jit`) do they become leaves.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import html
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from math import prod
 from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
+from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
-from qresearch.arithmetic.exact import size
-from qresearch.base.part import part
 from qresearch.coders.coder import Coder
+from qresearch.coders.quantizer import Quantizer
+from qresearch.coders.scheme_names import remember, scheme_of
+from qresearch.scales.params import Encoded
 
 
-def _batch(coder: Coder) -> tuple[int, ...]:
-    """The leading axes that `jax.vmap` gave to every leaf of a coder; none for one that was built."""
-    return np.shape(coder.element.bits)
+@dataclass(frozen=True, eq=False)
+class _Constant:
+    """A coder of NumPy numbers as structure: equal to others of the same parts and numbers."""
+
+    coder: Coder
+
+    @cached_property
+    def flat(self) -> tuple[list[Any], Any]:
+        return jax.tree.flatten(self.coder)
+
+    def __hash__(self) -> int:
+        return hash(self.flat[1])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Constant):
+            return False
+        if self.coder is other.coder:
+            return True
+        (mine, structure), (theirs, structure_too) = self.flat, other.flat
+        return structure == structure_too and all(map(partial(np.array_equal, equal_nan=True), mine, theirs))
 
 
 def _mapped(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a coder and pytrees, compiled, and mapped over the batch where the coder has come out of `jax.vmap`."""
+    """A function of a coder and pytrees, compiled, and mapped over leading axes of the pytrees (and of a traced coder)."""
 
-    @jax.jit
-    def run(coder: Coder, *arguments: Any) -> Any:
-        function = method
-        for _ in _batch(coder):
-            function = jax.vmap(function)
+    @partial(jax.jit, static_argnames=("batch", "shape"))
+    def run(coder: Coder, *arguments: Any, batch: int, shape: Any = None) -> Any:
+        function = method if shape is None else partial(method, shape=shape)
+        for axis in range(batch):
+            stacked = 0 if np.ndim(coder.core.element.bits) > axis else None
+            function = jax.vmap(function, in_axes=(stacked, *(0 for _ in arguments)))
         return function(coder, *arguments)
 
     return run
 
 
-_scales = _mapped(lambda quantizer, params: quantizer.load_scale(params))
-_offsets = _mapped(lambda quantizer, params: quantizer.load_offset(params))
-_decode = _mapped(lambda quantizer, codes, params: quantizer.decode(codes, params))
+_scales = _mapped(lambda coder, params: coder.scales(params))
+_offsets = _mapped(lambda coder, params: coder.offsets(params))
+_decode = _mapped(lambda coder, codes, params, shape: coder.decode(codes, params, shape))
 
 
-@part
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """Scales and offsets of a scheme, ready to encode other arrays of the same blocks.
 
     Attributes:
         params: as they are stored.
         quantizer: that made them.
+        ndim: axes of the array that they were fitted on.
     """
 
     params: Any
     quantizer: Coder
+    ndim: int
+
+    @property
+    def scheme(self) -> str | None:
+        """The text of the scheme; None for a quantizer that was not built from one."""
+        return scheme_of(self.quantizer)
 
     @property
     def scales(self) -> Array | None:
         """float32 [grid], as decoding sees them; None for a cast."""
-        return _scales(self.quantizer, self.params)
+        return _scales(self.quantizer, self.params, batch=len(self._batch))
 
     @property
     def offsets(self) -> Array | None:
         """float32 [grid]: zero points or minima; None for symmetric forms."""
-        return _offsets(self.quantizer, self.params)
+        return _offsets(self.quantizer, self.params, batch=len(self._batch))
 
     def __getitem__(self, index: Any) -> Fitted:
         """The parameters of a slice of the grid of blocks.
@@ -65,33 +101,70 @@ class Fitted:
         Raises `TypeError` where another scheme stores them, and `IndexError` beyond the grid.
         """
         self.alone("take one array of the batch first: jax.tree.map(lambda leaf: leaf[0], params)")
-        if not self.quantizer.sliceable:
+        if not isinstance(self.quantizer, Quantizer):
             kind = type(self.quantizer).__name__
             raise TypeError(f"{kind} parameters belong to the array as a whole; slice `.scales`, or fit the slice by itself")
-        return Fitted(self.params[index], self.quantizer)
+        return dataclasses.replace(self, params=self.params[index])
 
     def alone(self, way_out: str) -> None:
         """Raises `ValueError` where these are the parameters of a batch, out of `jax.vmap`."""
-        if batch := _batch(self.quantizer):
-            raise ValueError(f"this is a batch of shape {batch}, out of jax.vmap; {way_out}")
+        if self._batch:
+            raise ValueError(f"this is a batch of shape {self._batch}, out of jax.vmap; {way_out}")
+
+    @property
+    def _batch(self) -> tuple[int, ...]:
+        """The leading axes that `jax.vmap` gave to every leaf."""
+        core, own = self.quantizer.resolve(self.params)
+        if own.scale is None:
+            return ()
+        scale = own.scale.codes if isinstance(own.scale, Encoded) else own.scale
+        return scale.shape[: scale.ndim - core.block.rank(self.ndim)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with the text of the scheme, which a coder does not carry."""
+        return _restored, (self.params, self.quantizer, self.ndim, self.scheme)
+
+    def __repr__(self) -> str:
+        scales = self.scales
+        kept = "no scales" if scales is None else f"scales {scales.shape}"
+        return f"Fitted({self.scheme or type(self.quantizer).__name__!r}, {kept})"
 
 
-@part
+def _restored(params: Any, quantizer: Coder, ndim: int, scheme: str | None) -> Fitted:
+    if scheme is not None:
+        remember(quantizer, scheme)
+    return Fitted(params, quantizer, ndim)
+
+
+@dataclass(frozen=True, eq=False)
 class QTensor:
     """A quantized array. One that comes out of `jax.vmap` is a batch of them, and all but `pack` works on it as well.
 
     Attributes:
-        codes: integers in the shape of the array; int8 or int16 for signed integers, else uint8 or uint16.
+        codes: integers in the shape of the array (one for each group of numbers where an element codes several at once); int8
+            or int16 for signed integers, else uint8 or uint16.
         fitted: the parameters of its blocks, and the quantizer.
+        dtype: of the array that was quantized. What comes back is float32.
+        whole: the shape of the array, without a batch, where the codes do not have it; else None.
 
     >>> import jax.numpy as jnp, qresearch as qr
     >>> q = qr.quantize(jnp.array([0.0, 1.0, -7.0, 3.4]), "int4")
+    >>> q
+    QTensor('int4', shape (4,), from float32)
+      12 bits per element, 6 bytes: int8 codes (4,), scales (1,)
     >>> q.codes, q.scales, q.bits
     (Array([ 0,  1, -7,  3], dtype=int8), Array([1.], dtype=float32), 12.0)
     """
 
     codes: Array
     fitted: Fitted
+    dtype: str = "float32"
+    whole: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, encoded: Encoded, quantizer: Coder, dtype: str = "float32") -> QTensor:
+        """What a coder has encoded, with the coder. The leaves have no batch axes."""
+        return cls(encoded.codes, Fitted(encoded.params, quantizer, len(encoded.shape)), dtype, encoded.whole)
 
     @property
     def quantizer(self) -> Coder:
@@ -99,46 +172,126 @@ class QTensor:
         return self.fitted.quantizer
 
     @property
+    def scheme(self) -> str | None:
+        """The text of the scheme, as `str(qr.scheme(...))` prints it; None for a quantizer that was not built from one."""
+        return self.fitted.scheme
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array."""
-        return self.codes.shape
+        """Of the array; a batch comes first."""
+        return self.codes.shape if self.whole is None else (*self._batch, *self.whole)
 
     @property
     def scales(self) -> Array | None:
         """float32 [grid]: one for each block, as decoding sees them; None for a cast."""
-        return self.fitted.scales
+        return _scales(self.quantizer, self.fitted.params, batch=len(self._batch))
 
     @property
     def offsets(self) -> Array | None:
         """float32 [grid]: zero points or minima; None for symmetric forms."""
-        return self.fitted.offsets
+        return _offsets(self.quantizer, self.fitted.params, batch=len(self._batch))
 
     def dequantize(self) -> Array:
         """float32, in the shape of the array."""
-        return _decode(self.quantizer, self.codes, self.fitted.params)
+        batch = len(self._batch)
+        return _decode(self.quantizer, self.codes, self.fitted.params, batch=batch, shape=self.shape[batch:])
 
     def pack(self) -> dict[str, Any]:
         """What is stored: `codes` as bytes, `scale` and `offset` as bytes, float32, or packed in turn.
 
-        `qr.from_packed` is the inverse. Under jit the scheme must be built inside, since shapes depend on its width.
-        Raises `ValueError` for a batch out of `jax.vmap`.
+        `qr.from_packed` is the inverse. Raises `ValueError` for a batch out of `jax.vmap`.
         """
-        self.fitted.alone("pack each array by itself: jax.tree.map(lambda leaf: leaf[0], q).pack()")
-        return self.quantizer.pack(self.codes, self.fitted.params)
+        if self._batch:
+            way_out = "pack each array by itself: jax.tree.map(lambda leaf: leaf[0], q).pack()"
+            raise ValueError(f"this is a batch of shape {self._batch}, out of jax.vmap; {way_out}")
+        return self.quantizer.packer.pack(self._encoded)
 
     @property
     def nbytes(self) -> int:
         """Bytes of what `pack` returns, counted on its arrays."""
-        return sum(each.quantizer.stored_bytes(each.codes, each.fitted.params) for each in self._each())
-
-    def _each(self) -> Iterator[QTensor]:
-        """The arrays of a batch, one by one; itself where it is none."""
-        leaves, tree = jax.tree.flatten(self)
-        batch = _batch(self.quantizer)
-        leaves = [np.asarray(leaf) for leaf in leaves] if batch else leaves
-        return (jax.tree.unflatten(tree, [leaf[place] for leaf in leaves] if batch else leaves) for place in np.ndindex(batch))
+        packer = self.quantizer.packer
+        if packer.fixed:
+            return prod(self._batch) * packer.nbytes(self._abstract()._encoded)
+        return sum(packer.nbytes(each._encoded) for each in self._each())
 
     @property
     def bits(self) -> float:
         """True bits per element: codes, scales, offsets, their own scales and padding. NaN for an empty array."""
-        return 8 * self.nbytes / size(self.shape) if size(self.shape) else float("nan")
+        return 8 * self.nbytes / prod(self.shape) if prod(self.shape) else float("nan")
+
+    @property
+    def _batch(self) -> tuple[int, ...]:
+        """The leading axes that `jax.vmap` gave to every leaf."""
+        group = self.quantizer.core.element.group
+        axes = self.fitted.ndim if group == 1 else self.quantizer.core.block.rank(self.fitted.ndim)
+        return self.codes.shape[: self.codes.ndim - axes]
+
+    @property
+    def _encoded(self) -> Encoded:
+        return Encoded(self.codes, self.fitted.params, self.whole)
+
+    def _abstract(self) -> QTensor:
+        """The shapes and dtypes of the array, or of one of a batch."""
+        skip = len(self._batch)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[skip:], leaf.dtype), self)
+
+    def _each(self) -> Iterator[QTensor]:
+        """The arrays of a batch, one by one; itself where it is none."""
+        if not (batch := self._batch):
+            return iter([self])
+        return (jax.tree.map(lambda leaf, place=place: np.asarray(leaf)[place], self) for place in np.ndindex(batch))
+
+    def __repr__(self) -> str:
+        return "\n  ".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        first, *rest = map(html.escape, self._lines())
+        return f"<b>{first}</b>" + "".join(f"<br>{line}" for line in rest)
+
+    def _lines(self) -> list[str]:
+        """The scheme and the shape, then what it takes; without sizes where the leaves are traced."""
+        name = self.scheme or type(self.quantizer).__name__
+        lines = [f"QTensor({name!r}, shape {self.shape}, from {self.dtype})"]
+        if isinstance(self.codes, jax.core.Tracer) or not isinstance(self.codes, jax.Array | np.ndarray):
+            return [*lines, f"{self.codes.dtype} codes {self.codes.shape}"]
+        scales = self.scales
+        kept = "" if scales is None else f", scales {scales.shape}"
+        sizes = f"{self.bits:.6g} bits per element, {self.nbytes:,} bytes"
+        return [*lines, f"{sizes}: {self.codes.dtype} codes {self.codes.shape}{kept}"]
+
+
+def _constant(coder: Coder) -> bool:
+    return all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(coder))
+
+
+def _flatten_fitted(fitted: Fitted) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if _constant(fitted.quantizer):
+        return (fitted.params,), (_Constant(fitted.quantizer), fitted.ndim)
+    return (fitted.params, fitted.quantizer), (None, fitted.ndim)
+
+
+def _unflatten_fitted(structure: tuple[Any, ...], children: Any) -> Fitted:
+    constant, ndim = structure
+    params, *rest = children
+    return Fitted(params, rest[0] if constant is None else constant.coder, ndim)
+
+
+def _with_keys(flatten: Callable[[Any], Any], names: tuple[str, ...]) -> Callable[[Any], Any]:
+    def flatten_with_keys(thing: Any) -> Any:
+        children, structure = flatten(thing)
+        return list(zip(map(GetAttrKey, names), children)), structure
+
+    return flatten_with_keys
+
+
+def _flatten_qtensor(q: QTensor) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return (q.codes, q.fitted), (q.dtype, q.whole)
+
+
+register_pytree_with_keys(Fitted, _with_keys(_flatten_fitted, ("params", "quantizer")), _unflatten_fitted, _flatten_fitted)
+register_pytree_with_keys(
+    QTensor,
+    _with_keys(_flatten_qtensor, ("codes", "fitted")),
+    lambda structure, children: QTensor(*children, *structure),
+    _flatten_qtensor,
+)

@@ -1,72 +1,21 @@
-"""Storages: how the numbers of blocks are kept. Scales and minima in float32 or by another coder, zero points as codes.
-
-Each offers the same: `store` and `load`, `bits`, `pack` and `unpack`. The numbers have the shape of the grid of blocks.
-"""
+"""Nested storage: scales, or minima, stored by another scheme (double quantization, NVFP4, K-quants)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import size
-from qresearch.arithmetic.packing import pack_codes, packed_length, unpack_codes
+from qresearch.base.part import part
 from qresearch.coders.coder import Coder
-from qresearch.element.scalar import Scalar
 from qresearch.scales.params import Encoded
+from qresearch.scales.storage import Float32, Storage
 
 
-class Storage(Protocol):
-    """What every storage can do."""
-
-    def load(self, stored: Any) -> Array:
-        """float32 [grid], as decoding sees them."""
-
-    def bits(self, grid: tuple[int, ...]) -> int:
-        """What a grid of numbers takes once packed."""
-
-    def pack(self, stored: Any) -> Any:
-        """As bytes, float32, or a dict of those."""
-
-    def unpack(self, packed: Any, grid: tuple[int, ...]) -> Any:
-        """The inverse of `pack`."""
-
-
-class Float32:
-    """Numbers as they are."""
-
-    def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Array:
-        """Nothing is lost."""
-        return number
-
-    def load(self, stored: Array) -> Array:
-        """float32 [grid]."""
-        return stored
-
-    def spoil(self, stored: Array, bad: Array) -> Array:
-        """NaN where `bad`, which is bool [grid]."""
-        return jnp.where(bad, np.float32(np.nan), stored)
-
-    def bits(self, grid: tuple[int, ...]) -> int:
-        """32 a block."""
-        return 32 * size(grid)
-
-    def pack(self, stored: Array) -> Array:
-        """As it is."""
-        return stored
-
-    def unpack(self, packed: Array, grid: tuple[int, ...]) -> Array:
-        """As it is."""
-        return packed
-
-
-@dataclass(frozen=True)
-class Nested:
-    """Numbers stored by another coder.
+@part
+class Nested(Storage):
+    """Numbers stored by a coder.
 
     Attributes:
         coder: which.
@@ -80,7 +29,7 @@ class Nested:
         if like is None:
             return self.coder.quantize(number, key)
         params = self.coder.adapt(number, like.params)
-        return Encoded(self.coder.encode(number, params, key), params)
+        return self.coder.encoded(number, params, key)
 
     def load(self, stored: Encoded) -> Array:
         """float32 [grid]."""
@@ -96,49 +45,13 @@ class Nested:
 
     def pack(self, stored: Encoded) -> dict[str, Any]:
         """What the coder packs."""
-        return self.coder.pack(stored.codes, stored.params)
+        return self.coder.packer.pack(stored)
 
     def unpack(self, packed: dict[str, Any], grid: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`."""
-        return self.coder.unpack(packed, grid)
+        return self.coder.packer.unpack(packed, grid)
 
 
-@dataclass(frozen=True)
-class Codes:
-    """Integers of an element's width: zero points, and codes themselves.
-
-    Attributes:
-        element: whose.
-    """
-
-    element: Scalar
-
-    def load(self, stored: Array) -> Array:
-        """float32 [grid]."""
-        return stored.astype(jnp.float32)
-
-    def bits(self, grid: tuple[int, ...]) -> int:
-        """Rows of the last axis padded to whole bytes."""
-        grid = grid or (1,)
-        return 8 * size(grid[:-1]) * packed_length(grid[-1], self.width)
-
-    def pack(self, stored: Array) -> Array:
-        """uint8, along the last axis."""
-        return pack_codes(stored, self.width)
-
-    def unpack(self, packed: Array, grid: tuple[int, ...]) -> Array:
-        """The inverse of `pack`."""
-        signed = jnp.issubdtype(jnp.dtype(self.element.code_dtype), jnp.signedinteger)
-        return unpack_codes(packed, self.width, (grid or (1,))[-1], bool(signed)).reshape(grid)
-
-    @property
-    def width(self) -> int:
-        """The width of a code as a Python integer: packed shapes depend on it."""
-        if isinstance(self.element.bits, jax.core.Tracer):
-            raise TypeError("the width of a code is traced here; build the scheme inside the jitted function, or use qr.pack")
-        return int(self.element.bits)
-
-
-def storage(coder: Coder | None) -> Float32 | Nested:
+def storage(coder: Coder | None) -> Storage:
     """The storage of scales or minima: a coder, or None for float32."""
     return Float32() if coder is None else Nested(coder)

@@ -17,6 +17,7 @@ from qresearch.arithmetic.exact import TINY, quotient, rounded
 from qresearch.arithmetic.packing import code_dtype
 from qresearch.base import sharding
 from qresearch.base.part import Leaf, part, static
+from qresearch.element.grid import Grid
 from qresearch.element.lookup import FEW, STEPS, lookup, selected
 from qresearch.element.rounding import Position, Rounding
 from qresearch.element.thresholds import limits, thresholds
@@ -28,7 +29,7 @@ _WIDER, _NARROWER = np.float32(2.0**100), np.float32(0.5)
 
 
 @part
-class Codebook:
+class Codebook(Grid):
     """A sorted table of levels; the code of a level is its index.
 
     Attributes:
@@ -52,9 +53,9 @@ class Codebook:
     bits: Leaf
     dtype: str = static()
 
-    shiftable = False
+    replayable = True
 
-    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: None = None) -> Array:
+    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
         """float32 -> codes. NaN is encoded like zero."""
         y = jnp.where(jnp.isnan(y), jnp.float32(0), y)
         code = self.lookup.below(y)
@@ -77,13 +78,13 @@ class Codebook:
         valid = (gap > 0) & (y >= lower)
         return (valid & jnp.where(outward, ~away, away)).astype(jnp.int32)
 
-    def decode(self, codes: Array) -> Array:
+    def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32."""
         if self.levels.shape[0] == FEW:
             return selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(STEPS)])
-        return sharding.entries(self.levels, codes)
+        return sharding.entries(self.levels, jnp.asarray(codes))
 
-    def clipped(self, y: Array, shift: None = None) -> Array:
+    def clipped(self, y: Array, shift: Array | None = None) -> Array:
         """bool: whether a number lies beyond an end by more than half of the gap beside it."""
         return (y < self.limits[0]) | (y > self.limits[1])
 

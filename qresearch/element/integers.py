@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -9,6 +11,7 @@ from jax import Array, lax
 from qresearch.arithmetic.exact import flush, rounded
 from qresearch.arithmetic.packing import code_dtype
 from qresearch.base.part import Leaf, part, static
+from qresearch.element.grid import Grid
 from qresearch.element.rounding import Position, Rounding
 
 _LAST_BITS = np.float32(1.5 * 2**23)
@@ -16,7 +19,7 @@ _LAST_BITS = np.float32(1.5 * 2**23)
 
 
 @part
-class Uniform:
+class Uniform(Grid):
     """The integers from `least` to `most`; the code of an integer is the integer itself.
 
     Attributes:
@@ -31,7 +34,7 @@ class Uniform:
     bits: Leaf
     dtype: str = static()
 
-    shiftable = True
+    replayable = True
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
         """float32 -> codes; `shift` (a zero point) is added after rounding, so ties are judged without it."""
@@ -48,9 +51,9 @@ class Uniform:
             return rounding.from_least(y, jnp.asarray(self.least))
         return rounding.integer(y) if rounding.integer else round_plainly(y, rounding, u)
 
-    def decode(self, codes: Array) -> Array:
+    def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32."""
-        return codes.astype(jnp.float32)
+        return jnp.asarray(codes).astype(jnp.float32)
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
         """bool: whether the nearest integer lies beyond an end."""
@@ -61,6 +64,16 @@ class Uniform:
     def reach(self) -> float:
         """The largest integer; where it is 0 (one signed bit), the magnitude of the least."""
         return float(self.most) or -float(self.least)
+
+    @property
+    def integers(self) -> tuple[Leaf, Leaf]:
+        """The least and the largest integer."""
+        return self.least, self.most
+
+    @property
+    def fraction_bits(self) -> int:
+        """Bits below the leading one of the largest integer."""
+        return math.frexp(self.reach)[1] - 1
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from qresearch.arithmetic.exact import FLT_MAX, power_of_two
 from qresearch.arithmetic.packing import code_dtype
 from qresearch.base import sharding
 from qresearch.base.part import Leaf, part, static
+from qresearch.element.grid import Grid
 from qresearch.element.rounding import Position, Rounding
 from qresearch.floats.float_format import WIDEST, FloatFormat
 
@@ -37,7 +38,7 @@ def _word(number: Leaf) -> Array:
 
 
 @part
-class Minifloat:
+class Minifloat(Grid):
     """A float format as a grid; the code of a number is its bit pattern.
 
     Attributes:
@@ -72,9 +73,9 @@ class Minifloat:
     dtype: str = static()
     direct: bool = static(default=False)
 
-    shiftable = False
+    replayable = True
 
-    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: None = None) -> Array:
+    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
         """float32 -> codes, correctly rounded. A NaN loses its sign."""
         magnitude, negative = _fields(y)
         code = self._round(magnitude, negative, rounding, u)
@@ -110,17 +111,17 @@ class Minifloat:
         position = Position(rest, half, below & jnp.uint32(1) == 1, negative, rest == 0, fraction, u)
         return below + rounding.away(position).astype(jnp.uint32)
 
-    def decode(self, codes: Array) -> Array:
+    def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32, by a table of all codes: NaNs, infinities and signed zeros included."""
-        return sharding.entries(self.values, codes)
+        return sharding.entries(self.values, jnp.asarray(codes))
 
-    def there_and_back(self, y: Array, rounding: Rounding) -> Array | None:
+    def round_trip(self, y: Array, rounding: Rounding) -> Array | None:
         """`decode(encode(y))`, without codes and a table: float32, and None where there is no such way.
 
         From the least normal number on, the bits of a float32 are rounded as an integer; below it all gaps are alike, and a
         product is rounded. Single numbers of the table say what lies beyond the ends.
         """
-        if rounding.integer is not jnp.round or not self.direct:  # to nearest, ties to even
+        if not rounding.to_even or not self.direct:
             return None
         magnitude, negative = _fields(y)
         number = jnp.where(magnitude < _word(self._first), self._below(magnitude), self._above(magnitude))
@@ -155,7 +156,7 @@ class Minifloat:
         value = lax.dynamic_index_in_dim(jnp.asarray(self.values), _word(code), keepdims=False)
         return lax.bitcast_convert_type(value, jnp.uint32)
 
-    def clipped(self, y: Array, shift: None = None) -> Array:
+    def clipped(self, y: Array, shift: Array | None = None) -> Array:
         """bool: whether a number lies more than half a gap beyond the largest finite value."""
         magnitude, negative = _fields(y)
         past = self._round(magnitude, negative, _HALF_DOWN, None) > self.max_code
@@ -166,6 +167,16 @@ class Minifloat:
     def reach(self) -> float:
         """The largest finite number."""
         return float(self.values[int(self.max_code)])
+
+    @property
+    def fraction_bits(self) -> int:
+        """Bits of the fraction field."""
+        return int(self.mantissa)
+
+    @property
+    def bit_patterns(self) -> np.ndarray:
+        """float32 [2^bits]: the number of every code."""
+        return np.asarray(self.values)[: 2 ** int(self.bits)]
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -50,6 +50,7 @@ class Rounding:
         integer: a closed form on the integer grid where there is one, `y -> rounded y` (the plain path is its oracle).
         from_least: a rule of its own for integers, `(y, least integer of the grid) -> rounded y`, where it counts from there.
         stochastic: whether it needs random numbers.
+        to_even: whether it is IEEE 754 roundTiesToEven, for which float grids have a shorter way.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Rounding:
     integer: Callable[[Array], Array] | None = None
     from_least: Callable[[Array, Array], Array] | None = None
     stochastic: bool = False
+    to_even: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name: its rule may be a lambda."""
@@ -80,7 +82,7 @@ def _add(rounding: Rounding, doc: str) -> None:
 
 
 _add(
-    Rounding("even", lambda p: (p.at > p.tie) | ((p.at == p.tie) & p.odd), integer=jnp.round),
+    Rounding("even", lambda p: (p.at > p.tie) | ((p.at == p.tie) & p.odd), integer=jnp.round, to_even=True),
     "to nearest, a tie to the even code (IEEE 754 roundTiesToEven)",
 )
 _add(

@@ -1,8 +1,8 @@
-"""Elements: how a number becomes a code. A `Scalar` element is a grid and a rounding; each number has a code of its own."""
+"""Scalar elements: a grid and a rounding; each number has a code of its own."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,95 +11,31 @@ from jax import Array
 
 from qresearch.arithmetic.random_bits import uniform
 from qresearch.base.part import Leaf, part, static
+from qresearch.element.element import Element
+from qresearch.element.grid import Grid
 from qresearch.element.rounding import Rounding
 
 
-class Grid(Protocol):
-    """Where the representable numbers lie. A pytree; `bits` is an int32 scalar leaf, `dtype` is that of the codes.
-
-    Yours needs these and nothing more: everything else in the project follows from them. (It may have
-    `there_and_back(y, rounding)`, which gives `decode(encode(y, rounding))` by a shorter way, or None: see `Minifloat`.)
-    """
-
-    bits: Leaf
-    dtype: str
-    shiftable: bool
-
-    @property
-    def reach(self) -> Any:
-        """The number on the grid that a block's width is mapped to."""
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The least and the largest number."""
-
-    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
-        """float32 -> codes; `u` uniform in [0, 1) for stochastic roundings; `shift` only where `shiftable`."""
-
-    def decode(self, codes: Array) -> Array:
-        """Codes -> float32."""
-
-    def clipped(self, y: Array, shift: Array | None = None) -> Array:
-        """bool: whether a number lies more than half a gap beyond the ends."""
-
-    def codes(self) -> np.ndarray:
-        """All codes that are not NaN, ascending."""
+def scalar(element: Element) -> Scalar:
+    """The element, where it is a scalar one. Raises `TypeError` for an element that codes several numbers at once."""
+    if not isinstance(element, Scalar):
+        raise TypeError(f"a scalar element is needed, with a grid and a rounding, not {type(element).__name__}")
+    return element
 
 
 @part
-class Scalar:
-    """One code per number: a grid and a rounding.
+class Scalar(Element):
+    """One code per number.
 
     Attributes:
         grid: where the representable numbers lie.
         rounding: which neighbour a number becomes.
     """
 
-    grid: Any
+    grid: Grid
     rounding: Rounding = static()
 
-    def encode(self, y: Array, key: Array | None = None, shift: Array | None = None) -> Array:
-        """float32 -> codes of the same shape.
-
-        Args:
-            y: numbers on the grid.
-            key: a JAX random key; stochastic rounding draws one uniform number per element in y's own shape.
-            shift: an integer zero point in float32, broadcast against y; for integer grids only.
-
-        Raises:
-            TypeError: where the rounding is stochastic and there is no key.
-        """
-        return self.encode_drawn(y, self.draw(key, y.shape), shift)
-
-    def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
-        """float32 uniform in [0, 1) for a stochastic rounding, None for the others, which need no key."""
-        if not self.rounding.stochastic:
-            return None
-        if key is None:
-            raise TypeError("stochastic rounding needs a key, for example key=jax.random.key(0)")
-        return uniform(key, shape)
-
-    def encode_drawn(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
-        """`encode` with the uniform numbers given."""
-        return self.grid.encode(y, self.rounding, u, shift)
-
-    def decode(self, codes: Array) -> Array:
-        """Codes -> float32 of the same shape."""
-        return self.grid.decode(codes)
-
-    def there_and_back(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
-        """`decode(encode_drawn(y, u, shift))`, by a shorter way where the grid has one."""
-        found = self.without_codes(y)
-        return self.decode(self.encode_drawn(y, u, shift)) if found is None else found
-
-    def without_codes(self, y: Array) -> Array | None:
-        """float32: what comes back, by the grid's own way without codes; None where it has none."""
-        shorter = getattr(self.grid, "there_and_back", None)
-        return None if shorter is None else shorter(y, self.rounding)
-
-    def codes(self) -> np.ndarray:
-        """All codes that are not NaN, ascending, as a NumPy array."""
-        return self.grid.codes()
+    group = 1
 
     @property
     def bits(self) -> Leaf:
@@ -112,6 +48,55 @@ class Scalar:
         return self.grid.dtype
 
     @property
+    def stochastic(self) -> bool:
+        """Whether the rounding draws random numbers."""
+        return self.rounding.stochastic
+
+    @property
+    def reach(self) -> Any:
+        """The number that a block's width is mapped to."""
+        return self.grid.reach
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest number."""
+        return self.grid.ends
+
+    @property
+    def integers(self) -> tuple[Leaf, Leaf] | None:
+        """The least and the largest integer of an integer grid."""
+        return self.grid.integers
+
+    @property
     def keeps_nan(self) -> bool:
         """Whether a NaN has a code of its own."""
         return bool(np.isnan(np.asarray(self.decode(self.encode(jnp.full((1,), np.nan, jnp.float32), jax.random.key(0)))))[0])
+
+    def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
+        """float32 uniform in [0, 1) for a stochastic rounding; None for the others, which need no key."""
+        if not self.rounding.stochastic:
+            return None
+        if key is None:
+            raise TypeError("stochastic rounding needs a key, for example key=jax.random.key(0)")
+        return uniform(key, shape)
+
+    def encode_drawn(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
+        """float32 -> codes, with the uniform numbers given."""
+        return self.grid.encode(y, self.rounding, u, shift)
+
+    def decode(self, codes: Array | np.ndarray) -> Array:
+        """Codes -> float32."""
+        return self.grid.decode(codes)
+
+    def round_trip(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
+        """`decode(encode_drawn(y, u, shift))`, without codes where the grid has a shorter way."""
+        found = self.grid.round_trip(y, self.rounding)
+        return self.decode(self.encode_drawn(y, u, shift)) if found is None else found
+
+    def clipped(self, y: Array, shift: Array | None = None) -> Array:
+        """bool: whether a number lies more than half a gap beyond the ends."""
+        return self.grid.clipped(y, shift)
+
+    def codes(self) -> np.ndarray:
+        """All codes that are not NaN, ascending, as a NumPy array."""
+        return self.grid.codes()

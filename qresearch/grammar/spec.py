@@ -19,7 +19,7 @@ from qresearch.grammar.hugging_face import HUGGING_FACE
 from qresearch.grammar.letters import listed, outside_brackets, shortest, split, split_call
 from qresearch.grammar.words import FLAGS, RANGES, fields_of
 from qresearch.scales.block import Block
-from qresearch.scales.forms import FORMS
+from qresearch.scales.form import FORMS
 from qresearch.scales.power_of_two import RULES
 from qresearch.scales.statistic import STATISTICS
 from qresearch.wrapping.table import WRAPPERS, read_arguments

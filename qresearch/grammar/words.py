@@ -10,7 +10,7 @@ from typing import Any
 from qresearch.base.table import suggestion
 from qresearch.element.table import FLOAT_RANGES, INTEGER_RANGES
 from qresearch.grammar.letters import HEAD, split_call, take
-from qresearch.scales.forms import FORMS
+from qresearch.scales.form import FORMS
 from qresearch.scales.power_of_two import RULES
 from qresearch.scales.statistic import STATISTICS
 

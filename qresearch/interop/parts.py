@@ -9,9 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch.coders.coder import Coder
 from qresearch.coders.qtensor import QTensor
+from qresearch.element.element import Element
+from qresearch.element.scalar import Scalar
 from qresearch.floats.named import FORMATS
-from qresearch.wrapping.wrapper import Wrapper
+from qresearch.wrapping.outliers import Outliers
+from qresearch.wrapping.wrapper import chain
 
 DTYPES = {
     "e4m3": "float8_e4m3fn",
@@ -79,30 +83,33 @@ def _part(leaf: Array, dtype: str) -> StoredPart:
     return StoredPart(data, dtype)
 
 
-def _dtype(coder: Any, path: str, leaf: Array) -> str:
+def _dtype(coder: Coder, path: str, leaf: Array) -> str:
     """By the coder that wrote the part."""
     if leaf.dtype != jnp.uint8:
         return str(leaf.dtype)
     *folders, last = path.split(".")
     for folder in folders:
-        coder = getattr(_innermost(coder), folder, coder)
-    return dtype_of(_innermost(coder).element) if last == "codes" else "uint8"
+        coder = _beside(coder, folder)
+    return dtype_of(coder.core.element) if last == "codes" else "uint8"
 
 
-def _innermost(coder: Any) -> Any:
-    while isinstance(coder, Wrapper):
-        coder = coder.inner
+def _beside(coder: Coder, folder: str) -> Coder:
+    """The coder that wrote a folder of the packed dict: of scales, of minima, of outliers; itself for `inner`."""
+    if folder in ("scale", "offset"):
+        return getattr(coder.core.scaling, folder).coder or coder
+    if folder == "values":
+        return next((each.values for each in chain(coder) if isinstance(each, Outliers) and each.values), coder)
     return coder
 
 
-def dtype_of(element: Any) -> str:
+def dtype_of(element: Element) -> str:
     """Torch's name for the packed codes of an element; `uint8` where it has none."""
-    grid, bits = element.grid, int(element.bits)
-    values = getattr(grid, "values", None)
-    if values is None:
-        return str(element.code_dtype) if bits in (8, 16) and getattr(grid, "shiftable", False) else "uint8"
+    bits = int(element.bits)
+    if element.integers is not None:
+        return str(element.code_dtype) if bits in (8, 16) else "uint8"
+    patterns = element.grid.bit_patterns if isinstance(element, Scalar) else None
     for name, dtype in DTYPES.items():
         form = FORMATS[name]
-        if form.bits == bits and np.array_equal(np.asarray(values)[: 2**bits], form.values.astype(np.float32), equal_nan=True):
+        if patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True):
             return dtype
     return "uint8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,26 +21,27 @@ KEY = "qresearch"
 """The metadata under this key is JSON: name -> scheme, shape, and the dtypes of parts that are not bytes."""
 
 
-def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: str | Mapping[str, str]) -> None:
+def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: str | Mapping[str, str] | None = None) -> None:
     """Writes quantized arrays; each part is a tensor `name.part`, in a dtype of safetensors where it has one (F4 ...).
 
     Args:
         path: of the file.
         tensors: by name.
-        schemes: the text of the scheme of all, or of each by name.
+        schemes: the text of the scheme of all, or of each by name; by default each tensor's own `scheme`.
 
     Raises:
-        ValueError: where a scheme is not the one that made the tensor.
+        ValueError: where a scheme is not the one that made the tensor, and where a tensor does not know its scheme.
     """
     from safetensors import TensorSpec, serialize_file
 
     specs, about, kept = {}, {}, []
     for name, q in tensors.items():
-        text = schemes if isinstance(schemes, str) else schemes[name]
+        text = _scheme(name, q, schemes)
         if not _same(build(text), q.quantizer):
             raise ValueError(f"{name!r} was not quantized with {text!r}; give the scheme that made it")
         parts = stored_parts(q)
-        about[name] = {"scheme": text, "shape": list(q.shape), "parts": {part: each.dtype for part, each in parts.items()}}
+        kinds = {part: each.dtype for part, each in parts.items()}
+        about[name] = {"scheme": text, "shape": list(q.shape), "dtype": q.dtype, "parts": kinds}
         for part, each in parts.items():
             data = np.ascontiguousarray(each.data)
             kept.append(data)  # the specs hold addresses
@@ -47,6 +49,14 @@ def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: 
                 dtype=each.dtype, shape=each.shape, data_ptr=data.ctypes.data, data_len=data.nbytes
             )
     serialize_file(specs, str(path), metadata={KEY: json.dumps(about)})
+
+
+def _scheme(name: str, q: QTensor, schemes: str | Mapping[str, str] | None) -> str:
+    text = schemes if isinstance(schemes, str) else q.scheme if schemes is None else schemes[name]
+    if text is None:
+        way_out = f"give its text, as in schemes={{{name!r}: 'int4@32'}}"
+        raise ValueError(f"{name!r} was made by a quantizer that was not built from a scheme; {way_out}")
+    return text
 
 
 def load_safetensors(path: str | Path) -> dict[str, QTensor]:
@@ -71,15 +81,14 @@ def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
     for part, wanted in flat_shapes(coder, shape, about["parts"]).items():
         data = np.frombuffer(bytes(found[f"{name}.{part}"]), wanted.dtype)
         leaves[part] = jnp.asarray(data.reshape(wanted.shape))
-    return from_packed(unflatten(leaves), coder, shape)
+    return dataclasses.replace(from_packed(unflatten(leaves), coder, shape), dtype=about.get("dtype", "float32"))
 
 
 def flat_shapes(coder: Any, shape: tuple[int, ...], parts: Mapping[str, str]) -> dict[str, Any]:
     """What `pack` would give for an array of this shape, without computing it."""
 
     def packed(x: Any, key: Any) -> Any:
-        encoded = coder.quantize(x, key)
-        return coder.pack(encoded.codes, encoded.params)
+        return coder.packer.pack(coder.quantize(x, key))
 
     spec = jax.eval_shape(packed, jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0)))
     shapes = flatten(spec)

@@ -16,9 +16,10 @@ from jax import Array, lax
 
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
+from qresearch.element.element import Element
 from qresearch.measuring.measure import LARGE, order, rows_together
 from qresearch.scales.block import Block, Layout
-from qresearch.scales.statistic import Blocks
+from qresearch.scales.statistic import Blocks, Statistic
 
 FINE = 16
 """Elements of a finer block: as many as the widest vectors of a CPU hold."""
@@ -68,14 +69,14 @@ class Extents:
 
     def _of_part(self, x: Array) -> Any:
         layout, finer = self.block.layout(x.shape), _FINER.grid(x.shape)
-        extent = self.form.extent(self, Blocks(layout.split(x), None, layout))  # of a quantizer it asks for the statistic alone
+        extent = self.form.extent(self.statistic, Element(), Blocks(layout.split(x), None, layout))
         # Finer blocks are cut as their elements are.
         held = Layout(finer, finer, (*layout.lengths[:-1], layout.lengths[-1] // FINE))
         return jax.tree.map(held.spread, extent)
 
 
 @dataclass(frozen=True)
-class Told:
+class Told(Statistic):
     """The statistic of a scheme in finer blocks: it is not asked."""
 
 
@@ -85,19 +86,21 @@ def apart(coder: Coder) -> tuple[Extents, Quantizer] | None:
     None where it cannot be taken apart: it is a cast or wrapped, or rounds by chance; its statistic looks at the grid, tries
     parameters, or cannot be hashed; or its scales are stored otherwise than one by one.
     """
-    if type(coder) is not Quantizer or coder.bare or coder.stochastic or not _says_it_all(coder.statistic):
+    if type(coder) is not Quantizer or coder.bare or coder.stochastic or coder.element.group > 1:
         return None
-    if not all(each is None or (type(each) is Quantizer and each.bare) for each in (coder.scale, coder.offset)):
+    scaling = coder.scaling
+    if not _says_it_all(scaling.statistic):
         return None
-    finer = dataclasses.replace(coder, block=_FINER, statistic=Told())
-    return Extents(coder.form, coder.statistic, coder.block), finer
+    if not all(each is None or (type(each) is Quantizer and each.bare) for each in (scaling.scale.coder, scaling.offset.coder)):
+        return None
+    finer = dataclasses.replace(coder.with_scaling(statistic=Told()), block=_FINER)
+    return Extents(scaling.form, scaling.statistic, coder.block), finer
 
 
-def _says_it_all(statistic: Any) -> bool:
+def _says_it_all(statistic: Statistic) -> bool:
     """Whether scales hang on the elements of a block through what a statistic says alone, and others can ask for the same."""
-    looks_further = hasattr(statistic, "choose") or getattr(statistic, "of_grid", False)
     try:
         hash(statistic)
     except TypeError:
         return False
-    return not looks_further
+    return type(statistic).of_block_alone()

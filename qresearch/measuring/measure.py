@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from qresearch.coders.coder import Coder
+from qresearch.coders.quantizer import Quantizer
 from qresearch.measuring.accumulate import Sums, accumulated
 from qresearch.measuring.metrics import evaluate, needed
 from qresearch.measuring.sums import OF_DATA, Observed, of_size, power, reduce
@@ -120,13 +121,13 @@ def _known_of(
 def _sums_of(
     quantizer: Any, params: Any, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, u: Array | None
 ) -> Sums:
-    if x.size > LARGE and quantizer.sliceable:
+    if x.size > LARGE and isinstance(quantizer, Quantizer):
         return _in_chunks(quantizer, params, x, (weights, u), terms, scale)
     return reduce(_observed(quantizer, params, x, weights, u, scale), terms)
 
 
 def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u: Array | None, scale: Array) -> Observed:
-    value = quantizer.there_and_back(x, params, u)
+    value = quantizer.round_trip(x, params, u)
     return Observed(
         x, weights, scale, value, lambda: quantizer.encode_drawn(x, params, u), lambda: quantizer.clipped(x, params)
     )
@@ -134,7 +135,7 @@ def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u:
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
     """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
-    return not quantizer.stochastic and _few(quantizer.unit(shape)[0], shape)
+    return not quantizer.core.stochastic and _few(quantizer.unit(shape)[0], shape)
 
 
 def _few(rows: int, shape: tuple[int, ...]) -> bool:
@@ -151,7 +152,7 @@ def order(shape: tuple[int, ...], length: int) -> int:
 
 
 def _fitted(quantizer: Any, x: Array, extent: Any, key: Array | None = None) -> Any:
-    return quantizer.fit(x, key=key) if extent is None else quantizer.told(extent)
+    return quantizer.fit(x, key=key) if extent is None else quantizer.scaling.of_extent(quantizer.element, extent)
 
 
 def _fitted_in_chunks(
@@ -234,10 +235,9 @@ def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
     """
     if not x.size:
         return float("nan")
-    if coder.by_shape:
-        return coder.storage_bits(x.shape) / x.size
-    encoded = _quantize(coder, x, key)
-    return 8 * coder.stored_bytes(encoded.codes, encoded.params) / x.size
+    if coder.packer.fixed:
+        return coder.packer.bits(x.shape) / x.size
+    return 8 * coder.packer.nbytes(_quantize(coder, x, key)) / x.size
 
 
 _quantize = jax.jit(lambda coder, x, key: coder.quantize(x, key))

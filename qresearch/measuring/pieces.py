@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qresearch.arithmetic.exact import size
 from qresearch.measuring.sums import CHUNK
 
 
@@ -67,7 +66,7 @@ class Cut:
 
     def place(self, piece: Piece) -> int:
         """How many elements of the array lie before a piece."""
-        return sum(start * size(self.whole[axis + 1 :]) for axis, start in enumerate(piece.start))
+        return sum(start * math.prod(self.whole[axis + 1 :]) for axis, start in enumerate(piece.start))
 
     def holds(self, lengths: tuple[int, ...]) -> bool:
         """Whether boxes of such lengths, side by side from the first element on, lie in one piece each."""
@@ -106,10 +105,10 @@ def cut(shape: tuple[int, ...], steps: tuple[int, ...], most: int) -> Cut:
     Raises:
         ValueError: where a step alone is longer.
     """
-    axis = next((a for a in range(len(shape)) if size(shape[a + 1 :]) * steps[a] <= most), None)
+    axis = next((a for a in range(len(shape)) if math.prod(shape[a + 1 :]) * steps[a] <= most), None)
     if axis is None:
         raise ValueError(f"blocks of {steps[-1]} elements are longer than a piece of {most:,}")
-    inner, step = size(shape[axis + 1 :]), steps[axis]
+    inner, step = math.prod(shape[axis + 1 :]), steps[axis]
     whole_sums = math.lcm(step, CHUNK // math.gcd(CHUNK, inner))
     step = whole_sums if whole_sums * inner <= most else step
     return Cut(shape, axis, min(most // inner // step * step, shape[axis]))

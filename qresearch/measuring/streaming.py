@@ -9,22 +9,24 @@ quantiles, searches) and wrappers that look at the whole array are refused.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
-from qresearch.arithmetic.exact import size
 from qresearch.arithmetic.random_bits import uniform_from
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
+from qresearch.coders.storage import Nested
 from qresearch.measuring.accumulate import Sums
 from qresearch.measuring.measure import sums_of
 from qresearch.measuring.pieces import Cut, Piece, cut
 from qresearch.scales.block import WHOLE, Block
 from qresearch.scales.params import Encoded, Params
 from qresearch.scales.statistic import Blocks
+from qresearch.scales.storage import Float32
 
 MOST = 2**24
 """The most elements that are gathered: where blocks span the pieces but are many, as columns of a wide array."""
@@ -46,9 +48,9 @@ def cut_for(coder: Coder, shape: tuple[int, ...], most: int) -> Cut:
     """
     flat = coder.block.viewed(shape) if isinstance(coder, Quantizer) else shape
     found = cut(flat, _steps(coder, flat), most)
-    if not coder.by_shape:
+    if not coder.packer.fixed:
         raise ValueError("an entropy coder's size hangs on all codes")
-    if coder.stochastic and not _draws_elements_only(coder):
+    if coder.core.stochastic and not _draws_elements_only(coder):
         raise ValueError("random numbers of wrappers, and of scales that are stored, are drawn for the array as a whole")
     reach(coder, found)
     return found
@@ -56,13 +58,15 @@ def cut_for(coder: Coder, shape: tuple[int, ...], most: int) -> Cut:
 
 def _steps(coder: Coder, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Along each axis what a piece must hold whole multiples of: the unit, or the block, or, where both span it, nothing."""
-    lengths = coder.block.lengths(shape) if isinstance(coder, Quantizer) else shape
+    lengths = coder.layout(shape).lengths if isinstance(coder, Quantizer) else shape
     return tuple(next((b for b in each if b < n), 1) for *each, n in zip(coder.unit(shape), lengths, shape))
 
 
 def _draws_elements_only(coder: Coder) -> bool:
-    stored = [getattr(coder, name, None) for name in ("scale", "offset")]
-    return isinstance(coder, Quantizer) and not any(each is not None and each.stochastic for each in stored)
+    if not isinstance(coder, Quantizer):
+        return False
+    stored = (coder.scaling.scale.coder, coder.scaling.offset.coder)
+    return not any(each is not None and each.core.stochastic for each in stored)
 
 
 def reach(coder: Coder, cut: Cut) -> int:
@@ -71,14 +75,15 @@ def reach(coder: Coder, cut: Cut) -> int:
         return LOCAL
     if not isinstance(coder, Quantizer) or coder.block.viewed(cut.whole) != cut.whole:
         raise ValueError(f"{type(coder).__name__} looks beyond a piece of {cut.piece}")
-    lengths = coder.block.lengths(cut.whole)
+    lengths = coder.layout(cut.whole).lengths
     if not cut.holds(lengths):
         _joinable(coder, cut, lengths)
         return OWN
     blocks = cut.of_blocks(lengths)
-    if coder.offset is not None and not blocks.holds(coder.offset.unit(blocks.whole)):
+    scale, offset = coder.scaling.scale.coder, coder.scaling.offset.coder
+    if offset is not None and not blocks.holds(offset.unit(blocks.whole)):
         raise ValueError("the minima of blocks have scales of their own that reach beyond a piece")
-    if coder.scale is None or reach(coder.scale, blocks) != OWN:
+    if scale is None or reach(scale, blocks) != OWN:
         raise ValueError("the scales of scales have scales that reach beyond a piece")
     return STORED
 
@@ -89,13 +94,14 @@ def _joinable(coder: Quantizer, cut: Cut, lengths: tuple[int, ...]) -> None:
     whole = tuple(n if cross else b for n, b, cross in zip(cut.whole, lengths, across))
     if whole != lengths or not cut.holds(tuple(1 if cross else b for b, cross in zip(lengths, across))):
         raise ValueError(f"blocks of {lengths} are neither parts of a piece of {cut.piece} nor as long as the array")
-    count = size(cut.counts) * size(cut.blocks_of(next(iter(cut)), lengths).shape)
+    count = math.prod(cut.counts) * math.prod(cut.blocks_of(next(iter(cut)), lengths).shape)
     if count > MOST:
         raise ValueError(
             f"blocks of {lengths} in pieces of {cut.piece} need {count:,} numbers gathered, and {MOST:,} are allowed"
         )
-    if not getattr(coder.statistic, "picks", False):
-        raise ValueError(f"{coder.statistic} of blocks longer than a piece of {cut.piece} needs all of their elements at once")
+    if not coder.scaling.statistic.picks:
+        statistic = coder.scaling.statistic
+        raise ValueError(f"{statistic} of blocks longer than a piece of {cut.piece} needs all of their elements at once")
 
 
 def gather(coder: Coder, x: Array, cut: Cut) -> Array:
@@ -110,27 +116,27 @@ def gather(coder: Coder, x: Array, cut: Cut) -> Array:
         float32, an element for each block that the piece has a part in, or two along the first axis that is put together.
     """
     quantizer: Any = coder
-    layout = quantizer.block.layout(x.shape)
-    blocks, lengths = Blocks(layout.split(x), None, layout), quantizer.block.lengths(cut.whole)
+    layout, scaling = quantizer.layout(x.shape), quantizer.scaling
+    blocks, lengths = Blocks(layout.split(x), None, layout), quantizer.layout(cut.whole).lengths
     if reach(coder, cut) == STORED:
-        return gather(quantizer.scale, _raw_scales(quantizer, blocks), cut.of_blocks(lengths))
-    if quantizer.form.needs == "width":
-        return quantizer.statistic.width(blocks)
-    return jnp.concatenate(quantizer.statistic.interval(blocks), cut.across(lengths).index(True))
+        return gather(scaling.scale.coder, _raw_scales(quantizer, blocks), cut.of_blocks(lengths))
+    if scaling.form.need == "width":
+        return scaling.statistic.width(blocks)
+    return jnp.concatenate(scaling.statistic.interval(blocks), cut.across(lengths).index(True))
 
 
 def _raw_scales(quantizer: Quantizer, blocks: Blocks) -> Array:
     """float32 [grid]: scales before they are stored; those that a search starts from, where the statistic searches."""
-    raw = dataclasses.replace(quantizer, scale=None)
-    return raw.form.trial(raw, raw.form.extent(raw, blocks), None).scale
+    raw = quantizer.with_scaling(scale=Float32()).scaling
+    return raw.of_extent(quantizer.element, raw.extent(quantizer.element, blocks)).scale
 
 
 def settle(coder: Coder, gathered: Array, cut: Cut) -> Params:
     """The parameters that reach beyond a piece, decoded, from what all pieces said, put together by `Cut.joined`."""
     quantizer: Any = coder
-    lengths = quantizer.block.lengths(cut.whole)
+    lengths = quantizer.layout(cut.whole).lengths
     if reach(coder, cut) == STORED:
-        return settle(quantizer.scale, gathered, cut.of_blocks(lengths))
+        return settle(quantizer.scaling.scale.coder, gathered, cut.of_blocks(lengths))
     sizes = Block(tuple(WHOLE if cross else 1 for cross in cut.across(lengths)))
     few = dataclasses.replace(quantizer, block=sizes)
     return few.dense(few.fit(gathered))[1]
@@ -139,9 +145,9 @@ def settle(coder: Coder, gathered: Array, cut: Cut) -> Params:
 def given_to(coder: Coder, piece: Piece, cut: Cut) -> Piece:
     """Which part of what `settle` found is that of a piece."""
     quantizer: Any = coder
-    lengths = quantizer.block.lengths(cut.whole)
+    lengths = quantizer.layout(cut.whole).lengths
     if reach(coder, cut) == STORED:
-        return given_to(quantizer.scale, cut.blocks_of(piece, lengths), cut.of_blocks(lengths))
+        return given_to(quantizer.scaling.scale.coder, cut.blocks_of(piece, lengths), cut.of_blocks(lengths))
     return cut.blocks_of(piece, lengths)
 
 
@@ -158,14 +164,12 @@ def fit(coder: Coder, given: Params | None, x: Array, cut: Cut) -> tuple[Coder, 
         return coder, coder.fit(x)
     if reach(coder, cut) == OWN:
         return _decoded(coder), given
-    inside = dataclasses.replace(coder, scale=_decoded(coder.scale))
-    layout = coder.block.layout(x.shape)
-    outer = Params(Encoded(None, given))
-    return inside, inside.form.fit(inside, Blocks(layout.split(x), None, layout), None, outer)
+    inside = coder.with_scaling(scale=Nested(_decoded(coder.scaling.scale.coder)))
+    return inside, inside.fit(x, outer=Params(Encoded(None, given)))
 
 
 def _decoded(quantizer: Any) -> Any:
-    return dataclasses.replace(quantizer, scale=None, offset=None)
+    return quantizer.with_scaling(scale=Float32(), offset=Float32())
 
 
 def sums(
@@ -187,5 +191,5 @@ def sums(
         As `measure.sums`; `metric.totals` puts those of pieces together.
     """
     coder, params = fit(coder, given, x, cut)
-    u = uniform_from(key, place, x.shape) if coder.stochastic else None
+    u = uniform_from(key, place, x.shape) if coder.core.stochastic else None
     return sums_of(coder, params, x, names, scale, None, u)

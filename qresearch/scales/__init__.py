@@ -2,4 +2,4 @@
 
 from qresearch.scales import extremes, hqq, kl, mlx, moments, search
 
-__all__ = ["extremes", "hqq", "kl", "mlx", "moments", "search"]
+__all__ = ["extremes", "forms", "hqq", "kl", "mlx", "moments", "search"]

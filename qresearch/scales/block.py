@@ -100,15 +100,45 @@ class Block:
         """The shape that is cut: flattened where asked, and one element instead of a 0-d array."""
         return (int(np.prod(shape, dtype=object)),) if self.flat or not shape else shape
 
+    def rank(self, ndim: int) -> int:
+        """The axes of the grid of blocks, for arrays of `ndim` axes."""
+        return 1 if self.flat or not ndim else ndim
+
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The number of blocks along each axis: the shape of the scales."""
         shape = self.viewed(shape)
         return tuple(-(-n // b) for n, b in zip(shape, self.lengths(shape)))
 
-    def layout(self, shape: tuple[int, ...]) -> Layout:
-        """How an array of this shape is cut."""
-        shape_cut = self.viewed(shape)
-        return Layout(shape, shape_cut, self.lengths(shape_cut))
+    def layout(self, shape: tuple[int, ...], group: int = 1) -> Layout:
+        """How an array of this shape is cut.
+
+        Args:
+            shape: of the array.
+            group: neighbours along the block's last axis that share a code. A block that is alone along that axis is padded
+                to whole groups; other blocks must be a multiple of the group.
+
+        Raises:
+            ValueError: where the block has no such axis, or cuts a group apart.
+        """
+        cut = self.viewed(shape)
+        lengths = self.lengths(cut)
+        if group == 1:
+            return Layout(shape, cut, lengths)
+        axis = self._group_axis(len(cut))
+        wide = -(-lengths[axis] // group) * group
+        if wide != lengths[axis] and lengths[axis] < cut[axis]:
+            raise ValueError(f"block {self} cuts groups of {group} numbers apart; take a multiple of {group}")
+        return Layout(shape, cut, (*lengths[:axis], wide, *lengths[axis + 1 :]), group, axis)
+
+    def _group_axis(self, rank: int) -> int:
+        """The last axis along which a block holds more than one number."""
+        if self.sizes is not None:
+            long = [axis for axis, size in zip(range(-1, -rank - 1, -1), reversed(self.sizes)) if size != 1]
+        else:
+            long = [axis for axis in range(-1, -rank - 1, -1) if self.channel is None or axis % rank != self.channel % rank]
+        if not long:
+            raise ValueError(f"block {self} holds one number of each group, and the element needs all; take a longer block")
+        return long[0] % rank
 
 
 def _length(value: object) -> int:
@@ -126,11 +156,32 @@ class Layout:
         shape: the array's own shape.
         cut: the shape that is cut (flattened, or the same).
         lengths: block length along each axis of `cut`.
+        group: neighbours along `axis` that share a code.
+        axis: of `cut`, along which codes stand for groups.
     """
 
     shape: tuple[int, ...]
     cut: tuple[int, ...]
     lengths: tuple[int, ...]
+    group: int = 1
+    axis: int = -1
+
+    @property
+    def codes(self) -> Layout:
+        """How the codes are cut: as the array, but one code for each group."""
+        if self.group == 1:
+            return self
+        shape, lengths = list(self.cut), list(self.lengths)
+        shape[self.axis], lengths[self.axis] = -(-shape[self.axis] // self.group), lengths[self.axis] // self.group
+        return Layout(tuple(shape), tuple(shape), tuple(lengths))
+
+    def groups_last(self, blocks: Array) -> Array:
+        """A split array with the axis that holds groups moved to the end."""
+        return blocks if self.group == 1 else jnp.moveaxis(blocks, 2 * self.axis + 1, -1)
+
+    def groups_back(self, blocks: Array) -> Array:
+        """The inverse of `groups_last`."""
+        return blocks if self.group == 1 else jnp.moveaxis(blocks, -1, 2 * self.axis + 1)
 
     @property
     def grid(self) -> tuple[int, ...]:

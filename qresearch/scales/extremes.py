@@ -10,7 +10,7 @@ from jax import Array, lax
 
 from qresearch.arithmetic.exact import flush
 from qresearch.arithmetic.reductions import largest_magnitude, order_statistic
-from qresearch.scales.statistic import STATISTICS, Blocks
+from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 
 def largest(blocks: Blocks) -> Array:
@@ -34,7 +34,7 @@ def poisoned(number: Array, blocks: Blocks) -> Array:
 
 
 @dataclass(frozen=True)
-class AbsMax:
+class AbsMax(Statistic):
     """The largest magnitude. With a factor k, the scale is k times as large: below 1 the largest numbers are clipped, above
     1 the upper end of the grid stays free (NVFP4 with 4/6 leaves its block scales room that way, arXiv 2512.02010).
 
@@ -44,14 +44,15 @@ class AbsMax:
 
     k: float = 1.0
 
-    picks = True
+    extreme = "magnitude"
+    picks = replayable = True
 
     def __post_init__(self) -> None:
         if not 0 < self.k < np.inf:
             raise ValueError(f"absmax({self.k}): k must be positive: the factor of the scale, such as absmax(1.75)")
 
     @property
-    def factor(self) -> float:
+    def factor(self) -> float:  # type: ignore[override]
         """What the gain is multiplied by."""
         return self.k
 
@@ -61,9 +62,10 @@ class AbsMax:
 
 
 @dataclass(frozen=True)
-class SignMax:
+class SignMax(Statistic):
     """The element of largest magnitude with its sign; the positive one where two are equal (BOF4-S, arXiv 2505.06653)."""
 
+    extreme = "magnitude"
     signed = picks = True
 
     def width(self, blocks: Blocks) -> Array:
@@ -73,12 +75,13 @@ class SignMax:
 
 
 @dataclass(frozen=True)
-class FirstMax:
+class FirstMax(Statistic):
     """The first element of largest magnitude with its sign, in the order of the block's rows: `x[argmax(abs(x))]` (ggml).
 
     A block of zeros has the sign of its first element.
     """
 
+    extreme = "magnitude"
     signed = picks = True
 
     def width(self, blocks: Blocks) -> Array:
@@ -90,9 +93,10 @@ class FirstMax:
 
 
 @dataclass(frozen=True)
-class MinMax:
+class MinMax(Statistic):
     """The least and the largest element."""
 
+    extreme = "range"
     picks = True
 
     def interval(self, blocks: Blocks) -> tuple[Array, Array]:
@@ -101,7 +105,7 @@ class MinMax:
 
 
 @dataclass(frozen=True)
-class Quantile:
+class Quantile(Statistic):
     """An order statistic: the least element that at least a fraction `p` of the block does not exceed.
 
     No interpolation: the result is an element of the block, hence exact.

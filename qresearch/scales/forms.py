@@ -1,125 +1,75 @@
-"""Forms: how a block's extent becomes scale and offset, and how they act on a number.
+"""The forms: a scale alone, a zero point, a free minimum. (`mlx` has one more.)
 
-    bare        y = x                       x' = g
-    symmetric   y = x / s                   x' = g s
-    zero point  q = round(x / s) + z        x' = (q - z) s
-    offset      q = round((x - m) / s)      x' = (q - qmin) s + m
-    edge        the same, m the end of larger magnitude, s of either sign
-
-Fitting has two halves: `extent` is what the statistic says of every block, `trial` the parameters that follow from it. A
-statistic that searches calls `trial` again and again, with a factor of the extent, or with another minimum, and `plain`,
-the parameters without either, whose outer scales (of nested storages) stay.
-
-Products are kept apart from sums, since compilers fuse them (`numbers.rounded`).
+Products are kept apart from sums, since compilers fuse them (`exact.rounded`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import TINY, Reciprocal, flush, reciprocal, rounded, saturate
-from qresearch.base.table import Table
+from qresearch.arithmetic.exact import Reciprocal, flush, reciprocal, rounded, saturate
+from qresearch.element.element import Element
+from qresearch.scales.form import FORMS, Form, finished, half_span
 from qresearch.scales.params import Params
 from qresearch.scales.power_of_two import raised
-from qresearch.scales.statistic import Blocks
+from qresearch.scales.statistic import Blocks, Statistic
 
-_HALF = np.float32(0.5)
-_NAN = np.float32(np.nan)
+if TYPE_CHECKING:
+    from qresearch.scales.scaling import Scaling
 
-
-def finished(raw: Array, finite: Array) -> Array:
-    """A scale before it is stored: flushed to a zero of its sign, at most FLT_MAX, NaN where the block is not finite."""
-    flushed = jnp.where(jnp.abs(raw) < TINY, jnp.copysign(jnp.float32(0), raw), raw)
-    return jnp.where(finite, saturate(flushed), _NAN)
+_ZERO, _NAN = np.float32(0), np.float32(np.nan)
 
 
 @dataclass(frozen=True)
-class Bare:
+class Bare(Form):
     """No scale and no offset: a cast."""
 
-    needs = None
-    asymmetric = False
-    integer_offset = False
-    signed = minimum = False
+    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> None:
+        """Nothing."""
 
-    def fit(self, quantizer: Any, blocks: Blocks, key: Array | None) -> Params:
-        """Nothing to fit."""
+    def params(self, scaling: Scaling, element: Element, extent: Any, key: Array | None = None, **_: Any) -> Params:
+        """Nothing."""
         return Params()
 
 
-class Fitting:
-    """What the forms with a scale share: extent, then trial; several trials where the statistic chooses.
-
-    Attributes:
-        signed: whether scales may be negative, whatever the statistic.
-        minimum: whether a minimum, or a bias, is stored beside the scale.
-        movable: whether a statistic may put another minimum in the place of the one that was fitted.
-    """
-
-    signed = False
-    movable = False
-    minimum = False
-
-    def fit(self, quantizer: Any, blocks: Blocks, key: Array | None, plain: Params | None = None) -> Params:
-        """Scale and offset of every block; in the outer scales of `plain`, where that is given."""
-        trial = partial(self.trial, quantizer, self.extent(quantizer, blocks), key, plain=plain)
-        choose = getattr(quantizer.statistic, "choose", None)
-        return trial() if choose is None else choose(quantizer, blocks, trial)
-
-    def extent(self, quantizer: Any, blocks: Blocks) -> Any:
-        """What the statistic says of every block."""
-        raise NotImplementedError
-
-    def trial(
-        self, quantizer: Any, extent: Any, key: Array | None, factor: Any = None, minimum: Any = None, plain: Any = None
-    ) -> Params:
-        """Parameters of every block: of a factor of its extent, of a given minimum, in the outer scales of `plain`."""
-        raise NotImplementedError
-
-    def divisor(self, scale: Array) -> Reciprocal:
-        """What `on_grid` takes in the place of the scales, [grid]."""
-        return reciprocal(scale)
-
-
 @dataclass(frozen=True)
-class Symmetric(Fitting):
+class Symmetric(Form):
     """A scale alone."""
 
-    needs = "width"
-    asymmetric = False
-    integer_offset = False
+    need = "width"
+    replayable = True
 
-    def extent(self, quantizer: Any, blocks: Blocks) -> Any:
+    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Array:
         """The width of every block, float32 [grid]."""
-        statistic = quantizer.statistic
-        if getattr(statistic, "of_grid", False):
-            return statistic.width(blocks, quantizer.element.grid)
-        return statistic.width(blocks)
+        return statistic.width_for(element, blocks)
 
-    def trial(
-        self, quantizer: Any, extent: Any, key: Array | None, factor: Any = None, minimum: None = None, plain: Any = None
+    def params(
+        self,
+        scaling: Scaling,
+        element: Element,
+        extent: Array,
+        key: Array | None = None,
+        *,
+        factor: Any = None,
+        minimum: Array | None = None,
+        outer: Params | None = None,
     ) -> Params:
         """The scale maps the block's width to the end of the grid; a scale rule then chooses its power of two."""
-        raw = finished(_times(quantizer.per_step(extent), factor), jnp.isfinite(extent))
-        if quantizer.rise is not None:
-            raw = raised(raw, quantizer.rise)
-        return quantizer.store_scale(raw, None, key, plain)
+        raw = finished(_times(scaling.per_step(extent), factor), jnp.isfinite(extent))
+        if scaling.rise is not None:
+            raw = raised(raw, scaling.rise)
+        return scaling.stored(raw, None, key, outer)
 
-    def on_grid(self, x: Array, scale: Reciprocal, offset: Array | None) -> Array:
+    def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
         """The numbers that are rounded."""
-        return (x * scale.shrink) * scale.inverse
+        return (x * by.shrink) * by.inverse
 
-    def shift(self, least: Array, offset: Array | None) -> Array | None:
-        """What is added after rounding: nothing."""
-        return None
-
-    def value(self, g: Array, scale: Array, least: Array, offset: Array | None) -> Array:
+    def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
         """The numbers that come back."""
         return saturate(g * scale)
 
@@ -128,107 +78,125 @@ def _times(x: Array, factor: Any) -> Array:
     return x if factor is None else rounded(rounded(x) * factor)
 
 
-def _interval(quantizer: Any, blocks: Blocks) -> tuple[Array, Array, Array]:
-    """Least, largest, and whether both are finite; zeros where they are not."""
-    low, high = quantizer.statistic.interval(blocks)
+Interval = tuple[Array, Array, Array]
+"""Least, largest, and whether both are finite (they are zeros where not), each [grid]."""
+
+
+def _interval(statistic: Statistic, blocks: Blocks) -> Interval:
+    low, high = statistic.interval(blocks)
     finite = jnp.isfinite(low) & jnp.isfinite(high)
-    return jnp.where(finite, low, np.float32(0)), jnp.where(finite, high, np.float32(0)), finite
-
-
-def span(low: Array, high: Array) -> Array:
-    """Half of the distance, which never overflows."""
-    return flush(high * _HALF) - flush(low * _HALF)
+    return jnp.where(finite, low, _ZERO), jnp.where(finite, high, _ZERO), finite
 
 
 @dataclass(frozen=True)
 class ZeroPoint(Symmetric):
     """A scale and an integer zero point; the range includes zero, so zero is exact (Jacob et al. 2018, arXiv 1712.05877)."""
 
-    needs = "interval"
-    asymmetric = True
+    need = "interval"  # type: ignore[assignment]
     integer_offset = True
+    replayable = False
 
-    def extent(self, quantizer: Any, blocks: Blocks) -> tuple[Array, Array, Array]:
+    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Interval:  # type: ignore[override]
         """The interval, zero included, and whether it is finite."""
-        low, high, finite = _interval(quantizer, blocks)
-        return jnp.minimum(low, np.float32(0)), jnp.maximum(high, np.float32(0)), finite
+        low, high, finite = _interval(statistic, blocks)
+        return jnp.minimum(low, _ZERO), jnp.maximum(high, _ZERO), finite
 
-    def trial(
-        self, quantizer: Any, extent: Any, key: Array | None, factor: Any = None, minimum: None = None, plain: Any = None
+    def params(
+        self,
+        scaling: Scaling,
+        element: Element,
+        extent: Any,
+        key: Array | None = None,
+        *,
+        factor: Any = None,
+        minimum: Array | None = None,
+        outer: Params | None = None,
     ) -> Params:
         """The scale spans the interval; the zero point is what the *stored* scale makes of its lower end. A factor draws both
         ends toward zero.
         """
         low, high = (_times(end, factor) for end in extent[:2])
-        params = quantizer.store_scale(finished(quantizer.per_step(span(low, high)), extent[2]), None, key, plain)
-        grid = quantizer.element.grid
-        steps = jnp.round(self.on_grid(low, quantizer.divisor(params), None))
-        z = jnp.clip(jnp.where(jnp.isfinite(steps), grid.least - steps, grid.least), grid.least, grid.most)
-        return Params(params.scale, z.astype(grid.dtype), params.raw)
+        params = scaling.stored(finished(scaling.per_step(half_span(low, high)), extent[2]), None, key, outer)
+        least, most = _ends(element)
+        steps = jnp.round(self.on_grid(low, scaling.divisor(params), None))
+        z = jnp.clip(jnp.where(jnp.isfinite(steps), least - steps, least), least, most)
+        return Params(params.scale, z.astype(element.code_dtype), params.raw)
 
-    def shift(self, least: Array, offset: Array | None) -> Array | None:
+    def shift(self, element: Element, offset: Array | None) -> Array | None:
         """The zero point."""
         return offset
 
-    def value(self, g: Array, scale: Array, least: Array, offset: Any) -> Array:
+    def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
         """The numbers that come back."""
         return saturate((g - offset) * scale)
+
+
+def _ends(element: Element) -> tuple[Any, Any]:
+    found = element.integers
+    assert found is not None  # `grammar.refuse` saw to that
+    return found
 
 
 def drawn_in(low: Array, high: Array, factor: Any) -> tuple[Array, Array]:
     """Both ends moved toward the middle, so that a factor of the interval is left."""
     if factor is None:
         return low, high
-    by = rounded(span(low, high) * (np.float32(1) - factor))
+    by = rounded(half_span(low, high) * (np.float32(1) - factor))
     return flush(low + by), flush(high - by)
 
 
 @dataclass(frozen=True)
-class Offset(Fitting):
+class Offset(Form):
     """A scale and a free minimum (GGUF Q4_1; MLX)."""
 
-    needs = "interval"
-    asymmetric = True
-    integer_offset = False
+    need = "interval"
     minimum = movable = True
 
-    def extent(self, quantizer: Any, blocks: Blocks) -> tuple[Array, Array, Array]:
+    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Interval:
         """The interval, and whether it is finite."""
-        return _interval(quantizer, blocks)
+        return _interval(statistic, blocks)
 
-    def trial(
-        self, quantizer: Any, extent: Any, key: Array | None, factor: Any = None, minimum: Any = None, plain: Any = None
+    def params(
+        self,
+        scaling: Scaling,
+        element: Element,
+        extent: Interval,
+        key: Array | None = None,
+        *,
+        factor: Any = None,
+        minimum: Array | None = None,
+        outer: Params | None = None,
     ) -> Params:
         """The minimum is stored first; the scale spans what lies above the stored one (`-exact`: above the true one). A factor
-        draws both ends toward the middle; a minimum that is given replaces the other and leaves the scale of `plain`.
+        draws both ends toward the middle; a minimum that is given replaces the other and leaves the scale of `outer`.
         """
         low, high, finite = extent
         if minimum is not None:
-            stored = quantizer.store_offset(jnp.where(finite, minimum, _NAN), key, plain)
-            return Params(plain.scale, stored, plain.raw, minimum if quantizer.exact else None)
+            assert outer is not None
+            stored = scaling.stored_offset(jnp.where(finite, minimum, _NAN), key, outer)
+            return Params(outer.scale, stored, outer.raw, minimum if scaling.exact else None)
         low, high = drawn_in(low, high, factor)
-        stored = quantizer.store_offset(jnp.where(finite, low, _NAN), key, plain)
-        if not quantizer.exact:
-            low = jnp.where(finite, quantizer.load_minimum(stored), np.float32(0))
-        raw = quantizer.per_step(span(low, jnp.maximum(high, low)))
-        return quantizer.store_scale(finished(raw, finite), stored, key, plain, low)
+        stored = scaling.stored_offset(jnp.where(finite, low, _NAN), key, outer)
+        if not scaling.exact:
+            low = jnp.where(finite, scaling.offset.load(stored), _ZERO)
+        raw = scaling.per_step(half_span(low, jnp.maximum(high, low)))
+        return scaling.stored(finished(raw, finite), stored, key, outer, low)
 
-    def on_grid(self, x: Array, scale: Reciprocal, offset: Any) -> Array:
+    def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
         """The numbers that are rounded. Both are shrunk first where their difference could overflow."""
-        return (x * scale.shrink - offset * scale.shrink) * scale.inverse
+        return (x * by.shrink - offset * by.shrink) * by.inverse
 
-    def shift(self, least: Array, offset: Array | None) -> Array | None:
+    def shift(self, element: Element, offset: Array | None) -> Array | None:
         """The least code."""
-        return least
+        return _ends(element)[0]
 
-    def value(self, g: Array, scale: Array, least: Array, offset: Array) -> Array:
+    def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
         """The numbers that come back; the product is rounded before the sum."""
         by = reciprocal(scale)
-        product = rounded((g - least) * (scale * by.shrink))
+        product = rounded((g - _ends(element)[0]) * (scale * by.shrink))
         return saturate((product + offset * by.shrink) * by.grow)
 
 
-FORMS: Table = Table("form")
 FORMS.add("sym", Symmetric(), doc="a scale alone")
 FORMS.add("asym", ZeroPoint(), doc="a scale and an integer zero point; the range includes zero")
 FORMS.add("offset", Offset(), doc="a scale and a free minimum")

@@ -17,13 +17,16 @@ from jax import Array, lax
 
 from qresearch.arithmetic.exact import exponent, flush, power_of_two, rounded, saturate
 from qresearch.arithmetic.exact_power import power
+from qresearch.element.element import Element
 from qresearch.scales.extremes import bounds, largest
-from qresearch.scales.search import Trial
-from qresearch.scales.statistic import STATISTICS, Blocks
+from qresearch.scales.form import Form
+from qresearch.scales.params import Params
+from qresearch.scales.scaling import Candidates
+from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 
 @dataclass(frozen=True)
-class HQQ:
+class HQQ(Statistic):
     """Min-max, and a minimum optimised for the p-norm of the error. The defaults are those of the `hqq` library.
 
     Differences from the library: it stops for all blocks at once, at the first iteration that does not lower the mean error
@@ -56,7 +59,7 @@ class HQQ:
         """Two float32 [grid]: the least and the largest element."""
         return bounds(blocks)
 
-    def check(self, form: Any, grid: Any) -> None:
+    def check(self, form: Form, element: Element) -> None:
         """Raises `ValueError` for forms without a free minimum."""
         if not form.movable:
             raise ValueError("the statistic 'hqq' optimises a minimum that is no integer, so it needs the form 'offset'")
@@ -66,27 +69,28 @@ class HQQ:
         """float32: 1 / beta of every iteration, and one more: the last minimum is judged as well."""
         return np.array([1 / (self.beta * self.kappa**i) for i in range(int(self.iterations) + 1)], np.float32)
 
-    def choose(self, quantizer: Any, blocks: Blocks, trial: Trial) -> Any:
-        """Params: of every block, the minimum that had the least mean error."""
-        plain, table = trial(), jnp.asarray(self.steps)
+    def choose(self, candidates: Candidates) -> Params:
+        """Of every block, the minimum that had the least mean error."""
+        plain, table, blocks = candidates.params(), jnp.asarray(self.steps), candidates.blocks
         unit = jnp.clip(exponent(largest(blocks)), -126, 126)
-        start = quantizer.load_minimum(plain.offset)
+        start = candidates.minimum(plain)
 
         def step(i: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             least, best, minimum = state
-            error, following = self._iterate(quantizer, blocks, trial(minimum=minimum, plain=plain), table[i], unit)
+            error, following = self._iterate(candidates, candidates.params(minimum=minimum, outer=plain), table[i], unit)
             better = error < least
             return jnp.where(better, error, least), jnp.where(better, minimum, best), following
 
         worst = jnp.full(blocks.layout.grid, np.float32(np.inf))
         _, best, _ = lax.fori_loop(0, len(self.steps), step, (worst, start, start))
-        return trial(minimum=best, plain=plain)
+        return candidates.params(minimum=best, outer=plain)
 
-    def _iterate(self, quantizer: Any, blocks: Blocks, params: Any, step: Array, unit: Array) -> tuple[Array, Array]:
+    def _iterate(self, candidates: Candidates, params: Params, step: Array, unit: Array) -> tuple[Array, Array]:
         """The mean error of a minimum, and the next one. Means are in units of a power of two near the largest."""
-        layout, minimum = blocks.layout, quantizer.load_minimum(params.offset)
+        blocks = candidates.blocks
+        layout, minimum = blocks.layout, candidates.minimum(params)
         small = layout.expand(power_of_two(-unit))
-        back = quantizer.blocks_back(blocks.x, params, layout)
+        back = candidates.values(params)
         off = blocks.x - back
         size = jnp.abs(off)
         kept = jnp.maximum(size - rounded(step * power(size, self.p - 1)), np.float32(0))

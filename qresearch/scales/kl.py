@@ -19,12 +19,14 @@ from jax import Array, lax
 from qresearch.arithmetic.exact import Reciprocal, flush, quotient, reciprocal, rounded
 from qresearch.arithmetic.exact_power import log2
 from qresearch.arithmetic.reductions import tree_sum
+from qresearch.element.element import Element
 from qresearch.scales.extremes import largest, poisoned
-from qresearch.scales.statistic import STATISTICS, Blocks
+from qresearch.scales.form import Form
+from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 
 @dataclass(frozen=True)
-class KL:
+class KL(Statistic):
     """The width of least KL divergence between a block's histogram and its quantized one; for symmetric integers.
 
     The loop runs over `bins` widths, each a pass over `bins` counts of every block: meant for tensors and channels, not for
@@ -36,26 +38,26 @@ class KL:
 
     bins: float = 2048.0
 
-    of_grid = True
-
     def __post_init__(self) -> None:
         if self.bins != int(self.bins) or not 8 <= self.bins <= 8192:
             raise ValueError(f"kl: bins must be an integer from 8 to 8192, not {self.bins:g}, such as kl(2048)")
 
-    def check(self, form: Any, grid: Any) -> None:
+    def check(self, form: Form, element: Element) -> None:
         """Raises `ValueError` for grids that are not symmetric integers, and for fewer bins than magnitudes."""
-        if not grid.shiftable or grid.ends[0] != -grid.ends[1]:
+        if element.integers is None or element.ends[0] != -element.ends[1]:
             raise ValueError(
                 "the statistic 'kl' cuts a histogram into equal levels, so it needs symmetric integers, such as int8"
             )
-        if int(grid.most) + 1 > self.bins:
-            raise ValueError(f"kl({self.bins:g}): bins must be at least the magnitudes of the grid, {int(grid.most) + 1}")
+        magnitudes = int(element.integers[1]) + 1
+        if magnitudes > self.bins:
+            raise ValueError(f"kl({self.bins:g}): bins must be at least the magnitudes of the grid, {magnitudes}")
 
-    def width(self, blocks: Blocks, grid: Any) -> Array:
+    def width_for(self, element: Element, blocks: Blocks) -> Array:
         """float32 [grid]: a share of the largest magnitude."""
+        assert element.integers is not None  # `check` saw to that
         size, bins = largest(blocks), int(self.bins)
         counts = self._histogram(blocks, size)
-        levels = jnp.asarray(grid.most).astype(jnp.int32) + 1
+        levels = jnp.asarray(element.integers[1]).astype(jnp.int32) + 1
 
         def step(i: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
             least, best = state

@@ -10,15 +10,20 @@ Reference: `mx.quantize`, mode "affine"; `mlx/backend/cpu/quantized.cpp`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from qresearch.arithmetic.exact import Reciprocal, quotient, reciprocal, saturate
-from qresearch.scales.forms import FORMS, Offset, drawn_in, finished, span
+from qresearch.element.element import Element
+from qresearch.scales.form import FORMS, finished, half_span
+from qresearch.scales.forms import Interval, Offset, drawn_in
 from qresearch.scales.params import Params
+
+if TYPE_CHECKING:
+    from qresearch.scales.scaling import Scaling
 
 EPSILON = np.float32(1e-7)
 """The least step."""
@@ -36,29 +41,37 @@ class Edge(Offset):
     signed = True
     movable = False
 
-    def trial(
-        self, quantizer: Any, extent: Any, key: Array | None, factor: Any = None, minimum: None = None, plain: Any = None
+    def params(
+        self,
+        scaling: Scaling,
+        element: Element,
+        extent: Interval,
+        key: Array | None = None,
+        *,
+        factor: Any = None,
+        minimum: Array | None = None,
+        outer: Params | None = None,
     ) -> Params:
         """Scale and bias of the interval, both stored. A factor draws both ends toward the middle."""
         low, high = drawn_in(extent[0], extent[1], factor)
         finite, below = extent[2], jnp.abs(low) > jnp.abs(high)
-        step = jnp.maximum(saturate(quantizer.per_step(span(low, high))), EPSILON)
+        step = jnp.maximum(saturate(scaling.per_step(half_span(low, high))), EPSILON)
         step, edge = jnp.where(below, step, -step), jnp.where(below, low, high)
         steps = jnp.round(quotient(edge, step))
         some = steps != 0
         scale = jnp.where(some, quotient(edge, jnp.where(some, steps, np.float32(1))), step)
         bias = jnp.where(some, edge, np.float32(0))
-        stored = quantizer.store_offset(jnp.where(finite, bias, np.float32(np.nan)), key, plain)
-        return quantizer.store_scale(finished(scale, finite), stored, key, plain, bias)
+        stored = scaling.stored_offset(jnp.where(finite, bias, np.float32(np.nan)), key, outer)
+        return scaling.stored(finished(scale, finite), stored, key, outer, bias)
 
     def divisor(self, scale: Array) -> Reciprocal:
         """The shrunk scale itself, in the place of its inverse; infinity where it is zero."""
         by = reciprocal(scale)
         return by._replace(inverse=jnp.where(by.inverse == 0, np.float32(np.inf), scale * by.shrink))
 
-    def on_grid(self, x: Array, scale: Reciprocal, offset: Any) -> Array:
+    def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
         """The numbers that are rounded: a true quotient."""
-        return quotient(x * scale.shrink - offset * scale.shrink, scale.inverse)
+        return quotient(x * by.shrink - offset * by.shrink, by.inverse)
 
 
 FORMS.add("edge", Edge(), doc="a scale of either sign and a bias at the larger end, zero exact (MLX)")

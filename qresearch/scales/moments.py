@@ -9,11 +9,11 @@ from jax import Array
 
 from qresearch.arithmetic.exact import FLT_MAX, TINY, exponent, power_of_two, rounded, saturate
 from qresearch.scales.extremes import largest, poisoned
-from qresearch.scales.statistic import STATISTICS, Blocks
+from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 
 @dataclass(frozen=True)
-class RMS:
+class RMS(Statistic):
     """`k` times the root of the mean of squares, summed in a fixed order.
 
     Attributes:

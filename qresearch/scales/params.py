@@ -1,4 +1,4 @@
-"""What a quantizer stores beside and inside: scales, offsets, codes. Plain pytrees, without the quantizer that made them."""
+"""What is stored beside the codes of an array, and the codes with it. Plain pytrees, without the quantizer that made them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 
-from qresearch.base.part import part
+from qresearch.base.part import part, static
 
 
 @part
@@ -23,8 +24,8 @@ class Params:
 
     scale: Any = None
     offset: Any = None
-    raw: Any = None
-    low: Any = None
+    raw: Array | None = None
+    low: Array | None = None
 
     def __getitem__(self, index: Any) -> Params:
         """The parameters of a slice of the blocks: indexes the grid of blocks, not the elements.
@@ -45,9 +46,16 @@ class Encoded:
     """Codes and the parameters they need.
 
     Attributes:
-        codes: integers, in the shape of the array they stand for.
+        codes: integers; in the shape of the array, but for elements that give one code to several numbers.
         params: of the blocks, as the coder that made the codes keeps them.
+        whole: the shape of the array where the codes do not have it; None where they do.
     """
 
     codes: Any
     params: Any
+    whole: tuple[int, ...] | None = static(default=None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that was encoded."""
+        return self.codes.shape if self.whole is None else self.whole

@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from qresearch.base.table import Table
+from qresearch.element.grid import Grid
 
 ONE = 2**23
 """A fraction that no number reaches: the exponent never goes up."""
@@ -29,26 +30,22 @@ class Top:
     Attributes:
         reach: what a block's width is mapped to at most, from 1 to below 2.
         edge: the reach and half of the gap below it: what lies beyond is clipped by more than rounding.
-        mantissa: fraction bits at that end; None where the grid is neither integers nor a float format.
+        fraction_bits: of a number at that end; None where the grid is neither integers nor a float format.
     """
 
     reach: float
     edge: float
-    mantissa: int | None
+    fraction_bits: int | None
 
 
-def top(grid: Any) -> Top:
+def top(grid: Grid) -> Top:
     """The upper end of a grid, on the host."""
     reach = float(grid.reach)
     unit = 2.0 ** (math.frexp(reach)[1] - 1)
     numbers = np.unique(np.abs(np.asarray(grid.decode(grid.codes()), np.float64)))
     numbers = numbers[numbers <= reach]
     gap = float(numbers[-1] - numbers[-2]) if numbers.size > 1 else unit
-    if hasattr(grid, "mantissa"):
-        mantissa: int | None = int(grid.mantissa)
-    else:
-        mantissa = round(math.log2(unit)) if grid.shiftable else None
-    return Top(reach / unit, (reach + gap / 2) / unit, mantissa)
+    return Top(reach / unit, (reach + gap / 2) / unit, grid.fraction_bits)
 
 
 def at_least(number: float) -> int:
@@ -62,9 +59,9 @@ def above(number: float) -> int:
 
 
 def _even(grid: Top) -> int:
-    if grid.mantissa is None:
+    if grid.fraction_bits is None:
         raise ValueError("the rule 'even' rounds to the element's fraction bits, so it needs a float or an integer element")
-    return at_least(2 - 2.0 ** -(grid.mantissa + 1))
+    return at_least(2 - 2.0 ** -(grid.fraction_bits + 1))
 
 
 Rule = Callable[[Top], int]

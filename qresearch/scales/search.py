@@ -8,7 +8,6 @@ outer scale; it is fitted once, to the ordinary scales, and stays while the cand
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +19,16 @@ from qresearch.arithmetic.exact import exponent, power_of_two, rounded
 from qresearch.arithmetic.exact_power import power
 from qresearch.arithmetic.reductions import tree_sum
 from qresearch.scales.extremes import bounds, largest
-from qresearch.scales.statistic import STATISTICS, Blocks
+from qresearch.scales.params import Params
+from qresearch.scales.scaling import Candidates
+from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
-Trial = Callable[..., Any]
-"""`(factor, minimum, plain) -> Params`: a form's parameters of every block for a factor (see `forms`)."""
 
-
-def error_of(quantizer: Any, blocks: Blocks, params: Any, p: float) -> Array:
+def error_of(candidates: Candidates, params: Params, p: float) -> Array:
     """float32 [grid]: the sum of weight * abs(x' - x)^p in every block, x in units of a power of two near its largest."""
+    blocks = candidates.blocks
     layout = blocks.layout
-    back = quantizer.blocks_back(blocks.x, params, layout)
+    back = candidates.values(params)
     unit = power_of_two(-jnp.clip(exponent(largest(blocks)), -126, 126))
     off = blocks.masked(jnp.abs(back - blocks.x), 0.0) * layout.expand(unit)
     cost = power(off, p)
@@ -38,25 +37,25 @@ def error_of(quantizer: Any, blocks: Blocks, params: Any, p: float) -> Array:
     return tree_sum(blocks.rows(cost))
 
 
-def least_error(quantizer: Any, blocks: Blocks, trial: Trial, factors: tuple[float, ...], p: float) -> Any:
+def least_error(candidates: Candidates, factors: tuple[float, ...], p: float) -> Params:
     """The parameters of every block with the factor that costs least; the first of equals."""
     table = jnp.asarray(np.asarray(factors, np.float32))
-    plain = trial()
+    plain = candidates.params()
 
     def step(i: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
         least, best = state
-        error = error_of(quantizer, blocks, trial(factor=table[i], plain=plain), p)
+        error = error_of(candidates, candidates.params(factor=table[i], outer=plain), p)
         better = error < least
         return jnp.where(better, error, least), jnp.where(better, table[i], best)
 
-    grid = blocks.layout.grid
+    grid = candidates.blocks.layout.grid
     start = jnp.full(grid, np.float32(np.inf)), jnp.full(grid, table[0])
     _, best = lax.fori_loop(0, len(factors), step, start)
-    return trial(factor=best, plain=plain)
+    return candidates.params(factor=best, outer=plain)
 
 
-class _Searching:
-    """What a search offers to the forms: the ordinary extent, and the choice among candidates."""
+class _Searching(Statistic):
+    """A search starts from the ordinary extent of a block."""
 
     searches = True
 
@@ -98,9 +97,9 @@ class Search(_Searching):
         last = int(self.steps) - 1
         return tuple(1 - (1 - self.least) * i / last for i in range(last + 1))
 
-    def choose(self, quantizer: Any, blocks: Blocks, trial: Trial) -> Any:
-        """Params: of every block, those of least error."""
-        return least_error(quantizer, blocks, trial, self.factors, self.p)
+    def choose(self, candidates: Candidates) -> Params:
+        """Of every block, the parameters of least error."""
+        return least_error(candidates, self.factors, self.p)
 
 
 @dataclass(frozen=True, init=False)
@@ -119,9 +118,9 @@ class Among(_Searching):
             raise ValueError(f"among{factors}: give two or more positive factors of the width, such as among(1,1.5)")
         object.__setattr__(self, "factors", tuple(map(float, factors)))
 
-    def choose(self, quantizer: Any, blocks: Blocks, trial: Trial) -> Any:
-        """Params: of every block, those of least error."""
-        return least_error(quantizer, blocks, trial, self.factors, 2.0)
+    def choose(self, candidates: Candidates) -> Params:
+        """Of every block, the parameters of least error."""
+        return least_error(candidates, self.factors, 2.0)
 
 
 STATISTICS.add(

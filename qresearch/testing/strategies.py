@@ -19,8 +19,8 @@ from qresearch.element.rounding import ROUNDINGS
 from qresearch.element.table import ELEMENTS, INTEGER_RANGES
 from qresearch.grammar.build import build
 from qresearch.grammar.letters import split_call
-from qresearch.scales.forms import FORMS
-from qresearch.scales.statistic import STATISTICS
+from qresearch.scales.form import FORMS
+from qresearch.scales.statistic import STATISTICS, Need, Statistic
 from qresearch.testing.oracle.float32 import LARGEST, TINY
 from qresearch.wrapping.table import WRAPPERS
 
@@ -150,8 +150,8 @@ def elements() -> SearchStrategy[str]:
 
 
 def _statistics(form: str, default: str) -> SearchStrategy[str]:
-    needed = FORMS[form].needs
-    listed = [e for row in STATISTICS.rows if hasattr(row.value, needed) for e in row.examples]
+    need = FORMS[form].need or "width"
+    listed = [e for row in STATISTICS.rows if _gives(row.value, need) for e in row.examples]
     unit = ["unit"] if form == "sym" and default == "unit" else []
     return st.sampled_from(listed + unit)
 
@@ -159,3 +159,7 @@ def _statistics(form: str, default: str) -> SearchStrategy[str]:
 def _rounding(stochastic: bool) -> SearchStrategy[str]:
     names = [row.name for row in ROUNDINGS.rows if stochastic or not row.value.stochastic]
     return st.sampled_from(names).map("~{}".format)
+
+
+def _gives(made: Any, need: Need) -> bool:
+    return isinstance(made, type) and issubclass(made, Statistic) and made.gives(need)

@@ -71,7 +71,7 @@ class Subject:
     @property
     def stochastic(self) -> bool:
         """Whether any part of the scheme draws random numbers."""
-        return self.quantizer.stochastic
+        return self.quantizer.core.stochastic
 
     def run(self, x: Any, key: Any = None) -> Result:
         """Compiled, through the public face; NumPy arrays."""
@@ -100,7 +100,7 @@ def whole(quantizer: Coder, x: Any, key: Any) -> Result:
     """Everything in one traceable function: codes, scales, offsets, values."""
     encoded = quantizer.quantize(x, key)
     params = encoded.params
-    return Result(encoded.codes, quantizer.load_scale(params), quantizer.load_offset(params), quantizer.dequantize(encoded))
+    return Result(encoded.codes, quantizer.scales(params), quantizer.offsets(params), quantizer.dequantize(encoded))
 
 
 def to_numpy(result: Result) -> Result:

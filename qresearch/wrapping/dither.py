@@ -15,10 +15,9 @@ from jax import Array
 from qresearch.arithmetic.exact import rounded
 from qresearch.base.part import Leaf, part
 from qresearch.coders.coder import Coder
-from qresearch.element.integers import Uniform
+from qresearch.wrapping.rotation import rotates
 from qresearch.wrapping.shift import Shifted
 from qresearch.wrapping.table import WRAPPERS
-from qresearch.wrapping.wrapper import innermost
 
 
 @part
@@ -37,8 +36,9 @@ class Dithered(Shifted):
         """D s, the same whenever it is asked for. d is drawn in the shape of the array."""
         key = jax.random.key(self.seed, impl="threefry2x32")
         d = jax.random.uniform(key, shape, jnp.float32) - jnp.float32(0.5)
-        scale = self.inner.load_scale(params)
-        return d if scale is None else rounded(d * self.block.layout(shape).spread(scale))
+        core, own = self.resolve(params)
+        scale = core.scaling.load_scale(own)
+        return d if scale is None else rounded(d * core.layout(shape).spread(scale))
 
 
 def dither(inner: Coder, seed: int = 0) -> Dithered:
@@ -53,9 +53,9 @@ def dither(inner: Coder, seed: int = 0) -> Dithered:
     """
     if not 0 <= seed < 2**31:
         raise ValueError(f"dither({seed}): the seed must be 0 to 2^31 - 1, such as dither(0)")
-    if not isinstance(innermost(inner).element.grid, Uniform):
+    if inner.core.element.integers is None:
         raise ValueError("dither needs steps of one size: integers, such as int4@32 + dither(0)")
-    if inner.mixes:
+    if rotates(inner):
         raise ValueError("dither adds noise of each element's own step, which a rotation mixes; write dither before it")
     return Dithered(inner, np.int32(seed))
 

@@ -23,7 +23,8 @@ from jax import Array
 
 from qresearch.arithmetic.packing import pack
 from qresearch.base.part import part, static
-from qresearch.coders.coder import Coder, bytes_of
+from qresearch.coders.coder import Coder
+from qresearch.coders.packer import Packer, bytes_of
 from qresearch.scales.params import Encoded
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Wrapper
@@ -48,11 +49,6 @@ class Coded(Wrapper):
     """A wrapper that changes no number: only how many bytes the codes take, which the codes themselves decide."""
 
     @property
-    def by_shape(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def separable(self) -> bool:
         """As inside."""
         return self.inner.separable
@@ -61,31 +57,59 @@ class Coded(Wrapper):
         """As inside."""
         return self.inner.pointwise(params, shape)
 
-    def round_trip(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
+    def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
         """As inside."""
-        return self.inner.round_trip(x, params, u, all_pass)
+        return self.inner.straight_through(x, params, u, all_pass)
 
-    def storage_bits(self, shape: tuple[int, ...]) -> int:
+
+@dataclass(frozen=True)
+class EntropyPacker(Packer):
+    """Packs as the coder inside does, and counts the codes by themselves."""
+
+    inner: Packer
+    fixed = False
+
+    def bits(self, shape: tuple[int, ...]) -> int:
         """Raises `ValueError`: the shape does not tell."""
         raise ValueError(
-            "an entropy coder's size hangs on the codes, not on the shape; "
+            "an entropy coder's size depends on the codes, not on the shape; "
             "take QTensor.bits or qr.measure.true_bits, or leave the coder out"
         )
 
-    def rest_bytes(self, codes: Array, params: Any) -> int:
-        """Bytes of what is stored beside the codes. Packs, abstractly where the shape tells, and drops the codes."""
-        inside = self.inner
-        packed = jax.eval_shape(inside.pack, codes, params) if inside.by_shape else inside.pack(codes, params)
-        return bytes_of(packed) - bytes_of(_codes(packed))
+    def pack(self, encoded: Encoded) -> dict[str, Any]:
+        """As inside."""
+        return self.inner.pack(encoded)
+
+    def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
+        """As inside."""
+        return self.inner.unpack(packed, shape)
+
+    def nbytes(self, encoded: Encoded) -> int:
+        """The codes as they are counted, and everything else that is stored. Nothing but the codes is computed."""
+        packed = jax.eval_shape(self.inner.pack, encoded)
+        return bytes_of(packed) - bytes_of(_codes(packed)) + self.codes_bytes(np.asarray(encoded.codes))
+
+    def codes_bytes(self, codes: np.ndarray) -> int:
+        """Bytes that the codes take."""
+        raise NotImplementedError
 
 
 @part
 class Ideal(Coded):
     """Counts the ideal size of the codes; what it packs is packed as inside."""
 
-    def stored_bytes(self, codes: Array, params: Any) -> int:
-        """The entropy of all codes, rounded up to whole bytes, and the rest as inside."""
-        return self.rest_bytes(codes, params) + math.ceil(_entropy(np.asarray(codes)) / 8)
+    @property
+    def packer(self) -> Packer:
+        """Packs as inside; counts the entropy."""
+        return IdealPacker(self.inner.packer)
+
+
+class IdealPacker(EntropyPacker):
+    """Counts the entropy of all codes, rounded up to whole bytes."""
+
+    def codes_bytes(self, codes: np.ndarray) -> int:
+        """The entropy."""
+        return math.ceil(_entropy(codes) / 8)
 
 
 @part
@@ -100,20 +124,33 @@ class Real(Coded):
     inner: Coder
     coding: Coding = static()
 
-    def stored_bytes(self, codes: Array, params: Any) -> int:
-        """Bytes of what `pack` returns; nothing is packed but the codes."""
-        return self.rest_bytes(codes, params) + len(self.coding.shrink(_planes(np.asarray(codes))))
+    @property
+    def packer(self) -> Packer:
+        """The coder's bytes in the place of the codes."""
+        return RealPacker(self.inner.packer, self)
 
-    def pack(self, codes: Array, params: Any) -> dict[str, Any]:
-        """As inside, with the coder's bytes for `codes`. Needs the codes themselves: not under jit."""
-        shrunk = self.coding.shrink(_planes(np.asarray(codes)))
-        return _with_codes(self.inner.pack(codes, params), np.frombuffer(shrunk, np.uint8))
+
+@dataclass(frozen=True)
+class RealPacker(EntropyPacker):
+    """Packs the codes with a real coder. It needs the codes themselves: not under jit."""
+
+    coder: Real
+
+    def codes_bytes(self, codes: np.ndarray) -> int:
+        """Those of the coder."""
+        return len(self.coder.coding.shrink(_planes(codes)))
+
+    def pack(self, encoded: Encoded) -> dict[str, Any]:
+        """As inside, with the coder's bytes for `codes`."""
+        shrunk = self.coder.coding.shrink(_planes(np.asarray(encoded.codes)))
+        return _with_codes(self.inner.pack(encoded), np.frombuffer(shrunk, np.uint8))
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`."""
-        restored = self.coding.restore(np.asarray(_codes(packed)).tobytes())
-        codes = _from_planes(restored, np.dtype(self.element.code_dtype)).reshape(shape)
-        return self.inner.unpack(_with_codes(packed, pack(jnp.asarray(codes), int(self.element.bits))), shape)
+        element = self.coder.core.element
+        restored = self.coder.coding.restore(np.asarray(_codes(packed)).tobytes())
+        codes = _from_planes(restored, np.dtype(element.code_dtype)).reshape(self.coder.codes_shape(shape))
+        return self.inner.unpack(_with_codes(packed, pack(jnp.asarray(codes), int(element.bits))), shape)
 
 
 def _codes(packed: dict[str, Any]) -> Any:
@@ -145,7 +182,7 @@ def _entropy(codes: np.ndarray) -> float:
 
 def _coded(make: Callable[[Coder], Coder], inner: Coder) -> Coder:
     """Raises `ValueError` where an entropy coder stands inside already."""
-    if not inner.by_shape:
+    if not inner.packer.fixed:
         raise ValueError("an entropy coder stands inside already; leave one of them out")
     return make(inner)
 

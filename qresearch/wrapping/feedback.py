@@ -49,7 +49,7 @@ class Fed(Wrapper):
             x, params, u = at
             wanted = rounded(x) + error
             codes = coder.encode_drawn(wanted, params, u)
-            error = wanted - rounded(coder.decode(codes, params))
+            error = wanted - rounded(coder.decode(codes, params, wanted.shape))
             return jnp.where(jnp.isfinite(error), error, jnp.float32(0)), codes
 
         slices = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, axis, 0), (x, spelled, u))

@@ -8,17 +8,20 @@ References: `ggml-common.h` (the block structures) and `ggml-quants.c` (`quantiz
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qresearch.arithmetic.exact import size
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
+from qresearch.coders.packer import Packer
 from qresearch.coders.quantizer import Quantizer
+from qresearch.element.scalar import Scalar
 from qresearch.floats.named import FORMATS
 from qresearch.scales.block import Block
 from qresearch.scales.params import Encoded, Params
@@ -56,7 +59,7 @@ class GGML(Wrapper):
         name: of the type in ggml.
     """
 
-    inner: Any
+    inner: Quantizer
     layout: BlockLayout = static()
     name: str = static()
 
@@ -65,42 +68,53 @@ class GGML(Wrapper):
         codes = self.inner.encode_drawn(x, params, u)
         if self.layout.minus_zero:
             return codes
-        sign = jnp.asarray(self.element.grid.sign_bit).astype(codes.dtype)
+        sign = jnp.asarray(1 << (self.layout.bits - 1), codes.dtype)
         return jnp.where(codes == sign, jnp.zeros_like(codes), codes)
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """As inside: bytes are for storing only."""
         return self.inner.unit(shape)
 
-    def stored_bytes(self, codes: Array, params: Any) -> int:
-        """Of the blocks, not of what is inside."""
-        return self.storage_bits(codes.shape) // 8
+    @property
+    def packer(self) -> Packer:
+        """Whole blocks of ggml."""
+        return GGMLPacker(self)
 
-    def storage_bits(self, shape: tuple[int, ...]) -> int:
+
+@dataclass(frozen=True)
+class GGMLPacker(Packer):
+    """`blocks`: uint8 [..., bytes of a row], as GGUF files have them."""
+
+    coder: GGML
+
+    def bits(self, shape: tuple[int, ...]) -> int:
         """Whole blocks."""
-        return 8 * size(self.layout.blocks(shape)) * self.layout.nbytes
+        layout = self.coder.layout
+        return 8 * math.prod(layout.blocks(shape)) * layout.nbytes
 
-    def pack(self, codes: Array, params: Params) -> dict[str, Any]:
-        """`blocks`: uint8 [..., bytes of a row], as GGUF files have them."""
-        layout, codes = self.layout, jnp.atleast_1d(codes)
+    def pack(self, encoded: Encoded) -> dict[str, Any]:
+        """The codes, scales and minima of each block, one after the other."""
+        layout, codes = self.coder.layout, jnp.atleast_1d(encoded.codes)
         excess = jnp.uint8(layout.excess)
         parts = {"codes": _filled(codes, layout.length).astype(jnp.uint8) + excess}
         for name, count in layout.counts.items():
-            parts[name] = _filled(jnp.atleast_1d(getattr(params, name).codes), count)
+            parts[name] = _filled(jnp.atleast_1d(getattr(encoded.params, name).codes), count)
         return {"blocks": layout.write(parts)}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`. Raises `ValueError` where there are not as many bytes as the shape takes."""
-        layout, data = self.layout, jnp.asarray(packed["blocks"])
+        layout, data = self.coder.layout, jnp.asarray(packed["blocks"])
         blocks = layout.blocks(shape)
         wanted = (*blocks[:-1], blocks[-1] * layout.nbytes)
         if data.dtype != jnp.uint8 or data.shape != wanted:
             raise ValueError(f"blocks of shape {shape} take uint8{wanted}, not {data.dtype}{data.shape}")
         parts = layout.read(data, blocks)
         codes = _emptied(parts["codes"] - jnp.uint8(layout.excess), shape)
-        grid = self.inner.block.grid(shape)
+        core = self.coder.core
+        grid = core.layout(shape).grid
         stored = {name: Encoded(_emptied(parts[name], grid), Params()) for name in layout.counts}
-        return Encoded(lax.bitcast_convert_type(codes, self.element.code_dtype), Params(stored["scale"], stored.get("offset")))
+        codes = lax.bitcast_convert_type(codes, core.element.code_dtype)
+        return Encoded(codes, Params(stored["scale"], stored.get("offset")))
 
 
 def _filled(codes: Array, count: int) -> Array:
@@ -126,19 +140,22 @@ def ggml(name: str, inner: Coder) -> GGML:
     block = Block((layout.length // layout.scales,))
     if not isinstance(inner, Quantizer) or inner.block != block:
         raise ValueError(f"ggml_{name} stores blocks of {block}, each with a scale; write @{block} before it")
-    for each, coder in (("scale", inner.scale), ("offset", inner.offset)):
-        if each in layout.counts and not (coder is not None and coder.bare and _holds(coder, layout.words)):
+    stored = {"scale": inner.scaling.scale.coder, "offset": inner.scaling.offset.coder}
+    for each, coder in stored.items():
+        if each in layout.counts and not (isinstance(coder, Quantizer) and coder.bare and _holds(coder, layout.words)):
             raise ValueError(f"ggml_{name} stores the {each} in {layout.words}; write it so, after a colon, as the preset does")
     least, bits = int(inner.element.codes().min()), int(inner.element.bits)
-    if bits != layout.bits or (bits < 8 and least != -layout.excess) or inner.form.asymmetric != ("offset" in layout.counts):
+    offset = inner.scaling.form.asymmetric
+    if bits != layout.bits or (bits < 8 and least != -layout.excess) or offset != ("offset" in layout.counts):
         raise ValueError(f"ggml_{name} does not store these codes; write what its preset says")
     return GGML(inner, layout, name)
 
 
-def _holds(coder: Coder, name: str) -> bool:
+def _holds(quantizer: Quantizer, name: str) -> bool:
     """Whether the codes of a cast are those of a float format."""
-    values, form = np.asarray(getattr(coder.element.grid, "values", ())), FORMATS[name]
-    return np.array_equal(values[: 2**form.bits], form.values.astype(np.float32), equal_nan=True)
+    element, form = quantizer.element, FORMATS[name]
+    patterns = element.grid.bit_patterns if isinstance(element, Scalar) else None
+    return patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True)
 
 
 def _row(name: str) -> Callable[[Coder], Coder]:

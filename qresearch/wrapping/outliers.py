@@ -6,17 +6,19 @@ take no part in the scales of the rest. Their places are stored too, in as many 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qresearch.arithmetic.exact import TINY, size
+from qresearch.arithmetic.exact import TINY
 from qresearch.arithmetic.packing import pack_codes, packed_length, unpack_codes
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.coders.gradient import straight_through
+from qresearch.wrapping.rotation import rotates
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Keeper, Kept
 
@@ -53,13 +55,13 @@ class Outliers(Keeper):
 
     def count(self, shape: tuple[int, ...]) -> int:
         """How many outliers an array of this shape has: a whole number, ties to even."""
-        return round(self.fraction * size(shape))
+        return round(self.fraction * math.prod(shape))
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
         """The outliers, and the parameters of the rest, in which they have the weight zero."""
         found = self._found(x)
         out = self._mask(x, found)
-        if not self.inner.mixes:
+        if not rotates(self.inner):
             rest = jnp.where(out, jnp.float32(0), jnp.float32(1))
             weights = rest if weights is None else rest * jnp.broadcast_to(weights, x.shape)
         return Kept(self.inner.fit(_without(x, out), weights, key), found)
@@ -73,9 +75,9 @@ class Outliers(Keeper):
         """Codes of the rest; those of outliers are codes of zero."""
         return self.inner.encode_drawn(_without(x, self._mask(x, params.own)), params.inner, u)
 
-    def decode(self, codes: Array, params: Kept) -> Array:
+    def decode(self, codes: Array, params: Kept, shape: tuple[int, ...]) -> Array:
         """The rest, with the outliers put in."""
-        return self._joined(self.inner.decode(codes, params.inner), params.own)
+        return self._joined(self.inner.decode(codes, params.inner, shape), params.own)
 
     def _joined(self, rest: Array, own: Sparse) -> Array:
         values = own.values if self.values is None else self.values.dequantize(own.values)
@@ -84,11 +86,11 @@ class Outliers(Keeper):
         here = flat[own.places]
         return _put(flat, own.places, jnp.where(jnp.isnan(here), here, values)).reshape(rest.shape)
 
-    def round_trip(self, x: Array, params: Kept, u: Array | None, all_pass: bool) -> Array:
+    def straight_through(self, x: Array, params: Kept, u: Array | None, all_pass: bool) -> Array:
         """The gradient of an outlier passes straight through its own format, that of the rest through the coder inside."""
         still = jax.lax.stop_gradient(x)
         out = self._mask(still, params.own)
-        rest = self.inner.round_trip(_without(x, out), params.inner, u, all_pass)
+        rest = self.inner.straight_through(_without(x, out), params.inner, u, all_pass)
         value = self._joined(jax.lax.stop_gradient(rest), params.own)
         passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
         return jnp.where(_marked(x, params.own), straight_through(x, value, passes), rest)
@@ -119,25 +121,25 @@ class Outliers(Keeper):
     def own_bits(self, shape: tuple[int, ...]) -> int:
         """Places and values, each on whole bytes."""
         k = self.count(shape)
-        values = 32 * k if self.values is None else self.values.storage_bits((k,))
+        values = 32 * k if self.values is None else self.values.packer.bits((k,))
         return 8 * packed_length(k, place_bits(shape)) + values
 
     def own_pack(self, own: Sparse, shape: tuple[int, ...]) -> dict[str, Any]:
         """`places` as bytes, `values` as bytes or float32."""
-        values = own.values if self.values is None else self.values.pack(own.values.codes, own.values.params)
+        values = own.values if self.values is None else self.values.packer.pack(own.values)
         return {"places": pack_codes(own.places, place_bits(shape)), "values": values}
 
     def own_unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Sparse:
         """The inverse of `own_pack`."""
         k = self.count(shape)
         places = unpack_codes(packed["places"], place_bits(shape), k).astype(jnp.int32)
-        values = packed["values"] if self.values is None else self.values.unpack(packed["values"], (k,))
+        values = packed["values"] if self.values is None else self.values.packer.unpack(packed["values"], (k,))
         return Sparse(places, values)
 
 
 def place_bits(shape: tuple[int, ...]) -> int:
     """Bits that tell one element of an array from the others: ceil(log2(size)), at least 1."""
-    return max((size(shape) - 1).bit_length(), 1)
+    return max((math.prod(shape) - 1).bit_length(), 1)
 
 
 def _marked(x: Array, found: Sparse) -> Array:
@@ -171,8 +173,8 @@ def outliers(inner: Coder, fraction: float, values: Coder | None = None) -> Outl
     """
     if not 0 < fraction < 1:
         raise ValueError(f"outliers({fraction:g}): the fraction must be above 0 and below 1, such as outliers(0.01,bf16)")
-    if values is not None and (values.stochastic or not values.by_shape):
-        kind = "round at random" if values.stochastic else "be entropy-coded"
+    if values is not None and (values.core.stochastic or not values.packer.fixed):
+        kind = "round at random" if values.core.stochastic else "be entropy-coded"
         raise ValueError(f"outliers({fraction:g},...): the format of the outliers must not {kind}; write outliers(0.01,bf16)")
     return Outliers(inner, values, fraction)
 

@@ -16,7 +16,7 @@ from jax import Array
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.scales.params import Encoded
-from qresearch.wrapping.wrapper import Wrapper
+from qresearch.wrapping.wrapper import Wrapper, chain
 
 
 class Rotation(Protocol):
@@ -42,11 +42,6 @@ class Rotated(Wrapper):
     inner: Coder
     rotation: Rotation
     size: int = static()
-
-    @property
-    def mixes(self) -> bool:
-        """Yes."""
-        return True
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """As inside, and whole groups of the last axis."""
@@ -75,9 +70,9 @@ class Rotated(Wrapper):
         """Codes of the rotated array."""
         return self.inner.encode_drawn(self.turn(x), params, u)
 
-    def decode(self, codes: Array, params: Any) -> Array:
+    def decode(self, codes: Array, params: Any, shape: tuple[int, ...]) -> Array:
         """Decoded, then rotated back."""
-        return self.turn_back(self.inner.decode(codes, params))
+        return self.turn_back(self.inner.decode(codes, params, shape))
 
     def clipped(self, x: Array, params: Any) -> Array:
         """Which elements of the rotated array are clipped."""
@@ -88,15 +83,15 @@ class Rotated(Wrapper):
         return self.inner.quantize(self.turn(x), key)
 
     def fake_quantize(self, x: Array, key: Array | None = None, gradient: str = "clipped") -> Array:
-        """`round_trip`, rotated once."""
+        """As inside, of the rotated array, which is rotated once."""
         return self.turn_back(self.inner.fake_quantize(self.turn(x), key, gradient))
 
-    def round_trip(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
+    def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
         """The gradient passes straight through the quantizer, and by its own derivative through the rotation.
 
         That derivative is the inverse rotation, for reverse mode (`jax.grad`, `jax.vjp`).
         """
-        return self.turn_back(self.inner.round_trip(self.turn(x), params, u, all_pass))
+        return self.turn_back(self.inner.straight_through(self.turn(x), params, u, all_pass))
 
 
 def _in_groups(rotated: Rotated, x: Array, back: bool) -> Array:
@@ -124,3 +119,8 @@ def _turn_back(rotated: Rotated, x: Array) -> Array:
 
 _turn.defvjp(lambda rotated, x: (_turn(rotated, x), rotated), lambda rotated, g: (None, _turn_back(rotated, g)))
 _turn_back.defvjp(lambda rotated, x: (_turn_back(rotated, x), rotated), lambda rotated, g: (None, _turn(rotated, g)))
+
+
+def rotates(coder: Coder) -> bool:
+    """Whether a rotation stands between the array and what is quantized: then no element of one is an element of the other."""
+    return any(isinstance(each, Rotated) for each in chain(coder))

@@ -24,18 +24,18 @@ class Shifted(Wrapper):
         """Codes of the shifted array."""
         return self.inner.encode_drawn(self._moved(x, params), self.inside(params), u)
 
-    def decode(self, codes: Array, params: Any) -> Array:
+    def decode(self, codes: Array, params: Any, shape: tuple[int, ...]) -> Array:
         """Decoded, and shifted back."""
-        value = rounded(self.inner.decode(codes, self.inside(params)))
-        return saturate(value - self.shift(params, codes.shape))
+        value = rounded(self.inner.decode(codes, self.inside(params), shape))
+        return saturate(value - self.shift(params, shape))
 
     def clipped(self, x: Array, params: Any) -> Array:
         """Which elements of the shifted array are clipped."""
         return self.inner.clipped(self._moved(x, params), self.inside(params))
 
-    def round_trip(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
+    def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
         """The gradient is that of the coder inside."""
-        value = self.inner.round_trip(self._moved(x, params), self.inside(params), u, all_pass)
+        value = self.inner.straight_through(self._moved(x, params), self.inside(params), u, all_pass)
         return saturate(rounded(value) - self.shift(params, x.shape))
 
     def _moved(self, x: Array, params: Any) -> Array:

@@ -8,13 +8,19 @@ coder inside.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from jax import Array
 
 from qresearch.base.part import part
 from qresearch.coders.coder import Coder
-from qresearch.scales.params import Encoded
+from qresearch.coders.packer import Packer
+from qresearch.coders.quantizer import Quantizer
+from qresearch.element.element import Element
+from qresearch.scales.block import Block
+from qresearch.scales.params import Encoded, Params
 
 
 @part
@@ -25,49 +31,34 @@ class Wrapper(Coder):
         inner: the coder inside.
     """
 
-    inner: Any
-
-    # --- what it keeps of its own: nothing, unless it is a `Keeper` ------------------------------------------------
+    inner: Coder
 
     def inside(self, params: Any) -> Any:
-        """The parameters of the coder inside."""
+        """The parameters of the coder inside: its own, unless the wrapper keeps something (`Keeper`)."""
         return params
 
     def rewrap(self, params: Any, inner: Any) -> Any:
         """The same parameters with others inside."""
         return inner
 
-    # --- as inside ---------------------------------------------------------------------------------------------------
+    @property
+    def core(self) -> Quantizer:
+        """The quantizer inside all wrappers."""
+        return self.inner.core
 
     @property
-    def bare(self) -> bool:
-        """As inside."""
-        return self.inner.bare
+    def element(self) -> Element:  # type: ignore[override]
+        """That of the core."""
+        return self.core.element
 
     @property
-    def nan(self) -> str:
-        """As inside."""
-        return self.inner.nan
+    def block(self) -> Block:  # type: ignore[override]
+        """That of the core."""
+        return self.core.block
 
-    @property
-    def stochastic(self) -> bool:
-        """As inside."""
-        return self.inner.stochastic
-
-    @property
-    def element(self) -> Any:
-        """As inside."""
-        return self.inner.element
-
-    @property
-    def block(self) -> Any:
-        """As inside."""
-        return self.inner.block
-
-    @property
-    def mixes(self) -> bool:
-        """As inside."""
-        return self.inner.mixes
+    def resolve(self, params: Any) -> tuple[Quantizer, Params]:
+        """That of the coder inside."""
+        return self.inner.resolve(self.inside(params))
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
         """As inside."""
@@ -77,63 +68,27 @@ class Wrapper(Coder):
         """As inside."""
         return self.rewrap(params, self.inner.adapt(x, self.inside(params)))
 
-    def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
-        """As inside."""
-        return self.inner.draw(key, shape)
-
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
         """As inside."""
         return self.inner.encode_drawn(x, self.inside(params), u)
 
-    def decode(self, codes: Array, params: Any) -> Array:
+    def decode(self, codes: Array, params: Any, shape: tuple[int, ...]) -> Array:
         """As inside."""
-        return self.inner.decode(codes, self.inside(params))
+        return self.inner.decode(codes, self.inside(params), shape)
 
     def clipped(self, x: Array, params: Any) -> Array:
         """As inside."""
         return self.inner.clipped(x, self.inside(params))
 
-    def poison(self, params: Any, bad: Array) -> Any:
-        """As inside."""
-        return self.rewrap(params, self.inner.poison(self.inside(params), bad))
-
     def spoil(self, encoded: Encoded, bad: Array) -> Encoded:
         """As inside."""
-        spoiled = self.inner.spoil(Encoded(encoded.codes, self.inside(encoded.params)), bad)
-        return Encoded(spoiled.codes, self.rewrap(encoded.params, spoiled.params))
-
-    def load_scale(self, params: Any) -> Array | None:
-        """As inside."""
-        return self.inner.load_scale(self.inside(params))
-
-    def load_offset(self, params: Any) -> Array | None:
-        """As inside."""
-        return self.inner.load_offset(self.inside(params))
-
-    def accepts(self, shape: tuple[int, ...], params: Any) -> None:
-        """As inside."""
-        self.inner.accepts(shape, self.inside(params))
+        inner = self.inner.spoil(dataclasses.replace(encoded, params=self.inside(encoded.params)), bad)
+        return dataclasses.replace(inner, params=self.rewrap(encoded.params, inner.params))
 
     @property
-    def by_shape(self) -> bool:
+    def packer(self) -> Packer:
         """As inside."""
-        return self.inner.by_shape
-
-    def storage_bits(self, shape: tuple[int, ...]) -> int:
-        """As inside."""
-        return self.inner.storage_bits(shape)
-
-    def stored_bytes(self, codes: Array, params: Any) -> int:
-        """As inside."""
-        return self.inner.stored_bytes(codes, self.inside(params))
-
-    def pack(self, codes: Array, params: Any) -> dict[str, Any]:
-        """As inside."""
-        return self.inner.pack(codes, self.inside(params))
-
-    def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
-        """As inside."""
-        return self.inner.unpack(packed, shape)
+        return self.inner.packer
 
 
 @part
@@ -173,33 +128,55 @@ class Keeper(Wrapper):
         """The inverse of `own_pack`."""
         raise NotImplementedError
 
-    def storage_bits(self, shape: tuple[int, ...]) -> int:
+    @property
+    def packer(self) -> Packer:
         """What is inside, and its own part."""
-        return self.inner.storage_bits(shape) + self.own_bits(shape)
+        return KeeperPacker(self)
 
-    def stored_bytes(self, codes: Array, params: Kept) -> int:
+
+@dataclass(frozen=True)
+class KeeperPacker(Packer):
+    """`inner`, what is inside, and the wrapper's own part beside it."""
+
+    keeper: Keeper
+
+    @property
+    def fixed(self) -> bool:  # type: ignore[override]
+        """As inside."""
+        return self.keeper.inner.packer.fixed
+
+    def bits(self, shape: tuple[int, ...]) -> int:
         """What is inside, and its own part."""
-        return self.inner.stored_bytes(codes, params.inner) + self.own_bits(codes.shape) // 8
+        return self.keeper.inner.packer.bits(shape) + self.keeper.own_bits(shape)
 
-    def pack(self, codes: Array, params: Kept) -> dict[str, Any]:
-        """What is inside, wrapped: `inner`, and its own part."""
-        return {"inner": self.inner.pack(codes, params.inner), **self.own_pack(params.own, codes.shape)}
+    def nbytes(self, encoded: Encoded) -> int:
+        """What is inside, and its own part."""
+        return self.keeper.inner.packer.nbytes(self._inside(encoded)) + self.keeper.own_bits(encoded.shape) // 8
+
+    def pack(self, encoded: Encoded) -> dict[str, Any]:
+        """What is inside as `inner`, and its own part."""
+        inner = self.keeper.inner.packer.pack(self._inside(encoded))
+        return {"inner": inner, **self.keeper.own_pack(encoded.params.own, encoded.shape)}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`."""
-        inner = self.inner.unpack(packed["inner"], shape)
-        return Encoded(inner.codes, Kept(inner.params, self.own_unpack(packed, shape)))
+        inner = self.keeper.inner.packer.unpack(packed["inner"], shape)
+        return dataclasses.replace(inner, params=Kept(inner.params, self.keeper.own_unpack(packed, shape)))
+
+    def _inside(self, encoded: Encoded) -> Encoded:
+        return dataclasses.replace(encoded, params=encoded.params.inner)
 
 
-def innermost(coder: Any) -> Any:
-    """The quantizer that wrappers stand around."""
+def chain(coder: Coder) -> Iterator[Coder]:
+    """A coder, and what it holds, down to the quantizer."""
+    yield coder
     while isinstance(coder, Wrapper):
         coder = coder.inner
-    return coder
+        yield coder
 
 
 def refuse_unsigned(name: str, inner: Coder) -> None:
     """`ValueError` where a wrapper makes numbers of both signs and the grid inside has one."""
-    quantizer = innermost(inner)
-    if quantizer.element.grid.ends[0] >= 0 and not quantizer.form.asymmetric:
+    core = inner.core
+    if core.element.ends[0] >= 0 and not core.scaling.form.asymmetric:
         raise ValueError(f"{name} makes numbers of both signs, but the numbers inside have one; take a signed element inside")

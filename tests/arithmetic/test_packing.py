@@ -62,7 +62,7 @@ def test_a_packed_tensor_comes_back(scheme):
     back = qr.from_packed(q.pack(), scheme, q.shape)
     assert np.array_equal(back.codes, q.codes)
     assert np.array_equal(back.dequantize(), q.dequantize())
-    if qr.build(scheme).by_shape:  # the sizes of entropy coders: tests/test_wrappers.py
+    if qr.build(scheme).packer.fixed:  # the sizes of entropy coders: tests/test_wrappers.py
         assert sum(leaf.nbytes for leaf in jax.tree.leaves(q.pack())) == q.nbytes
         assert q.nbytes * 8 == qr.build(scheme).storage_bits(x.shape)
 

@@ -66,7 +66,7 @@ def test_a_rounding_works_on_every_grid():
 
 
 def test_a_statistic():
-    class Half:
+    class Half(qr.Statistic):
         def width(self, blocks):
             return jnp.max(jnp.abs(blocks.x), blocks.layout.axes) * jnp.float32(0.5)
 

@@ -132,7 +132,7 @@ def test_special_values_of_casts():
         assert np.signbit(got[3])
     assert np.isnan(qr.quantize(x, "e4m3-unit").dequantize()[2])
     assert qr.quantize(x, "e2m1-unit").dequantize()[:3].tolist() == [6, -6, 0]
-    assert [qr.build(s).nan for s in ("bf16", "e2m1-unit", "e2m1@32", "int8@64:int8-unit")] == [
+    assert [qr.build(s).core.nan for s in ("bf16", "e2m1-unit", "e2m1@32", "int8@64:int8-unit")] == [
         "kept",
         "zero",
         "poisons",
@@ -180,7 +180,7 @@ def test_there_and_back_without_codes(form, ends):
     x = np.concatenate([x, -x, tiny.ravel(), words, np.float32([0, -0.0, np.inf, -np.inf, np.nan, -np.nan])])
     for rounding in (ROUNDINGS["even"], ROUNDINGS["up"]):
         element = Scalar(grid, rounding)
-        back, plain = jax.jit(lambda e, x: (e.there_and_back(x, None), e.decode(e.encode(x))))(element, x)
+        back, plain = jax.jit(lambda e, x: (e.round_trip(x, None), e.decode(e.encode(x))))(element, x)
         np.testing.assert_array_equal(np.asarray(back).view(np.uint32), np.asarray(plain).view(np.uint32))
 
 

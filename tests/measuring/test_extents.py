@@ -1,6 +1,5 @@
 """Schemes taken apart: the same scales and numbers, bit for bit, from extents in finer blocks."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -46,9 +45,9 @@ def nasty(shape):
     return x
 
 
-back = jax.jit(lambda quantizer, x, params: quantizer.there_and_back(x, params, None))
+back = jax.jit(lambda quantizer, x, params: quantizer.round_trip(x, params, None))
 fitted = jax.jit(lambda quantizer, x: quantizer.fit(x))
-told = jax.jit(lambda extents, quantizer, x: quantizer.told(extents(x)), static_argnums=0)
+told = jax.jit(lambda extents, quantizer, x: quantizer.scaling.of_extent(quantizer.element, extents(x)), static_argnums=0)
 
 
 def both(scheme, x):
@@ -153,7 +152,7 @@ def test_shapes_that_are_not_served():
 
 
 @dataclass
-class Unhashable:
+class Unhashable(qr.Statistic):
     """A statistic whose instances cannot be keys."""
 
     def width(self, blocks):
@@ -162,4 +161,4 @@ class Unhashable:
 
 def test_a_statistic_that_cannot_be_hashed_is_asked_by_its_own_scheme():
     whole = qr.build("int4@32")
-    assert apart(dataclasses.replace(whole, statistic=Unhashable())) is None
+    assert apart(whole.with_scaling(statistic=Unhashable())) is None

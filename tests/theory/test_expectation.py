@@ -128,8 +128,8 @@ def test_stochastic_cells_lie_between_levels():
 def test_stored_scales_are_those_of_the_library(scheme):
     quantizer = qr.build(scheme)
     x = np.exp(np.random.default_rng(1).uniform(-4, 6, 3000)).astype(np.float32)
-    raw = x.astype(np.float64) * float(quantizer.gain)
-    ours = stored(quantizer.scale, None, quantizer.rise)(raw)
+    raw = x.astype(np.float64) * float(quantizer.scaling.gain)
+    ours = stored(quantizer.scaling.scale.coder, None, quantizer.scaling.rise)(raw)
     assert ours == pytest.approx(np.asarray(qr.fit(x, scheme).scales, np.float64), rel=1e-7)
 
 

@@ -45,9 +45,9 @@ def encode_packed(scheme: str) -> Maker:
 
     def make(x: np.ndarray) -> Work:
         def answer(found: Any) -> Any:
-            return coder.unpack(found, x.shape).codes
+            return coder.packer.unpack(found, x.shape).codes
 
-        return compiled(lambda x: coder.pack(*_pair(coder.quantize(x))), x, size=x.size, answer=answer)
+        return compiled(lambda x: coder.packer.pack(coder.quantize(x)), x, size=x.size, answer=answer)
 
     return make
 
@@ -62,8 +62,8 @@ def decode(scheme: str) -> Maker:
 def decode_packed(scheme: str) -> Maker:
     """Packed codes and scales -> an array."""
     coder = qr.build(scheme)
-    packed = jax.jit(lambda x: coder.pack(*_pair(coder.quantize(x))))
-    return lambda x: compiled(lambda data: coder.dequantize(coder.unpack(data, x.shape)), packed(x), size=x.size)
+    packed = jax.jit(lambda x: coder.packer.pack(coder.quantize(x)))
+    return lambda x: compiled(lambda data: coder.dequantize(coder.packer.unpack(data, x.shape)), packed(x), size=x.size)
 
 
 def rms_error(scheme: str) -> Maker:
@@ -114,7 +114,3 @@ def first(run: Callable[[], Any], size: int, answer: Callable[[Any], Any] = np.a
     start = time.perf_counter()
     run()
     return Work(run, size, time.perf_counter() - start, lambda found: np.asarray(answer(found)))
-
-
-def _pair(encoded: Any) -> tuple[Any, Any]:
-    return encoded.codes, encoded.params

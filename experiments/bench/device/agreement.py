@@ -70,7 +70,7 @@ def _differing(a: np.ndarray, b: np.ndarray) -> int:
 
 def _narrow(coder: Coder, x: np.ndarray) -> np.ndarray:
     """bool, in the shape of x: whether the largest magnitude of its block is below 2^-110."""
-    (length,) = coder.block.sizes
+    (length,) = coder.block.sizes or ()
     widths = np.abs(np.nan_to_num(x)).reshape(*x.shape[:-1], -1, length).max(-1)
     return np.repeat(widths < 2.0**-110, length, -1)
 

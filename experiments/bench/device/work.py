@@ -104,7 +104,7 @@ def encode(coder: Coder, packed: bool, x: Array) -> Any:
 
 def decode(coder: Coder, packed: bool, shape: tuple[int, ...], stored: Any) -> Array:
     """The array back."""
-    return coder.dequantize(coder.unpack(stored, shape) if packed else stored)
+    return coder.dequantize(coder.packer.unpack(stored, shape) if packed else stored)
 
 
 def compiled(function: Callable[..., Any], way: Way, argument: Any) -> tuple[Any, float]:

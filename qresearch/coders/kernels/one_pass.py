@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,17 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from qresearch.arithmetic.exact import size
 from qresearch.coders.kernels.choice import Tiling, setting, tiling, wanted
 from qresearch.coders.kernels.ptx import ptx_rules
 from qresearch.coders.kernels.replay import RULES, replay
 from qresearch.coders.kernels.tile import Tile, cut
 from qresearch.coders.kernels.trial import passes
-from qresearch.element.codebook import Codebook
-from qresearch.element.integers import Uniform
-from qresearch.element.minifloat import Minifloat
-from qresearch.scales.extremes import AbsMax
-from qresearch.scales.forms import Symmetric
+from qresearch.element.scalar import Scalar
 
 LEAST = 1024
 """Elements of a tile, below which arrays of an awkward length are left to XLA."""
@@ -63,24 +59,26 @@ def served(quantizer: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _parts(quantizer: Any) -> bool:
-    element, scale = quantizer.element, quantizer.scale
+    element, scaling = quantizer.element, quantizer.scaling
+    scale = scaling.scale.coder
     return (
-        type(quantizer.form) is Symmetric
-        and isinstance(quantizer.statistic, AbsMax)
-        and type(element.grid) in (Uniform, Minifloat, Codebook)
+        scaling.form.replayable
+        and scaling.statistic.replayable
+        and isinstance(element, Scalar)
+        and element.grid.replayable
         and not element.rounding.stochastic
         and element.rounding.from_least is None  # it adds to a product, which compilers fuse
-        and (scale is None or (scale.bare and scale.separable and not scale.stochastic))
+        and (scale is None or (scale.separable and scale.core is scale and scale.bare and not scale.stochastic))
     )
 
 
 def _tiled(quantizer: Any, shape: tuple[int, ...]) -> bool:
     sizes = quantizer.block.sizes
-    if sizes is None or len(sizes) != 1 or not 0 < size(shape) < 2**31:
+    if sizes is None or len(sizes) != 1 or not 0 < math.prod(shape) < 2**31:
         return False
     (length,) = sizes
     fits = 16 <= length <= LONGEST and length & (length - 1) == 0 and quantizer.block.viewed(shape)[-1] % length == 0
-    return fits and length * _rows(size(shape) // length, length, LEAST) >= LEAST
+    return fits and length * _rows(math.prod(shape) // length, length, LEAST) >= LEAST
 
 
 def _rows(blocks: int, length: int, elements: int) -> int:
@@ -154,8 +152,10 @@ def _kernel(operations: Any, rules: Any, tables: list[bool], *references: Any) -
 
 def _on_tiles(quantizer: Any) -> Any:
     """The same scheme for tiles of blocks."""
-    scale = None if quantizer.scale is None else dataclasses.replace(quantizer.scale, block=Tile())
-    return dataclasses.replace(quantizer, block=Tile(), scale=scale)
+    scale = quantizer.scaling.scale
+    if scale.coder is not None:
+        scale = dataclasses.replace(scale, coder=dataclasses.replace(scale.coder, block=Tile()))
+    return dataclasses.replace(quantizer.with_scaling(scale=scale), block=Tile())
 
 
 def _in_shape(encoded: Any, block: Any, shape: tuple[int, ...]) -> Any:

@@ -17,7 +17,7 @@ AXIS = 32
 class Tile:
     """Stands for a `Block`: every block of a tile has a scale of its own."""
 
-    def layout(self, shape: tuple[int, ...]) -> TileLayout:
+    def layout(self, shape: tuple[int, ...], group: int = 1) -> TileLayout:
         """How a tile of this shape is cut."""
         return TileLayout(shape)
 
@@ -41,6 +41,19 @@ class TileLayout:
     def grid(self) -> tuple[int, ...]:
         """How many blocks."""
         return self.shape[:1]
+
+    @property
+    def codes(self) -> TileLayout:
+        """Codes lie as the numbers do."""
+        return self
+
+    def groups_last(self, blocks: Array) -> Array:
+        """Kernels have no groups."""
+        return blocks
+
+    def groups_back(self, blocks: Array) -> Array:
+        """Kernels have no groups."""
+        return blocks
 
     def split(self, x: Array) -> Array:
         """It is split."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, cast
 
 import jax
 import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
+from qresearch.scales.storage import Float32
 from qresearch.testing import samples
 from qresearch.testing.laws.law import assert_same, both, described, law, plain, scaled, unwrapped
 from qresearch.testing.oracle import reference as oracle
@@ -79,8 +79,8 @@ def settles(subject: Subject) -> str | None:
 @jax.jit
 def _again(quantizer: Quantizer, x: Any, key: Any) -> tuple[Any, Any]:
     params = quantizer.fit(x, key=key)
-    values = quantizer.decode(quantizer.encode(x, params, key), params)
-    return values, quantizer.decode(quantizer.encode(values, params, key), params)
+    values = quantizer.decode(quantizer.encode(x, params, key), params, x.shape)
+    return values, quantizer.decode(quantizer.encode(values, params, key), params, x.shape)
 
 
 @law("idempotent", applies=both(described, settles))
@@ -102,7 +102,7 @@ POWER = 9
 
 def scalable(subject: Subject) -> str | None:
     """Applies where scales can be multiplied by a power of two."""
-    if subject.quantizer.bare:
+    if subject.quantizer.core.bare:
         return "a cast has no scale"
     scheme, result = subject.known, subject.ordinary
     if scheme.statistic == "hqq":
@@ -207,17 +207,17 @@ def _poison(subject: Subject) -> None:
             assert_same(got.codes[~near], subject.ordinary.codes[~near], f"codes of other blocks, with {bad} in one")
         if scheme.unit:
             _assert_cast(subject, bad, got.values[place])
-        elif subject.quantizer.nan == "poisons":
+        elif subject.quantizer.core.nan == "poisons":
             assert np.isnan(got.values[near]).all(), f"{bad} in a block, and a number came back"
         else:
-            assert np.isfinite(got.values[near]).all(), f"{subject.quantizer.nan!r} is declared, and {bad} was not zeroed"
+            assert np.isfinite(got.values[near]).all(), f"{subject.quantizer.core.nan!r} is declared, and {bad} was not zeroed"
 
 
 def _assert_cast(subject: Subject, bad: np.float32, value: np.float32) -> None:
     grid = subject.known.grid
     if np.isnan(bad):
         kept = isinstance(grid, Floats) and grid.nan_code is not None
-        assert subject.quantizer.nan == ("kept" if kept else "zero"), f"Quantizer.nan is {subject.quantizer.nan!r}"
+        assert subject.quantizer.core.nan == ("kept" if kept else "zero"), f"Quantizer.nan is {subject.quantizer.core.nan!r}"
         assert np.isnan(value) == kept, f"a NaN becomes {value}"
         return
     wanted = np.float32(grid.ends[0] if bad < 0 else grid.ends[1])
@@ -228,8 +228,8 @@ def _assert_cast(subject: Subject, bad: np.float32, value: np.float32) -> None:
 
 def ragged(subject: Subject) -> str | None:
     """Applies to blocks that can be cut short by the end of an axis."""
-    block = subject.quantizer.block
-    if subject.quantizer.bare:
+    block = subject.quantizer.core.block
+    if subject.quantizer.core.bare:
         return "a cast has no blocks"
     if block.sizes is None or not any(n % b for n, b in zip(_cut(block), block.lengths(_cut(block)), strict=True)):
         return "no block of it is ever cut short"
@@ -243,7 +243,7 @@ def _cut(block: Any) -> tuple[int, ...]:
 @law("padding", applies=both(plain, ragged))
 def _padding(subject: Subject) -> None:
     """The shorter last block has the scale of its elements alone: padding never enters a statistic."""
-    quantizer = dataclasses.replace(cast(Quantizer, subject.quantizer), scale=None, offset=None, exact=False)
+    quantizer = cast(Quantizer, subject.quantizer).with_scaling(scale=Float32(), offset=Float32(), exact=False)
     cut = _cut(quantizer.block)
     for sign in (1, -1):
         # Far from zero, so that a zero from the padding would be the least, or the largest.
@@ -271,8 +271,8 @@ def _zeros(subject: Subject) -> None:
     got = subject.run(zeros)
     if got.scales is not None:
         assert np.isfinite(got.scales).all(), "the scale of zeros is not finite"
-    if subject.quantizer.bare:
-        element = subject.quantizer.element
+    if subject.quantizer.core.bare:
+        element = subject.quantizer.core.element
         wanted = np.abs(np.asarray(element.decode(element.codes()))).min()  # NumPy keeps the 2^-127 of E8M0
         assert (np.abs(got.values) == wanted).all(), f"zeros come back as {got.values.flat[0]}, the least number is {wanted}"
         return

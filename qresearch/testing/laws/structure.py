@@ -29,7 +29,7 @@ EMPTY = ((), (0,), (3, 0), (0, 40))
 def fits(subject: Subject, shape: tuple[int, ...]) -> bool:
     """Whether the scheme's block has as many axes as it needs."""
     try:
-        subject.quantizer.block.layout(shape)
+        subject.quantizer.core.layout(shape)
     except ValueError:
         return False
     return True
@@ -41,17 +41,20 @@ def _shapes(subject: Subject) -> None:
     for shape in EMPTY:
         x = np.full(shape, 1.5, np.float32)
         if not fits(subject, shape):
-            assert_refused(partial(subject.run, x), ValueError, str(subject.quantizer.block), f"the shape {shape}")
+            assert_refused(partial(subject.run, x), ValueError, str(subject.quantizer.core.block), f"the shape {shape}")
             continue
         got = subject.run(x)
-        assert got.codes.shape == got.values.shape == shape, f"{shape} became {got.codes.shape} and {got.values.shape}"
+        wanted = subject.quantizer.codes_shape(shape)
+        assert got.codes.shape == wanted, f"{shape} became codes of {got.codes.shape}, not {wanted}"
+        assert got.values.shape == shape, f"{shape} came back as {got.values.shape}"
         assert got.values.dtype == np.float32, f"values are {got.values.dtype}"
-        assert got.codes.dtype == np.dtype(subject.quantizer.element.code_dtype), f"codes are {got.codes.dtype}"
+        assert got.codes.dtype == np.dtype(subject.quantizer.core.element.code_dtype), f"codes are {got.codes.dtype}"
 
 
 def _own(quantizer: Quantizer) -> bool:
     """Whether nothing is shared between the arrays of a stack."""
-    nested = any(part is not None and not part.bare for part in (quantizer.scale, quantizer.offset))
+    stored = (quantizer.scaling.scale.coder, quantizer.scaling.offset.coder)
+    nested = any(each is not None and not each.core.bare for each in stored)
     block = quantizer.block
     return quantizer.bare or (block.sizes is not None and not block.flat and len(block.sizes) <= 2 and not nested)
 
@@ -61,8 +64,9 @@ def _leading(subject: Subject) -> None:
     """Leading axes are kept; where blocks lie in the last axes, each array of a stack is quantized as if it were alone."""
     stack = np.stack([samples.ordinary(), samples.nasty()])
     got = subject.run(stack)
-    assert got.codes.shape == got.values.shape == stack.shape, f"{stack.shape} became {got.codes.shape}"
     quantizer = subject.quantizer
+    assert got.codes.shape == quantizer.codes_shape(stack.shape), f"{stack.shape} became codes of {got.codes.shape}"
+    assert got.values.shape == stack.shape, f"{stack.shape} came back as {got.values.shape}"
     if isinstance(quantizer, Quantizer) and _own(quantizer) and not subject.stochastic:
         for index, wanted in enumerate((subject.ordinary, subject.nasty)):
             assert_agree(Result(*(None if a is None else a[index] for a in got)), wanted, f"array {index} of a stack")
@@ -145,12 +149,12 @@ def _packing(subject: Subject) -> None:
     q = quantize(x, quantizer, key=subject.key)
     packed = q.pack()
     measured = 8 * sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(packed))
-    if quantizer.by_shape:
+    if quantizer.packer.fixed:
         declared = quantizer.storage_bits(x.shape)
         assert measured == declared, f"{measured} bits packed, {declared} declared"
     assert measured == 8 * q.nbytes, f"{measured} bits packed, {8 * q.nbytes} in nbytes"
     assert q.bits == measured / x.size, f"{measured} bits packed for {x.size} elements, {q.bits} each"
-    if subject.description is not None and quantizer.by_shape:
+    if subject.description is not None and quantizer.packer.fixed:
         wanted = stored_bits(subject.known, x.shape)
         assert measured == wanted, f"{measured} bits packed, {wanted} by the definition"
     back = from_packed(packed, quantizer, x.shape)

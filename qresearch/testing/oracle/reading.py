@@ -12,6 +12,7 @@ from qresearch.element.codebook import Codebook
 from qresearch.element.integers import Uniform
 from qresearch.element.minifloat import Minifloat
 from qresearch.element.rounding import ROUNDINGS
+from qresearch.element.scalar import Scalar
 from qresearch.grammar.build import build
 from qresearch.scales.block import WHOLE
 from qresearch.scales.extremes import AbsMax, FirstMax, MinMax, Quantile, SignMax
@@ -86,25 +87,29 @@ def describe(scheme: Any) -> Description:
     quantizer = coder
     if not isinstance(quantizer, Quantizer):
         raise NotDescribed(f"the oracle does not know the coder {type(quantizer).__name__}")
-    rounding = quantizer.element.rounding
+    element, scaling = quantizer.element, quantizer.scaling
+    if not isinstance(element, Scalar):
+        raise NotDescribed(f"the oracle does not know the element {type(element).__name__}")
+    rounding = element.rounding
     if rounding.name not in _ROUNDINGS or ROUNDINGS[rounding.name] is not rounding:
         raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}")
-    statistic = quantizer.statistic
+    statistic = scaling.statistic
+    scale, offset = scaling.scale.coder, scaling.offset.coder
     return Description(
-        grid=_grid(quantizer.element.grid),
-        bits=int(quantizer.element.bits),
+        grid=_grid(element.grid),
+        bits=int(element.bits),
         rounding=rounding.name,
-        form=_known(_FORMS, quantizer.form, "form"),
+        form=_known(_FORMS, scaling.form, "form"),
         statistic=_known(_STATISTICS, statistic, "statistic"),
         argument=next(iter(_arguments(statistic)), None),
         block=_block(quantizer.block),
-        exact=quantizer.exact,
-        scale=None if quantizer.scale is None else describe(quantizer.scale),
-        offset=None if quantizer.offset is None else describe(quantizer.offset),
-        divided=quantizer.divided,
+        exact=scaling.exact,
+        scale=None if scale is None else describe(scale),
+        offset=None if offset is None else describe(offset),
+        divided=scaling.divided,
         wrappers=tuple(wrappers),
         arguments=_arguments(statistic),
-        rise=None if quantizer.rise is None else int(quantizer.rise),
+        rise=None if scaling.rise is None else int(scaling.rise),
     )
 
 

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qresearch.element.scalar import Scalar
+from qresearch.element.scalar import Scalar, scalar
 from qresearch.element.table import INTEGER_RANGES
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import PRESETS, Spec, scheme
@@ -99,9 +99,9 @@ def _specs() -> Iterator[Spec]:
 
 def _case(spec: Spec) -> Case:
     quantizer = build(spec)
-    cast = "-unit" if quantizer.bare and spec.statistic != spec.row.statistic else ""
+    cast = "-unit" if quantizer.core.bare and spec.statistic != spec.row.statistic else ""
     said = spec.range and (spec.row.ranges == INTEGER_RANGES or spec.range != spec.row.ranges[0])
-    return Case(spec.element + (f"-{spec.range}" if said else "") + cast, quantizer.element, describe(quantizer))
+    return Case(spec.element + (f"-{spec.range}" if said else "") + cast, scalar(quantizer.element), describe(quantizer))
 
 
 def _among(case: Case, others: Any) -> bool:
@@ -174,7 +174,7 @@ def _encode(element: Scalar, start: Any, stride: Any, size: int) -> Any:
     """The codes of some bit patterns, and which of those come back as other bits by the way without codes."""
     word = start + stride * jax.lax.iota(jnp.uint32, size)
     y = jax.lax.bitcast_convert_type(word, jnp.float32)
-    codes, back = element.encode(y), element.without_codes(y)
+    codes, back = element.encode(y), element.grid.round_trip(y, element.rounding)
     if back is None:
         return codes, jnp.array(False)
     one, other = (jax.lax.bitcast_convert_type(each, jnp.uint32) for each in (back, element.decode(codes)))

@@ -29,9 +29,7 @@ from jax import Array
 
 from qresearch.densities.density import density
 from qresearch.grammar.build import build
-from qresearch.scales.forms import Bare
 from qresearch.scales.params import Encoded, Params
-from qresearch.scales.statistic import Blocks
 from qresearch.testing.runs.combinations import SOURCES, Combination, combinations
 from qresearch.testing.runs.tables import write
 from qresearch.theory.expectation.expect import expectation_error
@@ -77,7 +75,7 @@ def _per_block(quantizer: Any, x: Array, outer: Any, surprise: Array, ratio: Arr
     """float32 [metrics, blocks]: what the metrics are means of, the numbers x one block a row."""
     params = _fitted(quantizer, x, outer)
     codes = quantizer.encode(x, params, key)
-    error = quantizer.decode(codes, params) - x
+    error = quantizer.decode(codes, params, x.shape) - x
     info = jnp.iinfo(codes.dtype)
     bits = surprise[codes.astype(jnp.int32) - (info.min if info.min < 0 else 0)]
     return jnp.stack([jnp.mean(t, -1) for t in (error**2, error**2 - ratio * x**2, jnp.abs(error), error, bits)])
@@ -87,10 +85,9 @@ def _fitted(quantizer: Any, x: Array, outer: Any) -> Params:
     """The parameters; in the outer scale, where one is given."""
     if outer is None:
         return quantizer.fit(x)
-    blocks = Blocks(quantizer.block.layout(x.shape).split(x), None, quantizer.block.layout(x.shape))
-    grid = quantizer.scale.block.grid(quantizer.block.grid(x.shape))
+    grid = quantizer.scaling.scale.coder.block.grid(quantizer.block.grid(x.shape))
     plain = Params(Encoded(None, Params(jnp.broadcast_to(outer, grid))))
-    return quantizer.form.trial(quantizer, quantizer.form.extent(quantizer, blocks), None, plain=plain)
+    return quantizer.fit(x, outer=plain)
 
 
 def compare(each: Combination, tests: int, size: int = 2**19, seed: int = 0, factor: float = 1.0) -> list[Comparison]:
@@ -109,7 +106,7 @@ def compare(each: Combination, tests: int, size: int = 2**19, seed: int = 0, fac
     second, error2 = source.second, float(sums.error2) * factor
     surprise = -np.log2(np.maximum(sums.histogram, 1e-12))
     entropy = float(sums.histogram @ surprise)
-    block = 64 if isinstance(quantizer.form, Bare) else quantizer.block.sizes[-1]
+    block = 64 if quantizer.bare else quantizer.block.sizes[-1]
     x = _drawn(each.source, size, seed).reshape(-1, block)
     outer = None if each.outer is None else jnp.float32(each.outer)
     measured = _per_block(
@@ -118,7 +115,9 @@ def compare(each: Combination, tests: int, size: int = 2**19, seed: int = 0, fac
     wanted = {"mse": error2, "r": 0.0, "mae": float(sums.abs), "bias": float(sums.error), "entropy": entropy}
     order = min([tail.slope for tail in source.tails if tail.height] or [np.inf]) - 1
     coarse = dict.fromkeys(POWERS, 0.0)
-    if quantizer.form.asymmetric:  # integrals in two dimensions; the error of others is smaller by far than what sampling sees
+    if (
+        quantizer.scaling.form.asymmetric
+    ):  # integrals in two dimensions; the error of others is smaller by far than what sampling sees
         coarse |= expectation_error(each.scheme, each.distribution, ["mse", "mae", "bias", "entropy"])
         coarse["r"] = coarse["mse"]
     rows = []

@@ -13,9 +13,9 @@ from qresearch.base import checks
 from qresearch.coders.quantizer import Quantizer
 from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
+from qresearch.element.scalar import Scalar
 from qresearch.grammar.build import build
-from qresearch.scales.extremes import AbsMax, FirstMax, MinMax, SignMax
-from qresearch.scales.forms import Bare, Offset, Symmetric, ZeroPoint
+from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
 from qresearch.theory.expectation import absmax, errors, minmax
 from qresearch.theory.expectation.cells import cells
 from qresearch.theory.expectation.errors import Affine, Sums
@@ -62,8 +62,8 @@ def expected_sums(
         if number is not None and not (real and math.isfinite(number) and number != 0):
             raise ValueError(f"{name} must be a finite number other than 0, such as 0.3, not {checks.shown(number)}")
     question = Question(_quantizer(scheme), density(given), scale, outer, finer)
-    storage = question.quantizer.scale
-    if outer is not None and (scale is not None or storage is None or storage.bare):
+    storage = question.quantizer.scaling.scale.coder
+    if outer is not None and (scale is not None or storage is None or storage.core.bare):
         raise ValueError("outer is the scale of what stores the scales, and here that has none; leave it out")
     answer = _way(question)
     total: Sums | None = None
@@ -90,7 +90,11 @@ def _quantizer(scheme: Any) -> Quantizer:
             f"no exact expectation: '{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside, "
             "or measure with qr.compare"
         )
-    if coder.exact and coder.element.rounding.stochastic:
+    if coder.element.group > 1:
+        raise ValueError(
+            f"no exact expectation: '{scheme}' gives one code to {coder.element.group} numbers; measure with qr.compare"
+        )
+    if coder.scaling.exact and coder.element.stochastic:
         raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
     return coder
 
@@ -118,34 +122,32 @@ Way = Callable[[Question, int], Sums]
 
 def _way(question: Question) -> Way:
     """Which integral a scheme needs. Raises `ValueError` where there is none."""
-    form, statistic = question.quantizer.form, question.quantizer.statistic
-    if isinstance(form, Bare):
+    form, statistic = question.quantizer.scaling.form, question.quantizer.scaling.statistic
+    if form.need is None:
         if question.scale is not None:
             raise ValueError("a cast has no scale; leave scale out")
         return _fixed
     if question.scale is not None:
-        if type(form) is not Symmetric:
+        if form.asymmetric:
             raise ValueError("scale fixes the scale of symmetric schemes only; leave it out, or take the form 'sym'")
         return _fixed
-    ways = {statistics: way for each, statistics, way in _WAYS if type(form) is each}
-    if not ways and isinstance(statistic, MinMax):
+    name = type(form).__name__.lower()
+    if type(form) not in (Symmetric, ZeroPoint, Offset):
+        if statistic.extreme == "range":
+            raise ValueError(
+                f"no exact expectation: the form '{name}' has none; take '-asym' or '-offset', whose blocks "
+                "are scaled by minmax as well, or measure with qr.compare"
+            )
         raise ValueError(
-            f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take '-asym' or '-offset', whose blocks "
-            "are scaled by minmax as well, or measure with qr.compare"
+            f"no exact expectation: the form '{name}' has none; take sym, asym or offset, or measure with qr.compare"
         )
-    if not ways:
+    if statistic.extreme is None:
         raise ValueError(
-            f"no exact expectation: the form '{type(form).__name__.lower()}' has none; take sym, asym or offset, "
+            f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "
+            "magnitude, nor of its least and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax, "
             "or measure with qr.compare"
         )
-    for statistics, way in ways.items():
-        if isinstance(statistic, statistics):
-            return way
-    raise ValueError(
-        f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "
-        "magnitude, nor of its least and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax, "
-        "or measure with qr.compare"
-    )
+    return _largest_magnitude if statistic.extreme == "magnitude" else _range
 
 
 def _fixed(question: Question, block: int) -> Sums:
@@ -158,14 +160,15 @@ def _fixed(question: Question, block: int) -> Sums:
 
 def _largest_magnitude(question: Question, block: int) -> Sums:
     quantizer = question.quantizer
-    gain = float(quantizer.gain)
+    scaling = quantizer.scaling
+    gain = float(scaling.gain)
     scheme = absmax.Scaled(
         cells=cells(quantizer.element),
-        gain=1 / gain if quantizer.divided else gain,
-        stored=stored(quantizer.scale, question.outer, quantizer.rise),
-        signed=bool(getattr(quantizer.statistic, "signed", False)),
-        exact=quantizer.exact,
-        divided=quantizer.divided,
+        gain=1 / gain if scaling.divided else gain,
+        stored=stored(scaling.scale.coder, question.outer, scaling.rise),
+        signed=scaling.statistic.signed,
+        exact=scaling.exact,
+        divided=scaling.divided,
     )
     return absmax.expected(question.density, scheme, block, question.finer)
 
@@ -174,27 +177,22 @@ def _range(question: Question, block: int) -> Sums:
     quantizer = question.quantizer
     if block < 2:
         raise ValueError("an interval needs blocks of at least 2 numbers, not 1")
-    least, most = quantizer.element.grid.ends
-    steps, rounding = round(most - least), quantizer.element.rounding
-    kept = stored(quantizer.scale, question.outer)
-    if quantizer.form.integer_offset:
-        scheme: minmax.Ranged = minmax.ZeroPoints(steps, rounding, kept, quantizer.exact)
+    element, scaling = quantizer.element, quantizer.scaling
+    assert isinstance(element, Scalar)
+    steps, rounding = round(element.ends[1] - element.ends[0]), element.rounding
+    kept = stored(scaling.scale.coder, question.outer)
+    if scaling.form.integer_offset:
+        scheme: minmax.Ranged = minmax.ZeroPoints(steps, rounding, kept, scaling.exact)
     else:
-        if quantizer.offset is not None and not getattr(quantizer.offset, "bare", False):
+        minima = scaling.offset.coder
+        if minima is not None and not minima.core.bare:
             raise ValueError(
                 "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
             )
-        scheme = minmax.Minima(steps, rounding, kept, stored(quantizer.offset, None, what="minimum"), quantizer.exact)
+        scheme = minmax.Minima(steps, rounding, kept, stored(minima, None, what="minimum"), scaling.exact)
     if scheme.decided_by_rounding(question.density, block):
         raise ValueError(
             f"no exact expectation: by ~{rounding.name} the rounding of the scale decides into which code the end of the range "
             "falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
         )
     return minmax.expected(question.density, scheme, block, question.finer)
-
-
-_WAYS: tuple[tuple[type, tuple[type, ...], Way], ...] = (
-    (Symmetric, (AbsMax, SignMax, FirstMax), _largest_magnitude),
-    (ZeroPoint, (MinMax,), _range),
-    (Offset, (MinMax,), _range),
-)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
-from qresearch.scales.forms import Symmetric
 from qresearch.scales.power_of_two import ONE
 from qresearch.theory.expectation.cells import Cells, cells
 
@@ -44,7 +43,7 @@ def stored(storage: Any, outer: float | None, rise: Any = None, what: str = "sca
     Args:
         storage: a coder, or None for float32.
         outer: the scale of the storage itself, where it has one.
-        rise: the least fraction of a number that goes up to the next power of two (`Quantizer.rise`); None where there is no
+        rise: the least fraction of a number that goes up to the next power of two (`Scaling.rise`); None where there is no
             rule.
         what: for errors.
 
@@ -79,11 +78,11 @@ def _check(storage: Any, outer: float | None, what: str) -> None:
             f"no exact expectation: the {what} is stored with a wrapper around it, so it hangs on other blocks; "
             "leave the wrapper out"
         )
-    if storage.element.rounding.stochastic:
+    if storage.element.stochastic:
         raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")
     if storage.bare:
         return
-    if not isinstance(storage.form, Symmetric) or storage.form.asymmetric or storage.exact:
+    if storage.scaling.form.asymmetric or storage.scaling.exact:
         raise ValueError(
             f"no exact expectation: the {what} is stored with an offset, or encoded with an exact scale of its own; "
             "store it symmetrically"

@@ -1,0 +1,87 @@
+"""What is refused when a scheme is built: parts that would be ignored, or that mean nothing together."""
+
+from __future__ import annotations
+
+from qresearch.coders.coder import Coder
+from qresearch.element.element import Element
+from qresearch.grammar.spec import Spec
+from qresearch.scales.block import Block
+from qresearch.scales.form import FORMS, Form
+from qresearch.scales.forms import Bare
+from qresearch.scales.statistic import STATISTICS, Need, Statistic
+
+
+def check(spec: Spec, element: Element, form: Form, statistic: Statistic, scale: Coder | None, offset: Coder | None) -> None:
+    """Raises `ValueError`, naming the part that does not fit and the way out."""
+    if isinstance(form, Bare):
+        _check_cast(spec)
+    elif form.need is not None and not type(statistic).gives(form.need):
+        _refuse_statistic(spec, form.need)
+    _check_element(spec, element, form)
+    _check_storages(spec, form, statistic, scale, offset)
+    if statistic.searches and element.stochastic:
+        raise ValueError(
+            f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another"
+        )
+    statistic.check(form, element)
+
+
+def _refuse_statistic(spec: Spec, need: Need) -> None:
+    others = [
+        row.name
+        for row in STATISTICS.rows
+        if isinstance(row.value, type) and issubclass(row.value, Statistic) and row.value.gives(need)
+    ]
+    wanted = f"{'an interval' if need == 'interval' else 'a width'}: {' or '.join(others)}"
+    raise ValueError(f"the form {spec.form!r} needs a statistic with {wanted}, not {spec.statistic!r}")
+
+
+def _check_cast(spec: Spec) -> None:
+    """Refuses what needs a scale."""
+    written = {"block": spec.block != Block(), "scale": spec.scale, "form": spec.form != "sym"}
+    for field, given in (written | {"exact": spec.exact, "divided": spec.divided}).items():
+        if given:
+            better = f"{spec.element}-absmax" + (f"@{spec.block}" if spec.block != Block() else "")
+            raise ValueError(
+                f"a cast (statistic 'unit') has no scale, so a {field} means nothing; write {better!r} to scale it"
+            )
+
+
+def _check_element(spec: Spec, element: Element, form: Form) -> None:
+    """Refuses forms and ranges that the element does not have."""
+    if form.asymmetric and element.integers is None:
+        raise ValueError(f"the form {spec.form!r} needs an integer element, such as int4, not {spec.element!r}")
+    if spec.range is not None and spec.range not in spec.row.ranges:
+        owners = {"full": "signed integers", "restricted": "signed integers"}.get(spec.range, "floats")
+        raise ValueError(f"'-{spec.range}' belongs to {owners}, not to {spec.element!r}; leave it out")
+    if spec.range == "overflow" and not isinstance(form, Bare):
+        raise ValueError(
+            f"'-overflow' belongs to casts: with a scale nothing is to overflow; write '{spec.element}-overflow-unit'"
+        )
+
+
+def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder | None, offset: Coder | None) -> None:
+    """Refuses storages that there is nothing for, or that cannot hold what they are given."""
+    if offset is not None and not form.minimum:
+        storing = " and ".join(name for name in FORMS if FORMS[name].minimum)
+        raise ValueError(f"only the forms {storing} store an offset, not {spec.form!r}")
+    for field, coder, stored in (("scale", scale, spec.scale), ("offset", offset, spec.offset)):
+        if coder is not None and not coder.packer.fixed:
+            raise ValueError(
+                f"a {field} cannot be entropy-coded, as in {str(stored)!r}; write the coder after the whole scheme"
+            )
+    if spec.exact and scale is None and offset is None:
+        raise ValueError("'-exact' means nothing where the scale is stored in float32, which is exact; leave it out")
+    signed = f"the form {spec.form!r}" if form.signed else f"the statistic {spec.statistic!r}"
+    if scale is not None and (form.signed or statistic.signed) and _unsigned(scale):
+        raise ValueError(f"{signed} has negative scales, which {str(spec.scale)!r} cannot store")
+    if offset is not None and _unsigned(offset):
+        raise ValueError(
+            f"the form {spec.form!r} has negative minima, which {str(spec.offset)!r} cannot store; "
+            f"give them a storage of their own: {spec.element}-{spec.form}(bf16)"
+        )
+
+
+def _unsigned(coder: Coder) -> bool:
+    """Whether a scheme can store no negative number."""
+    return not coder.core.scaling.form.asymmetric and coder.core.element.ends[0] >= 0

@@ -1,0 +1,113 @@
+"""Forms: how a block's extent becomes a scale and an offset, and how these act on a number.
+
+    bare        y = x                       x' = g
+    symmetric   y = x / s                   x' = g s
+    zero point  q = round(x / s) + z        x' = (q - z) s
+    offset      q = round((x - m) / s)      x' = (q - qmin) s + m
+    edge        the same, m the end of larger magnitude, s of either sign
+
+Here is what all forms share; `forms` and `mlx` have the members. Fitting has two halves: `extent` is what the statistic finds
+in every block, `params` the scale and offset that follow from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qresearch.arithmetic.exact import TINY, Reciprocal, flush, reciprocal, saturate
+from qresearch.base.table import Table
+from qresearch.element.element import Element
+from qresearch.scales.params import Params
+from qresearch.scales.statistic import Blocks, Need, Statistic
+
+if TYPE_CHECKING:
+    from qresearch.scales.scaling import Scaling
+
+
+class Form:
+    """What scale and offset do. Hashable; a form of your own subclasses this, or one of `forms`."""
+
+    need: Need | None = None
+    """What it asks of a statistic."""
+
+    minimum = False
+    """Whether a minimum, or a bias, is stored beside the scale."""
+
+    integer_offset = False
+    """Whether a zero point is, as a code of the element."""
+
+    signed = False
+    """Whether scales may be negative, whatever the statistic."""
+
+    movable = False
+    """Whether a statistic may replace the minimum that was fitted (HQQ does)."""
+
+    replayable = False
+    """Whether kernels can run it (`coders.kernels`)."""
+
+    @property
+    def asymmetric(self) -> bool:
+        """Whether there is an offset."""
+        return self.minimum or self.integer_offset
+
+    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Any:
+        """What the statistic finds in every block: a width, or an interval and whether it is finite."""
+        raise NotImplementedError
+
+    def params(
+        self,
+        scaling: Scaling,
+        element: Element,
+        extent: Any,
+        key: Array | None = None,
+        *,
+        factor: Any = None,
+        minimum: Array | None = None,
+        outer: Params | None = None,
+    ) -> Params:
+        """Scale and offset of every block, as they are stored.
+
+        Args:
+            scaling: how numbers are stored, and the gain.
+            element: whose grid the block is mapped to.
+            extent: of every block.
+            key: for storages that round stochastically.
+            factor: float32, of the extent: what a search tries.
+            minimum: float32 [grid], in the place of the one that follows from the extent; only where `movable`.
+            outer: parameters whose outer scales (of nested storages) are kept.
+        """
+        raise NotImplementedError
+
+    def divisor(self, scale: Array) -> Reciprocal:
+        """What `on_grid` divides by, [grid]."""
+        return reciprocal(scale)
+
+    def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
+        """The numbers that are rounded."""
+        raise NotImplementedError
+
+    def shift(self, element: Element, offset: Array | None) -> Array | None:
+        """What is added after rounding, or None."""
+        return None
+
+    def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
+        """The numbers that come back, from decoded codes."""
+        raise NotImplementedError
+
+
+def finished(raw: Array, finite: Array) -> Array:
+    """A scale before it is stored: flushed to a zero of its sign, at most FLT_MAX, NaN where the block is not finite."""
+    flushed = jnp.where(jnp.abs(raw) < TINY, jnp.copysign(jnp.float32(0), raw), raw)
+    return jnp.where(finite, saturate(flushed), np.float32(np.nan))
+
+
+def half_span(low: Array, high: Array) -> Array:
+    """Half of the distance, which never overflows."""
+    return flush(high * np.float32(0.5)) - flush(low * np.float32(0.5))
+
+
+FORMS: Table[Form] = Table("form", of=Form)
