@@ -1,4 +1,4 @@
-"""Quantized arrays in safetensors files: every part in its own dtype, the schemes and shapes as text in the metadata."""
+"""Quantized arrays in safetensors files: one tensor for each part, schemes and shapes as JSON in the metadata."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from qresearch.grammar.build import build
 from qresearch.interop.parts import flatten, stored_parts, unflatten
 
 KEY = "qresearch"
-"""The metadata under this key is JSON: name -> scheme, shape, and the dtypes of parts that are not bytes."""
+"""The key of the metadata. Its value is JSON: name -> scheme, shape, and the dtype of each part."""
 
 
 def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: str | Mapping[str, str]) -> None:
-    """Writes quantized arrays; each part is a tensor `name.part`, in a dtype of safetensors where it has one (F4 ...).
+    """Writes quantized arrays. Each part is a tensor `name.part`, in its safetensors dtype (`F4`, `F8_E4M3` ...) or bytes.
 
     Args:
         path: of the file.
-        tensors: by name.
-        schemes: the text of the scheme of all, or of each by name.
+        tensors: name -> quantized array.
+        schemes: the text of the scheme of all arrays, or name -> text.
 
     Raises:
-        ValueError: where a scheme is not the one that made the tensor.
+        ImportError: if safetensors is not installed.
+        KeyError: if an array has no scheme.
+        ValueError: if an array was quantized with another scheme.
     """
     from safetensors import TensorSpec, serialize_file
 
@@ -37,7 +39,7 @@ def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: 
     for name, q in tensors.items():
         text = schemes if isinstance(schemes, str) else schemes[name]
         if not _same(build(text), q.quantizer):
-            raise ValueError(f"{name!r} was not quantized with {text!r}; give the scheme that made it")
+            raise ValueError(f"{name!r} was not quantized with {text!r}; pass the scheme that made it")
         parts = stored_parts(q)
         about[name] = {"scheme": text, "shape": list(q.shape), "parts": {part: each.dtype for part, each in parts.items()}}
         for part, each in parts.items():
@@ -50,10 +52,11 @@ def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: 
 
 
 def load_safetensors(path: str | Path) -> dict[str, QTensor]:
-    """Reads what `save_safetensors` wrote, exactly.
+    """Reads the arrays that `save_safetensors` wrote: name -> quantized array. The round trip is exact.
 
     Raises:
-        ValueError: where the file does not say which schemes it holds.
+        ImportError: if safetensors is not installed.
+        ValueError: if `save_safetensors` did not write the file.
     """
     from safetensors import deserialize, safe_open
 
@@ -75,7 +78,7 @@ def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
 
 
 def flat_shapes(coder: Any, shape: tuple[int, ...], parts: Mapping[str, str]) -> dict[str, Any]:
-    """What `pack` would give for an array of this shape, without computing it."""
+    """The shapes and dtypes that `pack` would give for an array of this shape: path -> `jax.ShapeDtypeStruct`."""
 
     def packed(x: Any, key: Any) -> Any:
         encoded = coder.quantize(x, key)
