@@ -1,6 +1,6 @@
-"""qresearch: the numerics lab for quantization, in JAX.
+"""qresearch: quantization research in JAX.
 
-A scheme is a line of text; every function takes it, with NumPy or JAX arrays.
+A scheme is a line of text. Every function takes it, with NumPy or JAX arrays.
 
 >>> import jax, qresearch as qr
 >>> x = jax.random.normal(jax.random.key(0), (64, 256))
@@ -30,6 +30,7 @@ from qresearch.floats.float_format import FloatFormat
 from qresearch.floats.inspect_type import BitFields, TypeInfo, digits, draw, fields, finfo, types
 from qresearch.floats.named import FORMATS as formats
 from qresearch.grammar.build import build
+from qresearch.grammar.levels import levels
 from qresearch.grammar.spec import PRESETS as presets
 from qresearch.grammar.spec import Spec, scheme
 from qresearch.measuring import measure
@@ -51,22 +52,34 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-LATER = {
+# fmt: off
+__all__ = [  # noqa: RUF022  by subject
+    "quantize", "dequantize", "fake_quantize", "fit", "encode", "compare", "measure",
+    "quantize_packed", "from_packed", "pack", "unpack", "footprint",
+    "scheme", "build", "levels", "design", "theory", "types", "finfo", "fields", "digits", "draw",
+    "elements", "formats", "roundings", "statistics", "rules", "wrappers", "presets",  # tables
+    "metrics", "distributions", "designs",
+    "levels_row", "float_row", "FloatFormat", "Rounding", "Metric", "Distribution", "Family", "Recipe",  # for their rows
+    "Spec", "Block", "Coder", "Quantizer", "Wrapper", "QTensor", "Fitted", "Footprint", "Design", "TypeInfo", "BitFields",
+]
+# fmt: on
+
+IMPORTED_ON_FIRST_USE = {
     "theory": ("qresearch.theory", ""),
     "designs": ("qresearch.designing", "DESIGNS"),
     **{name: ("qresearch.designing", name) for name in ("Design", "Recipe", "design")},
 }
-"""What is imported when it is first asked for: name -> module, and the name there."""
+"""Name -> module, and the name there; empty for the module itself. These are slow to import."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in LATER:
+    if name not in IMPORTED_ON_FIRST_USE:
         raise AttributeError(f"module 'qresearch' has no attribute {name!r}")
-    home, there = LATER[name]
+    home, there = IMPORTED_ON_FIRST_USE[name]
     module = importlib.import_module(home)
     globals()[name] = found = getattr(module, there) if there else module
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *LATER})
+    return sorted([*__all__, "__version__"])

@@ -1,7 +1,7 @@
-"""`python -m qresearch`: every table of the library as Markdown. The page `docs/tables.md` is what it printed.
+"""`python -m qresearch` prints every table of the library as Markdown; `make docs` writes it to `docs/tables.md`.
 
 python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions | limits |
-    designs]
+    designs] ...
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
 def _markdown(heading: str, columns: str, rows: Iterable[Iterable[object]]) -> str:
     names = columns.split(" | ")
     lines = [f"| {columns} |", "|" + " --- |" * len(names)]
-    # A bar would end the cell.
+    # A bar would end a cell.
     lines += ["| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in rows]
     return f"## {heading}\n\n" + "\n".join(lines) + "\n"
 
@@ -48,7 +48,7 @@ def _design(row: Row[qr.Recipe]) -> list[object]:
 
 TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]]] = {
     "presets": ("Presets", "name | scheme | true bits, 4096 x 4096 | a NaN | what it is", qr.presets, _preset),
-    "names": ("Names of compressed-tensors", "name | weights: what it reads as | activations", HUGGING_FACE, _pair),
+    "names": ("Names of compressed-tensors", "name | scheme of weights | scheme of activations", HUGGING_FACE, _pair),
     "elements": ("Elements", "name | for example | what it is", qr.elements, _element),
     "statistics": ("Statistics", "name | what it is", qr.statistics, _plain),
     "roundings": ("Roundings", "name | what it is", qr.roundings, _plain),
@@ -62,7 +62,7 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
 
 
 def main(names: list[str]) -> int:
-    """Prints the tables that are named, or all of them. Returns the exit status."""
+    """Prints the named tables, or all tables. Returns the exit status: 2 for an unknown name."""
     if {"-h", "--help"} & set(names):
         print(__doc__)
         return 0

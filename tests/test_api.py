@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -160,3 +161,14 @@ def test_importing_is_light():
     heavy = ("pandas", "matplotlib", "scipy.stats", "qresearch.theory", "qresearch.interop", "qresearch.testing")
     code = f"import qresearch, sys; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_dir_shows_public_names_only():
+    shown = set(dir(qr))
+    assert shown == {*qr.__all__, "__version__"}
+    assert len(qr.__all__) == len(set(qr.__all__))
+    modules = {name for name in qr.__all__ if isinstance(getattr(qr, name), types.ModuleType)}
+    assert modules == {"measure", "theory"}
+    assert not shown & {"base", "coders", "grammar", "importlib", "annotations", "Any"}
+    defined = {name for name in vars(qr) if not name.startswith("_") and not isinstance(vars(qr)[name], types.ModuleType)}
+    assert defined - shown <= {"TYPE_CHECKING", "Any", "IMPORTED_ON_FIRST_USE"}  # all that is imported is meant to be public

@@ -1,1 +1,1 @@
-"""Exact arithmetic in JAX: the same bits in NumPy, eager, jit and vmap."""
+"""Arithmetic with the same bits in NumPy, eager JAX, jit and vmap; random bits; packing of codes."""

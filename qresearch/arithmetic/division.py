@@ -1,9 +1,9 @@
 """Division, correctly rounded on every platform.
 
-Processors divide float32 exactly; XLA's code for GPUs and the code of kernels does not (`div.full.f32`: up to two units in the
-last place off, one quotient in four by one). Where that is so, the remainder says which way the quotient has to go, and it is
-exact in integers: with the significands a, b of 24 bits and r of the quotient, `a 2^k - b r` is smaller than 2^27 as long as r
-is a few units off, so 32 bits hold it although neither product fits in them.
+CPUs round a float32 division correctly. On GPUs neither XLA nor Triton does (`div.full.f32` is up to two ulp off, and one ulp
+off for one quotient in four). There the sign of the remainder says whether the quotient must go up or down, and the remainder
+is exact in 32-bit integers: with 24-bit significands a and b and the significand r of the quotient, `a 2^k - b r` is below
+2^27 if r is only a few units off, although neither product fits into 32 bits.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from jax.interpreters import ad, batching, mlir
 
 from qresearch.base import sharding
 
-STEPS = 2
-"""Units in the last place that a platform's own quotient may be off."""
+MOST_ULP_OFF = 2
+"""How many units in the last place a platform's own quotient may be off."""
 
 _HIDDEN = np.int32(0x800000)
 _FRACTION = np.int32(0x7FFFFF)
@@ -29,7 +29,7 @@ _EXPONENT = np.int32(0xFF)
 
 
 class _Fields(NamedTuple):
-    """The bits of a float32, its exponent field, its significand with the hidden bit, and whether it is a normal number."""
+    """A float32 taken apart: its bits, its exponent field, its significand with the hidden bit, and whether it is normal."""
 
     word: Array
     exponent: Array
@@ -38,31 +38,35 @@ class _Fields(NamedTuple):
 
 
 def divided(numerator: Array, denominator: Array) -> Array:
-    """float32: the quotient of two arrays of one shape. Where it, or one of them, is no normal number: the platform's own."""
+    """The correctly rounded quotient of two float32 arrays of the same shape.
+
+    Where the quotient or an operand is zero, subnormal, infinite or NaN, the result is the platform's own.
+    """
     return _QUOTIENT.bind(numerator, denominator)
 
 
 def nearest_quotient(numerator: Array, denominator: Array) -> Array:
-    """The correctly rounded quotient, whatever the platform's own is, as long as that is at most `STEPS` units off.
+    """The correctly rounded quotient, if the platform's own is at most `MOST_ULP_OFF` units off.
 
-    For kernels, and for a quotient by itself: what XLA makes of one among others is farther off (`guarded`).
+    For kernels, and for a quotient computed on its own. Among other operations XLA may rewrite a division and lose more than
+    that; `guarded` prevents it.
     """
     return repaired(numerator, denominator, lax.div(numerator, denominator))
 
 
 def guarded(numerator: Array, denominator: Array) -> Array:
-    """The platform's own quotient, whatever stands around it.
+    """The platform's own quotient, protected from rewriting by the compiler.
 
-    Compilers turn a division by one number for many into a product with its reciprocal, and merge quotients of quotients. They
-    look through whatever is the same for many elements, but not through a choice that hangs on the place of each (and that is
-    never made). A barrier would stop them too, and since JAX 0.11 what is before it is stored.
+    Compilers turn a division by a broadcast value into a product with its reciprocal, and merge quotients of quotients. They
+    see through broadcasts, but not through a select whose condition depends on the position of each element (here it is always
+    false). An optimization barrier would work too, but since JAX 0.11 its operands are written to memory.
     """
     nowhere, nan = _nowhere(numerator), lax.full_like(numerator, np.nan)
     return lax.div(lax.select(nowhere, nan, numerator), lax.select(nowhere, nan, denominator))
 
 
 def _nowhere(x: Array) -> Array:
-    """False, in the shape of an array, in a way that hangs on every one of its axes."""
+    """False, in the shape of an array, computed from the indices along all its axes."""
     found = lax.full_like(x, False, np.bool_)
     for axis in range(x.ndim):
         place = lax.broadcasted_iota(np.uint32, x.shape, axis, out_sharding=sharding.given(x))
@@ -71,7 +75,7 @@ def _nowhere(x: Array) -> Array:
 
 
 def _mapped(given: Sequence[Array], axes: Sequence[int | None]) -> tuple[Array, int]:
-    """The rule for `jax.vmap`: whatever is not mapped is repeated."""
+    """The batching rule for `jax.vmap`: an operand without a mapped axis is broadcast."""
     moved = [x if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(given, axes)]
     like = next(x for x, axis in zip(moved, axes) if axis is not None)
     inner = range(1, like.ndim)
@@ -83,25 +87,25 @@ def _mapped(given: Sequence[Array], axes: Sequence[int | None]) -> tuple[Array, 
 
 
 def repaired(numerator: Array, denominator: Array, near: Array) -> Array:
-    """A quotient that is at most `STEPS` units in the last place off, correctly rounded."""
+    """Corrects a quotient `near` that is at most `MOST_ULP_OFF` units in the last place off."""
     n, d = _fields(numerator), _fields(denominator)
-    for _ in range(STEPS):
+    for _ in range(MOST_ULP_OFF):
         near = _stepped(n, d, near)
     return near
 
 
 def _stepped(n: _Fields, d: _Fields, near: Array) -> Array:
-    """A quotient moved by one unit in the last place, where the next float32 is nearer to the exact one.
+    """Moves a quotient by one ulp where the neighbouring float32 is nearer to the exact quotient.
 
-    There are no ties: no quotient of two float32 lies in the middle of two, as long as it is a normal number.
+    There are no ties: a normal quotient of two float32 numbers never lies halfway between two float32 numbers.
     """
     q = _fields(near)
     usable = lax.bitwise_and(lax.bitwise_and(n.normal, d.normal), q.normal)
-    # From 22 to 25 where all are normal numbers, and masked so that shifts are defined where they are not.
+    # 22 to 25 where all three are normal; the mask keeps the shift defined elsewhere.
     k = lax.bitwise_and(lax.sub(lax.add(n.exponent, np.int32(150)), lax.add(d.exponent, q.exponent)), np.int32(31))
-    # Modulo 2^32, which the difference does not reach.
+    # Both products wrap modulo 2^32; the difference is small enough to be exact.
     rest = lax.sub(lax.shift_left(n.significand, k), lax.mul(d.significand, q.significand))
-    # The float32 below a power of two is nearer than the one above.
+    # Below a power of two the float32 numbers lie twice as dense as above it.
     gap = lax.shift_left(d.significand, lax.convert_element_type(lax.ne(q.significand, _HIDDEN), np.int32))
     up = lax.gt(lax.add(rest, rest), d.significand)
     down = lax.gt(lax.mul(rest, np.int32(-4)), gap)
@@ -119,8 +123,9 @@ def _fields(x: Array) -> _Fields:
 
 
 def _primitive() -> Primitive:
-    """An operation of our own: what it is made of is told only where a platform is compiled for (a choice by
-    `lax.platform_dependent` is traced and mapped in all its branches, wherever a scheme is).
+    """A JAX primitive whose lowering depends on the platform: plain on CPU, corrected elsewhere.
+
+    `lax.platform_dependent` would trace and batch all its branches at every use.
     """
     quotient = Primitive("nearest_quotient")
     quotient.def_abstract_eval(lambda numerator, denominator: primitives.div_p.abstract_eval(numerator, denominator)[0])

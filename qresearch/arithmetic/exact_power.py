@@ -1,8 +1,8 @@
-"""Logarithms and powers with the same bits everywhere: float32, every operation rounded once, in a fixed order.
+"""Logarithms and powers with the same bits everywhere: float32, each operation rounded once, in a fixed order.
 
-`jnp.log2` and `jnp.power` may differ by an ulp between compilers, and a search that compares errors would then choose another
-scale. These are built from sums, products, one quotient and the bits of a float, so NumPy can repeat them exactly;
-`docs/arithmetic.md` lists the operations, `tests/test_exactpower.py` says how near to the truth they are.
+`jnp.log2` and `jnp.power` may differ by an ulp between compilers, and a search that compares errors would then choose a
+different scale. The functions here use only sums, products, one quotient and the bits of a float, so NumPy can repeat them
+exactly. `docs/arithmetic.md` lists the operations; `tests/arithmetic/test_exact_power.py` bounds their errors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _horner(x: Array, coefficients: list[np.float32]) -> Array:
 
 
 def log2(x: Array) -> Array:
-    """float32: the binary logarithm of positive normal numbers; -126 for what lies below them.
+    """The binary logarithm of positive float32 numbers; -126 for zero, subnormals and negative numbers.
 
     >>> log2(jnp.float32([0.25, 1.0, 8.0])).tolist()
     [-2.0, 0.0, 3.0]
@@ -42,22 +42,27 @@ def log2(x: Array) -> Array:
 
 
 def exp2(t: Array) -> Array:
-    """float32: 2^t, for t limited to -126..127."""
+    """2^t as float32, for float32 t clipped to -126..127."""
     t = jnp.clip(t, np.float32(-126), np.float32(127))
     whole = jnp.round(t)
     return _horner(t - whole, _EXPONENTIAL) * power_of_two(whole.astype(jnp.int32))
 
 
 def power(x: Array, p: float) -> Array:
-    """float32: x^p for x >= 0. An integer p from 1 to 16 is p - 1 products, from the left; others are `exp2(p log2(x))`.
+    """x^p as float32, for x >= 0.
 
-    Numbers below the least normal float32 give 0 where p is positive, and count as that number where it is negative.
+    For an integer p from 1 to 16 it is p - 1 products, from the left; for any other p it is `exp2(p log2(x))`. Zero and
+    subnormals give 0 for positive p; for negative p they count as the smallest normal number.
+
+    Args:
+        x: float32, not negative.
+        p: a Python number; each p compiles its own program.
     """
     if p == int(p) and 1 <= p <= 16:
         result = x
         for _ in range(int(p) - 1):
             result = rounded(result * x)
         return result
-    # A barrier: fused into an ordered sum, this would be computed number by number instead of in vectors.
+    # A barrier: fused into an ordered sum, this would not be vectorised.
     result = lax.optimization_barrier(exp2(rounded(log2(x) * np.float32(p))))
     return jnp.where(x < TINY, np.float32(0), result) if p > 0 else result

@@ -1,7 +1,7 @@
-"""Packing: codes of 1 to 16 bits (of 1 to 32 inside the library) to bytes and back, exactly, under jit.
+"""Packing codes of 1 to 16 bits into bytes and back, also under jit. (Inside the library codes may have up to 32 bits.)
 
-Bit i of the stream along the last axis is bit `i % 8` of byte `i // 8`, and a code's least significant bit comes first
-(little-endian throughout: two nibbles to a byte, the first one low). Each row along the last axis ends on a whole byte.
+The layout is little-endian: bit i of the stream along the last axis is bit `i % 8` of byte `i // 8`, and the least significant
+bit of a code comes first. Of two 4-bit codes the first is the low nibble. Each row along the last axis starts at a whole byte.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from jax.typing import DTypeLike
 
 from qresearch.base.checks import instance, integer
 
-WHOLE = (8, 16, 32)
-"""Widths that are words themselves."""
+WORD_BITS = (8, 16, 32)
+"""Widths that fill an integer dtype, so that packing is a bitcast."""
 
-_WORD = 32
+_UNPACKED_WORD_BITS = 32
 
 
 def packed_length(length: int, bits: int) -> int:
-    """Bytes that a row of `length` codes takes."""
+    """The number of bytes of a packed row of `length` codes."""
     return -(-length * bits // 8)
 
 
 def code_dtype(bits: int, signed: bool) -> jnp.dtype:
-    """The least integer dtype that holds a code: int8, int16, int32 or unsigned."""
+    """The smallest integer dtype that holds a code of up to 32 bits: int8, int16, int32, or the same unsigned."""
     return jnp.dtype(f"{'int' if signed else 'uint'}{8 if bits <= 8 else 16 if bits <= 16 else 32}")
 
 
@@ -46,7 +46,7 @@ def pack(codes: Array, bits: int) -> Array:
 
     Raises:
         TypeError: for codes that are not integers.
-        ValueError: for another width, and for a code that is too wide for it (where codes are known: not under jit).
+        ValueError: for any other width, and for a code that does not fit it (not under jit, where codes are unknown).
 
     >>> pack(jnp.array([1, 2, 3, -1], jnp.int8), 4)
     Array([ 33, 243], dtype=uint8)
@@ -56,10 +56,10 @@ def pack(codes: Array, bits: int) -> Array:
 
 
 def pack_codes(codes: Array, bits: int) -> Array:
-    """`pack` for codes of up to 32 bits (TF32 has 19) that are known to fit."""
+    """`pack` without its checks, for codes of up to 32 bits (TF32 has 19)."""
     codes = jnp.atleast_1d(jnp.asarray(codes))
     fields = codes.astype(code_dtype(bits, False))
-    if bits not in WHOLE:
+    if bits not in WORD_BITS:
         fields = fields & fields.dtype.type(2**bits - 1)
     else:
         data = lax.bitcast_convert_type(fields, jnp.uint8)
@@ -68,7 +68,7 @@ def pack_codes(codes: Array, bits: int) -> Array:
 
 
 def fitting(codes: Any, bits: int) -> Array:
-    """The codes, where they are integers and, as far as they are known, none is too wide; else raises as `pack` does."""
+    """Returns codes as an array. Raises as `pack` does if they are not integers or, outside jit, if one does not fit."""
     codes = jnp.asarray(codes)
     if not jnp.issubdtype(codes.dtype, jnp.integer) and codes.dtype != bool:
         raise TypeError(f"codes must be integers, not {codes.dtype}; qr.quantize(x, scheme).codes are")
@@ -82,7 +82,7 @@ def fitting(codes: Any, bits: int) -> Array:
 
 
 def _pack_nibbles(fields: Array) -> Array:
-    """Two nibbles lie in one uint16 as 0x0b0a; one shift and one or make the byte 0xba."""
+    """Reads two nibbles a, b as one uint16 0x0b0a; one shift and one or give the byte 0xba."""
     if fields.shape[-1] % 2:
         fields = jnp.pad(fields, [(0, 0)] * (fields.ndim - 1) + [(0, 1)])
     pairs = lax.bitcast_convert_type(fields.reshape(*fields.shape[:-1], fields.shape[-1] // 2, 2), jnp.uint16)
@@ -90,7 +90,7 @@ def _pack_nibbles(fields: Array) -> Array:
 
 
 def pack_bits(fields: Array, bits: int) -> Array:
-    """The plain path for any width: spread into single bits, gather eight to a byte."""
+    """Packs codes of any width: splits them into bits and gathers eight to a byte. `pack` has faster paths for some widths."""
     spread = (fields[..., None] >> _places(fields.ndim, bits, fields.dtype)) & fields.dtype.type(1)
     length = fields.shape[-1] * bits
     stream = spread.astype(jnp.uint8).reshape(*fields.shape[:-1], length)
@@ -110,48 +110,58 @@ def unpack(data: Array, bits: int, length: int, signed: bool = False) -> Array:
     Args:
         data: uint8 [..., ceil(length * bits / 8)].
         bits: the width of a code, 1 to 16.
-        length: codes in a row.
-        signed: whether codes are two's complement.
+        length: the number of codes in a row.
+        signed: whether codes are in two's complement.
 
     Returns:
-        int8, int16, int32 or unsigned [..., length]. Raises `ValueError` where the bytes do not fit the length.
+        [..., length], of the smallest integer dtype that holds a code: int8 or int16, uint8 or uint16.
+
+    Raises:
+        TypeError: if `signed` is not a boolean.
+        ValueError: for any other width, and if the number of bytes does not match the length.
+
+    >>> unpack(pack(jnp.array([1, 2, 3, -1], jnp.int8), 4), 4, 4, signed=True)
+    Array([ 1,  2,  3, -1], dtype=int8)
     """
     bits, length = integer(bits, "bits", 1, 16), integer(length, "length", 0)
     return unpack_codes(data, bits, length, bool(instance(signed, bool | np.bool_, "signed", "True or False")))
 
 
 def unpack_codes(data: Array, bits: int, length: int, signed: bool = False) -> Array:
-    """`unpack` for codes of up to 32 bits."""
+    """`unpack` for codes of up to 32 bits, without checks of the arguments other than the number of bytes."""
     data = jnp.asarray(data)
     if data.dtype != jnp.uint8 or data.ndim == 0 or data.shape[-1] != packed_length(length, bits):
         wanted = packed_length(length, bits)
         raise ValueError(f"{length} codes of {bits} bits take {wanted} bytes of uint8, not {data.dtype}{data.shape}")
     if bits == 8:
         return lax.bitcast_convert_type(data, code_dtype(8, signed))
-    if bits in WHOLE:
+    if bits in WORD_BITS:
         return lax.bitcast_convert_type(data.reshape(*data.shape[:-1], length, bits // 8), code_dtype(bits, signed))
-    fields = _unpack_words(data, bits)[..., :length] if _WORD % bits == 0 else unpack_bits(data, bits, length)
+    divides = _UNPACKED_WORD_BITS % bits == 0
+    fields = _unpack_words(data, bits)[..., :length] if divides else unpack_bits(data, bits, length)
     if not signed:
         return fields
     return lax.bitcast_convert_type(_extend(fields, bits), code_dtype(bits, True))
 
 
 def _unpack_words(data: Array, bits: int) -> Array:
-    """Codes of 1, 2 or 4 bits: all that lie in a word of 32, each by a shift of its own. Single bytes take twice as long."""
-    missing = -data.shape[-1] % (_WORD // 8)
+    """Unpacks codes of 1, 2 or 4 bits from 32-bit words, each by its own shift. From single bytes it takes twice as long."""
+    word_bytes = _UNPACKED_WORD_BITS // 8
+    missing = -data.shape[-1] % word_bytes
     if missing:
         data = jnp.pad(data, [(0, 0)] * (data.ndim - 1) + [(0, missing)])
     *lead, length = data.shape
-    octets = data.reshape(*lead, length * 8 // _WORD, _WORD // 8)
-    # Not a bitcast, which XLA makes a pass of its own; nor a cast before the slices, which it makes for each entry of a slice.
-    shifted = (octets[..., place].astype(jnp.uint32) << (8 * place) for place in range(_WORD // 8))
+    octets = data.reshape(*lead, length // word_bytes, word_bytes)
+    # XLA would turn a bitcast into a pass of its own, and would repeat a cast before the slices for each slice.
+    shifted = (octets[..., place].astype(jnp.uint32) << (8 * place) for place in range(word_bytes))
     words = functools.reduce(operator.or_, shifted)[..., None]
-    fields = (words >> (_places(data.ndim, _WORD // bits, jnp.uint32) * np.uint32(bits))) & np.uint32(2**bits - 1)
+    shifts = _places(data.ndim, _UNPACKED_WORD_BITS // bits, jnp.uint32) * np.uint32(bits)
+    fields = (words >> shifts) & np.uint32(2**bits - 1)
     return fields.astype(jnp.uint8).reshape(*lead, length * 8 // bits)
 
 
 def unpack_bits(data: Array, bits: int, length: int) -> Array:
-    """The plain path for any width: spread bytes into bits, gather `bits` of them to a code."""
+    """Unpacks codes of any width: splits bytes into bits and gathers `bits` of them to a code."""
     dtype = code_dtype(bits, False)
     stream = ((data[..., None] >> _places(data.ndim, 8, jnp.uint8)) & jnp.uint8(1)).reshape(*data.shape[:-1], -1)
     fields = stream[..., : length * bits].reshape(*data.shape[:-1], length, bits).astype(dtype)
@@ -159,6 +169,6 @@ def unpack_bits(data: Array, bits: int, length: int) -> Array:
 
 
 def _extend(fields: Array, bits: int) -> Array:
-    """Sign extension: `(x ^ m) - m` with m the sign bit, modulo the word."""
+    """Sign extension: `(x ^ m) - m` with m the sign bit, modulo 2^8 or 2^16."""
     sign = fields.dtype.type(2 ** (bits - 1))
     return (fields ^ sign) - sign

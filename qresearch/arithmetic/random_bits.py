@@ -1,16 +1,16 @@
-"""Uniform random numbers, the very bits of `jax.random.uniform`, written so that compilers fuse them into what uses them.
+"""Uniform random numbers with the bits of `jax.random.uniform`, written so that compilers fuse them into their consumer.
 
-JAX rolls the rounds of Threefry into a loop over whole arrays on CPU: four arrays of temporaries, and a fifth of the speed.
+On CPU JAX runs the rounds of Threefry as a loop over whole arrays, with four temporary arrays and a fifth of the speed.
 """
 
 from __future__ import annotations
+
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-
-from qresearch.arithmetic.exact import size
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
@@ -19,29 +19,29 @@ _ONE = np.uint32(0x3F800000)
 
 
 def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-    """float32 in [0, 1), in a shape: what `jax.random.uniform(key, shape)` gives, to the bit.
+    """float32 numbers in [0, 1), bit for bit those of `jax.random.uniform(key, shape)`.
 
-    Keys of other generators than JAX's default one, old-style keys, and arrays of 2^32 numbers and more are left to JAX.
+    For keys of another generator than JAX's default, for old-style keys and for 2^32 numbers or more it calls JAX.
     """
-    if not _counted(key) or size(shape) >= 2**32:
+    if not _counted(key) or math.prod(shape) >= 2**32:
         return jax.random.uniform(key, shape, jnp.float32)
-    return _drawn(key, lax.iota(jnp.uint32, size(shape)).reshape(shape))
+    return _drawn(key, lax.iota(jnp.uint32, math.prod(shape)).reshape(shape))
 
 
 def uniform_from(key: Array, start: Array, shape: tuple[int, ...]) -> Array:
-    """float32 in [0, 1): of what `uniform` gives for a larger array, the numbers from one place of it on.
+    """A contiguous part of the float32 numbers that `uniform` gives for a larger array, in [0, 1).
 
     Args:
-        key: of JAX's default generator, whose numbers hang on their place alone.
-        start: uint32 [2]: the place of the first number in the larger array, its high word and its low word.
-        shape: of fewer than 2^32 numbers.
+        key: of JAX's default generator (threefry), where a number depends only on the key and its index.
+        start: uint32 [2]: the index of the first number in the flattened larger array, high word first.
+        shape: of the result, fewer than 2^32 numbers.
 
     Raises:
-        ValueError: for another generator.
+        ValueError: for a key of another generator.
     """
     if not _counted(key):
-        raise ValueError("random numbers can be drawn from the middle of an array with JAX's default generator only (threefry)")
-    place = start[1] + lax.iota(jnp.uint32, size(shape)).reshape(shape)
+        raise ValueError("only keys of JAX's default generator (threefry) can start in the middle of an array")
+    place = start[1] + lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     return _drawn(key, place, start[0] + (place < start[1]).astype(jnp.uint32))
 
 
@@ -53,12 +53,15 @@ def _drawn(key: Array, place: Array, high: Array | None = None) -> Array:
 
 
 def threefry(key: Array, place: Array, high: Array | None = None) -> tuple[Array, Array]:
-    """Two uint32 arrays: Threefry-2x32-20 of (high, place) (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+    """Threefry-2x32-20 of the counters (high, place) (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
     Args:
         key: uint32 [2].
-        place: uint32, any shape.
-        high: uint32 of that shape; None for zeros.
+        place: uint32 of any shape, the low word of the counter.
+        high: uint32 of the same shape, the high word; None for zeros.
+
+    Returns:
+        Two uint32 arrays of that shape.
     """
     keys = (key[0], key[1], key[0] ^ key[1] ^ _PARITY)
     a, b = jnp.broadcast_to(keys[0], place.shape), place + keys[1]
@@ -73,12 +76,12 @@ def threefry(key: Array, place: Array, high: Array | None = None) -> tuple[Array
 
 
 def _counted(key: Array) -> bool:
-    """Whether a number hangs on the key and its place alone, as counted here."""
+    """Whether each number depends only on the key and its index, so that the formula here applies."""
     return _is_threefry(key) and _partitionable()
 
 
 def _partitionable() -> bool:
-    """Whether JAX numbers the elements of an array one by one, its default."""
+    """Whether JAX uses the index of an element as its counter, which is its default."""
     return bool(jax.config.jax_threefry_partitionable)  # type: ignore[attr-defined]
 
 

@@ -1,6 +1,6 @@
-"""What the public functions ask of their arguments, in one place. An error names the argument, what was got and the way out.
+"""Checks of the arguments of public functions. An error names the argument, the value it got and what to write instead.
 
-Only what is known is looked at: under jit the numbers of an array are not, its shape and dtype are.
+Under jit the values of an array are unknown, so only its shape and dtype are checked there.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from qresearch.base.table import shown
 
 
 def instance(value: Any, kind: Any, name: str, wanted: str) -> Any:
-    """The value, where it is of a kind; else raises `TypeError` saying what is wanted."""
+    """Returns the value if it is an instance of `kind`; else raises `TypeError`, which says what is wanted."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}: {shown(value)}")
     return value
 
 
 def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
-    """A Python or NumPy integer within limits, as a Python one. Raises `ValueError`."""
+    """Returns a Python or NumPy integer as a Python integer. Raises `ValueError` for other types and outside the limits."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         limits = f"an integer from {least} to {most}" if most is not None else f"an integer, {least} or more"
@@ -32,7 +32,10 @@ def integer(value: Any, name: str, least: int, most: int | None = None) -> int:
 
 
 def rate(bits: Any) -> float:
-    """A number of bits per element, from 0 to 500: float64 holds no error of more. Raises `ValueError`."""
+    """Returns a rate in bits per element as a float. Raises `ValueError` unless it is a number from 0 to 500.
+
+    Beyond 500 bits the squared error `4^-bits` nears the end of the range of float64.
+    """
     if isinstance(bits, bool) or not isinstance(bits, int | float | np.integer | np.floating) or not 0 <= bits <= 500:
         raise ValueError(
             f"bits must be a finite number that is not negative (and at most 500), such as 4.25, not {shown(bits)}"
@@ -41,7 +44,11 @@ def rate(bits: Any) -> float:
 
 
 def weights(given: Any, shape: tuple[int, ...]) -> Array | None:
-    """float32 weights, or None. Raises `ValueError` where they do not broadcast to a shape, are negative or not finite."""
+    """Returns weights as a float32 array, or None.
+
+    Raises:
+        ValueError: if they do not broadcast to `shape`, or if one of them is negative or not finite.
+    """
     if given is None:
         return None
     array = to_float32(given, "weights")
@@ -60,7 +67,7 @@ def weights(given: Any, shape: tuple[int, ...]) -> Array | None:
 
 
 def random_key(key: Any) -> Array | None:
-    """A JAX random key, or None. Raises `TypeError` for anything else, and `ValueError` for several keys."""
+    """Returns a JAX random key, or None. Raises `TypeError` for anything else and `ValueError` for an array of keys."""
     if key is None:
         return None
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
@@ -73,17 +80,22 @@ def random_key(key: Any) -> Array | None:
 
 
 def shape(given: Any) -> tuple[int, ...]:
-    """A shape. Raises `TypeError` where it is no tuple or list of lengths."""
+    """Returns a shape as a tuple of integers. Raises `TypeError` unless it is a tuple or list of lengths."""
     if isinstance(given, tuple | list) and all(isinstance(n, int | np.integer) and n >= 0 for n in given):
         return tuple(int(n) for n in given)
     raise TypeError(f"shape must be a tuple of lengths such as (1024,), not {shown(given)}")
 
 
 def to_float32(x: object, name: str = "x") -> Array:
-    """The one conversion of inputs: float16, bfloat16, float32 and float64 arrays (any byte order) become float32.
+    """Converts an input array to float32. All public functions use it.
 
-    Raises `TypeError`, naming the dtype, for integers, booleans, objects and complex numbers, and for masked arrays.
-    Raises `ValueError` for lists of several lengths.
+    Args:
+        x: a float16, bfloat16, float32 or float64 array of any byte order, or nested lists of floats.
+        name: of the argument, for messages.
+
+    Raises:
+        TypeError: for integers, booleans, objects and complex numbers, and for masked arrays.
+        ValueError: for nested lists of different lengths.
     """
     if isinstance(x, jax.Array):
         if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -91,12 +103,12 @@ def to_float32(x: object, name: str = "x") -> Array:
         return x.astype(jnp.float32)
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(
-            f"{name} is a masked array, and its mask would be lost; give {name}.filled(0.0), and the mask as weights"
+            f"{name} is a masked array, and its mask would be lost; pass {name}.filled(0.0), and the mask as weights"
         )
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"{name} must be one array, not lists of several lengths ({error})") from None
+        raise ValueError(f"{name} must be one array, not lists of different lengths ({error})") from None
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise _not_float(name, array.dtype)
     with np.errstate(over="ignore"):

@@ -1,6 +1,7 @@
 """Parts: frozen dataclasses that are pytrees.
 
-A field is a traced leaf unless it is marked with `static`; static fields are structure, and structure is the jit key.
+A field is a traced leaf unless it is marked with `static`. Static fields belong to the structure of the pytree, and so to
+the key under which jit caches a compiled function.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from jax.tree_util import GetAttrKey, register_pytree_with_keys
 T = TypeVar("T")
 
 Leaf = Any
-"""The type of a leaf: a NumPy array or scalar as it was built, a JAX array or tracer wherever it is used."""
+"""The type of a leaf: a NumPy array or scalar when the part is built, a JAX array or tracer inside a transformation."""
 
 
 def static(**kwargs: Any) -> Any:
-    """A dataclass field that is structure: hashable, compared, part of the jit key."""
+    """A dataclass field that belongs to the structure. Its values must be hashable. Keywords go to `dataclasses.field`."""
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static,))
 def part(cls: type[T]) -> type[T]:
-    """Makes a class a frozen dataclass and a pytree.
+    """Turns a class into a frozen dataclass and registers it as a pytree.
 
-    Equality is left out on purpose: arrays have no single truth value. Compare `Spec`s instead. The structures of two classes
-    are never equal.
+    Parts have no `==`, because their leaves are arrays; compare the `Spec`s they were built from. Two different classes never
+    have equal structures.
 
     >>> import jax
     >>> @part
@@ -54,7 +55,7 @@ def part(cls: type[T]) -> type[T]:
     def unflatten(structure: tuple[Any, ...], children: Iterable[Any]) -> Any:
         return made(**dict(zip(names, (*children, *structure))))
 
-    # Not `register_dataclass`: there structures of equal fields are equal, whatever their classes (JAX 0.10 to 0.12), and jit
-    # takes the one's program for the other wherever their hashes meet.
+    # Not `register_dataclass`: with it, two classes with equal fields have equal structures (JAX 0.10 to 0.12), and after a
+    # hash collision jit runs the program compiled for the other class.
     register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
     return made

@@ -1,7 +1,7 @@
-"""Sharded arrays: what JAX wants to be told on a mesh of explicit axes. On other meshes the compiler finds it out.
+"""Reshaping and indexing of sharded arrays.
 
-An axis of an array that lies on several devices is cut into blocks. Blocks that lie inside shards stay where they are,
-and so do their scales and codes; nothing is moved.
+On a mesh with explicit axes JAX needs the output sharding of a reshape or a gather; on other meshes the compiler infers it.
+Blocks that lie inside one shard stay on its device, together with their scales and codes, so nothing is communicated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ Shape = tuple[int, ...]
 
 
 def cut(x: Array, grid: Shape, lengths: Shape) -> Array:
-    """[g0 b0, g1 b1, ...] -> [g0, b0, g1, b1, ...]; where the blocks of an axis cross shards, each may lie on several."""
+    """Splits every axis into blocks: [g0 b0, g1 b1, ...] -> [g0, b0, g1, b1, ...].
+
+    The blocks of an axis keep its sharding if they divide evenly among the shards; otherwise each block is itself sharded if
+    its length allows it.
+
+    Args:
+        x: an array.
+        grid: the number of blocks along each axis.
+        lengths: the length of a block along each axis.
+    """
     shape = tuple(k for pair in zip(grid, lengths) for k in pair)
     own = given(x)
     if own is None:
@@ -32,7 +41,7 @@ def cut(x: Array, grid: Shape, lengths: Shape) -> Array:
 
 
 def joined(blocks: Array, shape: Shape) -> Array:
-    """[g0, b0, g1, b1, ...] -> [g0 b0, g1 b1, ...]."""
+    """The inverse of `cut`: [g0, b0, g1, b1, ...] -> [g0 b0, g1 b1, ...], an array of the given shape."""
     own = given(blocks)
     if own is None:
         return blocks.reshape(shape)
@@ -40,13 +49,13 @@ def joined(blocks: Array, shape: Shape) -> Array:
 
 
 def given(x: Array) -> Any:
-    """The sharding of an array, to be asked for of others; None where it needs no word: off explicit meshes."""
+    """The sharding of an array on explicit mesh axes, to pass as `out_sharding`; None for any other array."""
     found = jax.typeof(x).sharding
     return found if any(found.spec) else None
 
 
 def entries(table: Array | np.ndarray, index: Array, mode: str | None = None) -> Array:
-    """`table[index]`, each entry where its index lies."""
+    """`table[index]`, sharded like the index. `mode` says what an index out of bounds gives (`"clip"`, `"fill"`)."""
     return jnp.asarray(table).at[index].get(mode=mode, out_sharding=given(index))
 
 

@@ -1,8 +1,9 @@
-"""Tables: named rows that feed the API, the sweep, the tests and the docs; yours are added the same way as ours."""
+"""Tables of named rows. The API, sweeps, tests and docs all read them, and users add rows with `Table.add`."""
 
 from __future__ import annotations
 
 import difflib
+import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,14 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class Row(Generic[V]):
-    """One row of a table: its name (or pattern such as `int{bits}`), its value, and a line that says what it is."""
+    """One row of a table.
+
+    Attributes:
+        name: a name, or a pattern such as `int{bits}`.
+        value: what the name stands for.
+        doc: one line that describes it.
+        examples: names that the row matches, such as `int4`; for a plain name the name itself.
+    """
 
     name: str
     value: V
@@ -22,14 +30,14 @@ class Row(Generic[V]):
 
 
 class Match(NamedTuple, Generic[V]):
-    """A row found by name, with the integers that filled its pattern."""
+    """A row found by name, and the integers that matched the braces of its pattern, such as `{"bits": 4}`."""
 
     row: Row[V]
     numbers: dict[str, int]
 
 
 def suggestion(got: str, known: Iterable[str]) -> str:
-    """The words `; did you mean 'x'?` for a mistyped name, or nothing where no known name is near.
+    """The text `; did you mean 'x'?` for a mistyped name, or an empty text if no known name is similar.
 
     >>> suggestion("abxmax", ["absmax", "rms"])
     "; did you mean 'absmax'?"
@@ -39,7 +47,7 @@ def suggestion(got: str, known: Iterable[str]) -> str:
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A value as it is echoed in a message: its `repr` on one line, cut where it is long.
+    """The `repr` of a value on one line, for an error message, cut to `most` characters.
 
     >>> shown("int4"), shown(list(range(100)), most=20)
     ("'int4'", '[0, 1, 2, 3, 4, 5...')
@@ -49,24 +57,28 @@ def shown(value: object, most: int = 60) -> str:
 
 
 def brief(message: str) -> str:
-    """A message with the words of it that are very long cut."""
+    """Shortens words of more than 120 characters in a message."""
     return re.sub(r"(\S{60})\S{60,}", r"\1...", message)
 
 
 _HOLE = re.compile(r"{(\w+)}")
 
+_LINE_CHARACTERS = 120
+"""The longest line of a table printed in a terminal."""
+
 
 class Table(Generic[V]):
-    """Named rows of one kind.
+    """Named rows of one kind. It behaves like a read-only mapping from names to values, and prints as a list of its rows.
 
-    A name may hold integers in braces: the row `int{bits}` answers to `int4`, with `bits = 4`. A row of that very name goes
-    first, so it must be there before the pattern: added later it would change what schemes mean.
+    A name may be a pattern with integers in braces: the row `int{bits}` matches `int4`, with `bits = 4`. A row whose name is
+    exactly `int4` takes precedence. It must be added before the pattern; added later it would change the meaning of existing
+    schemes, and `add` refuses it.
 
     Args:
-        kind: what a row is, for messages.
-        check: called with the name and the value of a row before it is added; raises `ValueError` where it does not fit.
+        kind: what a row is, for messages, such as `element`.
+        check: called with the name and the value of a row before it is added; raises `ValueError` if they are not acceptable.
         of: the type of the values.
-        spelling: a regular expression of the names that can be written where the table is used.
+        spelling: a regular expression that every name must match.
 
     >>> colours = Table("colour")
     >>> colours.add("grey{level}", "a shade", doc="from black to white", examples=("grey50",))
@@ -90,12 +102,18 @@ class Table(Generic[V]):
         self._aliases: dict[str, str] = {}
 
     def add(self, name: str, value: V, *, doc: str = "", aliases: Iterable[str] = (), examples: Iterable[str] = ()) -> None:
-        """Registers a row.
+        """Adds a row.
+
+        Args:
+            name: a name, or a pattern such as `int{bits}`.
+            value: what the name stands for.
+            doc: one line that describes it, for the printed tables.
+            aliases: other names for the row.
+            examples: names that a pattern matches, for the docs, suggestions and tests.
 
         Raises:
-            TypeError: for a value of another type than the table holds.
-            ValueError: where the name is taken, by a row or by a pattern that answers to it (a row, once there, means one
-                thing), and where it could not be written in a scheme.
+            TypeError: if the value is not of the type that the table holds.
+            ValueError: if the name is taken by a row or matched by a pattern, or could not be written in a scheme.
         """
         aliases = tuple(aliases)
         for each in (name, *aliases):
@@ -107,7 +125,7 @@ class Table(Generic[V]):
         self.trust(name, value, doc=doc, aliases=aliases, examples=examples)
 
     def trust(self, name: str, value: V, *, doc: str = "", aliases: Iterable[str] = (), examples: Iterable[str] = ()) -> None:
-        """`add` without its checks, for rows of the package itself that a test checks, to import them sooner."""
+        """`add` without its checks, for rows of the package itself. It makes importing faster; a test does the checks."""
         self._rows[name] = Row(name, value, doc, tuple(examples) or (name,))
         if _HOLE.search(name):
             escaped = re.escape(name).replace(r"\{", "{").replace(r"\}", "}")
@@ -125,17 +143,17 @@ class Table(Generic[V]):
 
     @property
     def rows(self) -> tuple[Row[V], ...]:
-        """All rows, in the order in which they were added."""
+        """All rows, in the order they were added."""
         return tuple(self._rows.values())
 
     def canonical(self, name: str) -> str:
-        """The row's own name for an alias, and for integers with zeros in front (`int04`); any other name unchanged."""
+        """Replaces an alias by the name of its row and drops leading zeros (`int04`); any other name is returned unchanged."""
         name = self._aliases.get(name, name)
         numbers = re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)
         return name if name in self._rows or numbers == name or numbers not in self else numbers
 
     def find(self, name: str) -> Match[V]:
-        """The row that answers to a name. Raises `UnknownName` with a suggestion."""
+        """The row with this name or alias, or whose pattern matches it. Raises `UnknownName`, with a suggestion."""
         name = self.canonical(name)
         if name in self._rows:
             return Match(self._rows[name], {})
@@ -145,7 +163,7 @@ class Table(Generic[V]):
         raise UnknownName(self.kind, name, self)
 
     def names(self) -> list[str]:
-        """Names, aliases and examples: what a suggestion may offer."""
+        """Names, aliases and examples: the candidates for a suggestion."""
         return [*self._rows, *self._aliases, *(e for row in self.rows for e in row.examples)]
 
     def __getitem__(self, name: str) -> V:
@@ -163,14 +181,34 @@ class Table(Generic[V]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __repr__(self) -> str:
+        width = max(map(len, self._rows), default=0)
+        lines = [f"  {row.name:<{width}}  {' '.join(row.doc.split())}".rstrip() for row in self.rows]
+        cut = [line if len(line) <= _LINE_CHARACTERS else line[: _LINE_CHARACTERS - 3] + "..." for line in lines]
+        return "\n".join([self._title, *cut])
+
+    def _repr_html_(self) -> str:
+        """The same as an HTML table, for notebooks; docs are not cut."""
+        rows = (f"<tr><td><code>{html.escape(row.name)}</code></td><td>{html.escape(row.doc)}</td></tr>" for row in self.rows)
+        return f"<table><caption>{html.escape(self._title)}</caption>{''.join(rows)}</table>"
+
+    @property
+    def _title(self) -> str:
+        return f"Table({self.kind!r}), {len(self)} row{'s' * (len(self) != 1)}"
+
 
 class UnknownName(ValueError):
-    """A name that no row of a table answers to; the message offers the nearest one."""
+    """A name that matches no row of a table. The message suggests the most similar one.
+
+    Attributes:
+        kind: what the rows of the table are.
+        name: the name that was asked for.
+    """
 
     def __init__(self, kind: str, name: str, table: Table) -> None:
         super().__init__(kind, name)
         self.kind, self.name, self._table = kind, name, table
 
-    def __str__(self) -> str:  # found when it is shown: near names take a millisecond to find, and many errors are caught
+    def __str__(self) -> str:  # not in __init__: the suggestion takes a millisecond, and many of these errors are caught
         near = suggestion(self.name, [n for n in self._table.names() if "{" not in n])
         return f"unknown {self.kind} {shown(self.name)}{near or '.'} Known: {', '.join(self._table)}"

@@ -1,1 +1,1 @@
-"""Float formats as data, and what `qr.finfo` and `qr.fields` say of them. Host only."""
+"""Float formats as data, their limits (`qr.finfo`) and the bits of a number in them (`qr.fields`). Runs on the host."""

@@ -1,4 +1,4 @@
-"""Float formats as data: ExMy with its bias, signs and special codes. Host only; every grid and table is made from here.
+"""Float formats as data: exponent and mantissa bits, bias, sign and special codes. Runs on the host.
 
 Specifications: IEEE 754-2019 (binary16, binary32, binary64); OCP 8-bit Floating Point (OFP8) 1.0 (E4M3, E5M2); OCP
 Microscaling Formats (MX) 1.0 (E2M3, E3M2, E2M1, E8M0); IEEE P3109 interim report 3 (binaryKpP); for the "fnuz" formats Noune
@@ -13,23 +13,25 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 WIDEST = 19
-"""The widest format that can be an element, in bits: TF32."""
+"""The width of the widest format that can be an element, in bits: that of TF32."""
 
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """A binary float: [sign], exponent and fraction fields, with the choices in which real formats differ.
+    """A binary float format: an optional sign, an exponent field and a fraction field.
+
+    A *magnitude code* is a code without its sign bit.
 
     Attributes:
         exponent: bits of the exponent field.
-        mantissa: bits of the fraction field.
-        nans: how many of the topmost codes of each sign are NaNs: all but one of the last exponent in IEEE formats, one in OCP
-            E4M3, none where all codes are numbers.
-        infinity: whether the code below them is an infinity.
+        mantissa: bits of the fraction field (the precision is one more).
+        nans: how many of the largest magnitude codes of each sign are NaNs: `2^mantissa - 1` in IEEE formats, one in OCP E4M3,
+            none if all codes are numbers.
+        infinity: whether the code below the NaNs is an infinity.
         signed: whether there is a sign bit.
-        zero: whether exponent field 0 holds zero and subnormals; False makes all codes powers times significands (E8M0).
-        negative_zero: whether the code of -0 is that; else it is a NaN, and there is one zero ("fnuz", P3109).
-        given_bias: what is subtracted from the exponent field; None for 2^(e-1) - 1 as in IEEE 754.
+        zero: whether exponent field 0 holds zero and subnormals. If False, every code is a normal number (E8M0).
+        negative_zero: whether -0 exists. If False, its code is a NaN, and there is one zero ("fnuz", P3109).
+        given_bias: the exponent bias; None for 2^(e-1) - 1 as in IEEE 754.
     """
 
     exponent: int
@@ -43,27 +45,30 @@ class FloatFormat:
 
     @property
     def bias(self) -> int:
-        """What is subtracted from the exponent field (by default 1 for a single exponent bit)."""
+        """The exponent bias: `given_bias`, or 2^(e-1) - 1, but at least 1."""
         return max(2 ** (self.exponent - 1) - 1, 1) if self.given_bias is None else self.given_bias
 
     @property
     def bits(self) -> int:
-        """Total width."""
+        """The width of a code in bits."""
         return self.exponent + self.mantissa + self.signed
 
     @property
     def least_exponent(self) -> int:
-        """The exponent of the least normal number, shared by the subnormals."""
+        """emin: the exponent of the smallest normal number and of the subnormals."""
         return 1 - self.bias if self.zero else -self.bias
 
     @property
     def inf_code(self) -> int:
-        """The magnitude code of infinity, where there is one."""
+        """The magnitude code of infinity, if the format has one."""
         return self._ones - self.nans
 
     @property
     def nan_code(self) -> int | None:
-        """The code of the canonical NaN: -0's where that is one, else the quiet one (payload zero), else all ones, or None."""
+        """The code of the canonical NaN, or None if the format has no NaN.
+
+        It is the code of -0 if that is a NaN; the quiet NaN with payload zero in IEEE formats; else all ones.
+        """
         if self.signed and not self.negative_zero:
             return self._ones + 1
         if not self.nans:
@@ -80,16 +85,16 @@ class FloatFormat:
         return 2 ** (self.exponent + self.mantissa) - 1
 
     def value(self, code: int) -> float:
-        """The number a code stands for, exactly, as a float64 (signed zero kept)."""
+        """The exact value of a code as a float64, with the sign of a zero."""
         negative, magnitude = divmod(code, self._ones + 1)
         return float(self._numbers(np.array([magnitude]), bool(negative))[0])
 
     def _numbers(self, magnitude: np.ndarray, negative: bool) -> np.ndarray:
-        """float64: what codes stand for, given without their sign (int64)."""
+        """The values, float64, of magnitude codes, int64, of one sign."""
         field, fraction = magnitude >> self.mantissa, magnitude & (2**self.mantissa - 1)
         hidden = np.where((field > 0) | (not self.zero), 2**self.mantissa, 0)
         exponent = (np.maximum(field, 1) if self.zero else field) - self.bias
-        with np.errstate(over="ignore"):  # of codes that are no finite numbers
+        with np.errstate(over="ignore"):  # of codes that are infinity or NaN
             number = np.ldexp((hidden + fraction).astype(np.float64), exponent - self.mantissa)
         if negative and not self.negative_zero:
             number = np.where(magnitude == 0, np.nan, number)
@@ -99,7 +104,7 @@ class FloatFormat:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """float64 [2^bits]: the number of every code, for formats that can be elements."""
+        """The value of every code, float64 [2^bits]. Raises `ValueError` for formats of more than 19 bits."""
         if self.bits > WIDEST:
             raise ValueError(f"a table of all values needs a format of at most {WIDEST} bits, not {self.bits}")
         signs = (False, True) if self.signed else (False,)
@@ -112,7 +117,9 @@ class FloatFormat:
 
 
 def ieee(exponent: int, mantissa: int) -> FloatFormat:
-    """The last exponent holds the infinities and NaNs, as in IEEE 754.
+    """A format as in IEEE 754: the largest exponent holds infinity and the NaNs.
+
+    Raises `ValueError` for an exponent outside 1 to 8 bits, a mantissa outside 1 to 10 bits, or more than 16 bits in all.
 
     >>> ieee(4, 3).max
     240.0
@@ -122,7 +129,9 @@ def ieee(exponent: int, mantissa: int) -> FloatFormat:
 
 
 def fn(exponent: int, mantissa: int) -> FloatFormat:
-    """Finite: no infinities, and one NaN of each sign, the code of all ones, as in OCP E4M3.
+    """A format as OCP E4M3: no infinity, and one NaN of each sign, the code of all ones.
+
+    Raises `ValueError` for an exponent outside 1 to 8 bits, a mantissa outside 0 to 10 bits, or more than 16 bits in all.
 
     >>> fn(4, 3).max
     448.0
@@ -132,7 +141,9 @@ def fn(exponent: int, mantissa: int) -> FloatFormat:
 
 
 def fnuz(exponent: int, mantissa: int, bias: int | None = None) -> FloatFormat:
-    """Finite, one NaN (the code of -0), one unsigned zero; the bias is 2^(e-1) unless given.
+    """A format without infinities, with one zero and one NaN, whose code is that of -0. The bias is 2^(e-1) by default.
+
+    Raises `ValueError` for the widths that `fn` refuses, and if float32 cannot hold all numbers as normal ones.
 
     >>> fnuz(4, 3).max, fnuz(4, 3, 11).max
     (240.0, 30.0)
@@ -143,16 +154,19 @@ def fnuz(exponent: int, mantissa: int, bias: int | None = None) -> FloatFormat:
 
 
 def unsigned(exponent: int, mantissa: int) -> FloatFormat:
-    """No sign, and one NaN, the code of all ones: what NVFP4 keeps of E4M3 for its scales, or E5M3."""
+    """A format without a sign, and with one NaN, the code of all ones, such as UE4M3 (the scales of NVFP4) or UE5M3.
+
+    Raises `ValueError` for the widths that `fn` refuses.
+    """
     _check(f"ue{exponent}m{mantissa}", exponent, mantissa)
     return FloatFormat(exponent, mantissa, nans=1, signed=False)
 
 
 @lru_cache
 def exmy(exponent: int, mantissa: int) -> FloatFormat:
-    """The format called `e{exponent}m{mantissa}`: the published one where there is one, else all codes are numbers.
+    """The format named `e{exponent}m{mantissa}`: the one in `PUBLISHED` if there is one, else all codes are numbers.
 
-    Raises `ValueError` for widths that no element can have (2 to 16 bits, exponent 1 to 8, mantissa 0 to 10).
+    Raises `ValueError` for the widths that `fn` refuses.
 
     >>> exmy(4, 3).max, exmy(2, 1).max
     (448.0, 6.0)
@@ -164,16 +178,16 @@ def exmy(exponent: int, mantissa: int) -> FloatFormat:
 def p3109(width: int, precision: int, signed: bool = True, extended: bool = True) -> FloatFormat:
     """IEEE P3109: `binary{K}p{P}`, signed or unsigned, extended (with infinities) or finite.
 
-    The bias is half of all exponents; there is one zero and one NaN (the code of -0, or all ones where there is no sign).
+    There is one zero and one NaN (the code of -0, or all ones in an unsigned format). The bias is 2^(e-1).
 
     Args:
         width: K, the bits of a code, 2 to 16.
-        precision: P, the bits of a significand, hidden one included.
-        signed: whether there is a sign.
-        extended: whether the largest code of each sign is an infinity.
+        precision: P, the bits of the significand with its hidden bit.
+        signed: whether there is a sign bit.
+        extended: whether the largest finite code of each sign is followed by an infinity.
 
     Raises:
-        ValueError: for formats without an exponent, and for numbers that float32 does not hold as normal ones.
+        ValueError: for widths without an exponent field, and if float32 cannot hold all numbers as normal ones.
 
     >>> p3109(8, 3).max, p3109(8, 4, extended=False).max
     (49152.0, 240.0)
@@ -190,15 +204,17 @@ def p3109(width: int, precision: int, signed: bool = True, extended: bool = True
 
 
 def _check(name: str, exponent: int, mantissa: int, least: int = 0, bias: int | None = None) -> None:
-    """Refuses what cannot be an element: codes of more than 16 bits, or numbers that are not normal in float32."""
+    """Raises `ValueError` for codes of more than 16 bits and, if a bias is given, for numbers that float32 cannot hold."""
     if not 1 <= exponent <= 8:
         raise ValueError(f"the exponent of {name} must have 1 to 8 bits, not {exponent}")
     if not least <= mantissa <= 10 or exponent + mantissa > 15:
-        raise ValueError(f"the mantissa of {name} must have {least} to 10 bits, 16 with sign and exponent, not {mantissa}")
+        raise ValueError(
+            f"the mantissa of {name} must have {least} to 10 bits, and at most 15 with the exponent, not {mantissa}"
+        )
     if bias is not None and not (1 - bias >= -126 and 2**exponent - 1 - bias <= 127):
         raise ValueError(
-            f"{name}: with {exponent} exponent bits and the bias {bias} it has numbers that float32 does not hold as normal "
-            "ones; take a narrower exponent"
+            f"{name}: with {exponent} exponent bits and a bias of {bias}, some numbers are not normal float32 numbers; "
+            "use fewer exponent bits"
         )
 
 
@@ -208,4 +224,4 @@ PUBLISHED = {
     (5, 2): ieee(5, 2),
     (4, 3): fn(4, 3),
 }
-"""(exponent, mantissa) -> the format that has the name `e{exponent}m{mantissa}` in a specification."""
+"""(exponent, mantissa) -> the format that a specification calls ExMy."""

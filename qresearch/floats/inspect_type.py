@@ -1,6 +1,6 @@
-"""Looking at number types: the table of their limits, and the bits of one number in any of them. Exact; on the host.
+"""Inspecting number types: the table of their limits, and the bits of a number in a float format. Runs on the host.
 
-Numbers are handled as integers and fractions, so nothing here is rounded twice and float64 is not a limit.
+Numbers are handled as integers and fractions, so nothing is rounded twice and float64 is not a limit.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from qresearch.base import checks
-from qresearch.base.table import shown
-from qresearch.floats.float_format import FloatFormat
 from qresearch.floats.named import FORMATS, find_format
+from qresearch.floats.nearest_code import exact, nearest_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TypeInfo:
-    """What a type can hold: `numpy.iinfo` and `numpy.finfo` in one, for every format of the project.
+    """The limits of a type: like `numpy.iinfo` and `numpy.finfo`, for every integer type and float format.
 
     Attributes:
-        name: canonical, as in a scheme.
+        name: the canonical name, as in a scheme.
         bits: the width of a code.
-        levels: how many distinct finite numbers there are; the two zeros of a float count as one.
-        min, max: the least and the largest finite number.
+        levels: the number of different finite numbers; the two zeros of a float count as one.
+        min: the smallest (most negative) finite number.
+        max: the largest finite number.
         eps: the gap between 1 and the next larger number; None for integers.
-        smallest_normal: the least positive number with full precision; None for integers.
-        smallest_subnormal: the least positive number; `smallest_normal` in a format without subnormals; None for integers.
+        smallest_normal: the smallest positive number with full precision; None for integers.
+        smallest_subnormal: the smallest positive number; `smallest_normal` in a format without subnormals; None for integers.
     """
 
     name: str
@@ -47,17 +46,16 @@ class TypeInfo:
 
 @dataclass(frozen=True)
 class BitFields:
-    """A number as a float format stores it; printed, the three fields with what they mean under them.
+    """A number as a float format stores it. `print` shows the three fields, with their meaning below them.
 
     Attributes:
-        name: of the format, canonical.
+        name: the canonical name of the format.
         sign: the sign bit, `"0"` or `"1"`; empty in an unsigned format.
         exponent: the bits of the biased exponent.
-        fraction: the bits of the fraction; empty where the format has none.
-        value: the number stored, exactly.
-        power: the power of two that the significand is multiplied by: the exponent field less the bias, or the least
-            exponent for subnormals and zero.
-        bias: what is subtracted from the exponent field.
+        fraction: the bits of the fraction; empty if the format has none.
+        value: the stored number, exactly.
+        power: the exponent of the number: the exponent field minus the bias; emin for subnormals and zero.
+        bias: the exponent bias.
     """
 
     name: str
@@ -86,9 +84,14 @@ class BitFields:
 
 
 def finfo(name: str) -> TypeInfo:
-    """The limits of an integer type (`int{bits}`, `uint{bits}`, 1 to 64 bits) or a float format, by name or alias.
+    """The limits of an integer type or a float format.
 
-    Raises `ValueError` for an unknown name, with a suggestion.
+    Args:
+        name: `int{bits}` or `uint{bits}` of 1 to 64 bits, or a float format by name or alias: `bf16`, `float16`, `e4m3`.
+
+    Raises:
+        TypeError: if the name is not a text.
+        ValueError: for an unknown name, with a suggestion.
 
     >>> finfo("bfloat16").eps, finfo("int8").min, finfo("e4m3").max, finfo("e2m1").levels
     (0.0078125, -128, 448.0, 15)
@@ -111,7 +114,7 @@ def finfo(name: str) -> TypeInfo:
 
 
 def types() -> pd.DataFrame:
-    """The table of all types: a row for each integer of 1 to 16 bits and each float format, a column for each limit."""
+    """The limits of all integer types of 1 to 16 bits and all named float formats: a row for each type, as in `TypeInfo`."""
     import pandas as pd  # slow to import, and only this needs it
 
     names = [f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 17)] + list(FORMATS)
@@ -119,14 +122,18 @@ def types() -> pd.DataFrame:
 
 
 def fields(number: Any, name: str) -> BitFields:
-    """The bits of a number in a float format: rounded once, to nearest even; saturating, as a cast scheme does.
+    """The bits of a number in a float format, rounded once, to nearest, ties to even.
+
+    Numbers beyond the largest one saturate, as in a cast scheme. An infinity stays one if the format has it, else it saturates
+    too. A negative number becomes the smallest number of an unsigned format.
 
     Args:
-        number: int, float, NumPy scalar, Fraction, Decimal, or text such as `"1/3"`; taken exactly as given.
+        number: int, float, NumPy scalar, Fraction, Decimal, or text such as `"1/3"`. It is used exactly as given.
         name: of the format: `float32`, `bf16`, `e4m3`, any `e{exponent}m{mantissa}`.
 
-    An infinity stays where the format has one, else it is the largest number; a negative number is the least code of an
-    unsigned format. Raises `ValueError` for a NaN in a format without one, and for an unknown name.
+    Raises:
+        TypeError: if the name is not a text.
+        ValueError: for an unknown name, a text that is not a number, and a NaN in a format without one.
 
     >>> print(fields(85.125, "float32"))
     sign  exponent  fraction
@@ -135,11 +142,7 @@ def fields(number: Any, name: str) -> BitFields:
     = 85.125 in f32
     """
     canonical, form = find_format(checks.instance(name, str, "name", "a text such as 'bf16'"))
-    exact = _exact(number)
-    negative = exact < 0 if isinstance(exact, Fraction) else math.copysign(1, exact) < 0
-    code = 0 if negative and not form.signed else _magnitude(-exact if negative else exact, form, canonical)
-    signed = negative and form.signed and (code > 0 or form.negative_zero)
-    code |= signed << (form.exponent + form.mantissa)
+    code = nearest_code(exact(number), form, canonical)
     text = format(code, f"0{form.bits}b")
     sign, exponent, fraction = _cut(text, int(form.signed), form.exponent)
     power = max(int(exponent, 2), int(form.zero)) - form.bias
@@ -147,7 +150,16 @@ def fields(number: Any, name: str) -> BitFields:
 
 
 def digits(number: Any, name: str, places: int = 60) -> str:
-    """The number that a format stores for another, in decimal digits; the last place is rounded half to even.
+    """The number that a format stores, in decimal digits.
+
+    Args:
+        number: as for `fields`.
+        name: of the format, as for `fields`.
+        places: digits after the decimal point; the last one is rounded half to even.
+
+    Raises:
+        TypeError: if the name is not a text.
+        ValueError: as `fields` does, and for a negative number of places.
 
     >>> digits("1/3", "float32"), digits("1/3", "bf16", places=12)
     ('0.333333343267440795898437500000000000000000000000000000000000', '0.333984375000')
@@ -162,15 +174,19 @@ def digits(number: Any, name: str, places: int = 60) -> str:
 
 
 def draw(number: Any, name: str, ax: Any = None) -> Any:
-    """Draws the bits of a number as boxes, a colour for each field, with Matplotlib.
+    """Draws the bits of a number as boxes in a colour for each field, with Matplotlib.
 
     Args:
         number: as for `fields`.
-        name: as for `fields`.
-        ax: Matplotlib axes to draw on; None makes a figure.
+        name: of the format, as for `fields`.
+        ax: Matplotlib axes to draw on; None makes a new figure.
 
     Returns:
         The axes.
+
+    Raises:
+        TypeError: if the name is not a text.
+        ValueError: as `fields` does.
     """
     import matplotlib.pyplot as plt  # slow to import, and only this needs it
 
@@ -194,70 +210,17 @@ def draw(number: Any, name: str, ax: Any = None) -> Any:
 
 def _integer(name: str, bits: int, signed: bool) -> TypeInfo:
     if not 1 <= bits <= 64:
-        raise ValueError(f"an integer type has 1 to 64 bits, got {name!r}; write int8 or uint4")
+        raise ValueError(f"an integer type has 1 to 64 bits, not {name!r}; write for example int8 or uint4")
     least = -(2 ** (bits - 1)) if signed else 0
     return TypeInfo(name, bits, levels=2**bits, min=least, max=least + 2**bits - 1)
-
-
-HUGE = 5000
-"""Decimal exponents beyond this one are cut to it: no format reaches nearly as far, and the digits would fill the memory."""
-
-
-def _exact(number: Any) -> Fraction | float:
-    """The number as a fraction; a float for what is none: -0.0, an infinity, a NaN. Raises `ValueError` for other text."""
-    if isinstance(number, str):
-        number = _read(number)
-    elif not isinstance(number, int | Fraction | Decimal):
-        number = float(number)
-    if isinstance(number, Decimal):
-        number = _bounded(number) if number.is_finite() and number else float(number)
-    plain = not isinstance(number, float) or (math.isfinite(number) and (number or math.copysign(1, number) > 0))
-    return Fraction(number) if plain else number
-
-
-def _read(text: str) -> Fraction | Decimal:
-    try:
-        return Fraction(text) if "/" in text else Decimal(text)
-    except (ValueError, ArithmeticError):
-        raise ValueError(f"{shown(text)} is no number; write '85.125', '1/3', '1e-5', 'inf' or 'nan'") from None
-
-
-def _bounded(number: Decimal) -> Fraction:
-    if abs(number.adjusted()) <= HUGE:
-        return Fraction(number)
-    return (-1 if number.is_signed() else 1) * Fraction(10) ** (HUGE if number.adjusted() > 0 else -HUGE)
-
-
-def _magnitude(size: Fraction | float, form: FloatFormat, name: str) -> int:
-    """The magnitude code of a number that is not negative."""
-    if isinstance(size, float) and math.isnan(size):
-        if form.nan_code is None:
-            raise ValueError(f"{name} has no NaN; give a number, or a format that has one, such as bf16")
-        return form.nan_code
-    if isinstance(size, float) and math.isinf(size):
-        return form.inf_code if form.infinity else form.max_code
-    exact = Fraction(size)
-    exponent = max(_exponent(exact), form.least_exponent) if exact else form.least_exponent
-    steps = exact / Fraction(2) ** (exponent - form.mantissa)
-    below = math.floor(steps)
-    code = ((exponent - form.least_exponent) << form.mantissa) + below - (0 if form.zero else 2**form.mantissa)
-    rest = steps - below
-    up = rest > Fraction(1, 2) or (rest == Fraction(1, 2) and code % 2 == 1)
-    return min(max(code + up, 0), form.max_code)
-
-
-def _exponent(exact: Fraction) -> int:
-    """The k with `2^k <= exact < 2^(k + 1)`."""
-    guess = exact.numerator.bit_length() - exact.denominator.bit_length()
-    return guess if exact >= Fraction(2) ** guess else guess - 1
 
 
 def _cut(text: str, *lengths: int) -> list[str]:
     return [text[: lengths[0]], *_cut(text[lengths[0] :], *lengths[1:])] if lengths else [text]
 
 
-def _decimal(exact: Fraction) -> str:
-    """All digits of a fraction whose denominator is a power of two."""
-    places = exact.denominator.bit_length() - 1
-    text = str(exact.numerator * 5**places).rjust(places + 1, "0")
+def _decimal(number: Fraction) -> str:
+    """All decimal digits of a fraction whose denominator is a power of two."""
+    places = number.denominator.bit_length() - 1
+    text = str(number.numerator * 5**places).rjust(places + 1, "0")
     return text[: len(text) - places] + ("." + text[len(text) - places :] if places else "")

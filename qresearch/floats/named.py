@@ -1,4 +1,4 @@
-"""The named float formats: a table of those that have a name of their own, and one of the families that others belong to."""
+"""The tables of float formats: those with their own name, and families whose names contain the widths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS.add("e2m1", exmy(2, 1), doc="OCP FP4 E2M1")
 FORMATS.add("e8m0", FloatFormat(8, 0, nans=1, signed=False, zero=False), doc="OCP MX scale: powers of two, one NaN")
 
 FAMILIES: Table[Callable[..., FloatFormat]] = Table("family of float formats")
-"""Pattern of a name -> the format, from the numbers in the name."""
+"""Pattern of a name -> the function that makes the format from the numbers in the name."""
 
 
 def _p3109(signed: bool, extended: bool) -> Callable[..., FloatFormat]:
@@ -69,7 +69,7 @@ for _signed, _extended, _tail, _words in (
 
 
 def find_format(name: str) -> tuple[str, FloatFormat]:
-    """The canonical name and the format of a name, alias or pattern. Raises `UnknownName` with a suggestion.
+    """The canonical name and the format, by name, alias or pattern. Raises `UnknownName`, with a suggestion.
 
     >>> find_format("bfloat16")[0], find_format("e4m3fnuz")[1].max
     ('bf16', 240.0)

@@ -1,11 +1,13 @@
-"""To and from other libraries: names of schemes, files, and tensors. What each needs is imported when it is called.
+"""Exchange with other libraries: names of schemes, files, and tensors.
+
+Each function imports the package it needs when it is called: safetensors, gguf or torch.
 
 from qresearch import interop
 
-interop.HUGGING_FACE["W8A8"].activations                        # 'int8-full@row'; qr.scheme("W8A8") is that of the weights
+interop.HUGGING_FACE["W8A8"].activations                        # 'int8-full@row'; qr.scheme("W8A8") is the one of weights
 interop.save_safetensors("w.safetensors", {"w": q}, "nvfp4")    # and load_safetensors
 interop.save_gguf("w.gguf", {"w": qr.quantize(x, "q4_0")})      # and load_gguf
-interop.to_torch(q)["scale"].dtype                              # bytes, and the name of a torch dtype
+interop.to_torch(q)["scale"].dtype                              # the name of a torch dtype; .data holds the bytes
 """
 
 from qresearch.grammar.hugging_face import HUGGING_FACE, Pair

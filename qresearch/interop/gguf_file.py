@@ -1,4 +1,7 @@
-"""Quantized arrays in GGUF files, through the package gguf: what we write it reads, and what llama.cpp wrote we read."""
+"""Quantized arrays in GGUF files, with the package gguf.
+
+Files written here can be read by gguf, and files written by llama.cpp can be read here if their types have a preset.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,20 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.wrapping.ggml import GGML, LAYOUTS
 
 PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
-"""ggml's name of a type -> the preset that reads and writes it."""
+"""Name of a type in ggml -> the preset that reads and writes it."""
 
 
 def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], architecture: str = "qresearch") -> None:
-    """Writes arrays that were quantized with the presets `q4_0` to `gguf-nvfp4`, and plain float arrays as they are.
+    """Writes arrays quantized with the presets of `PRESETS`, and float arrays as they are.
 
     Args:
         path: of the file.
-        tensors: by name.
-        architecture: what the file says it holds.
+        tensors: name -> quantized array, or float32 or float16 NumPy array.
+        architecture: the value of the key `general.architecture` in the file.
 
     Raises:
-        ValueError: where a scheme has no type in ggml, or the last axis is no whole number of blocks.
+        ImportError: if gguf is not installed.
+        ValueError: if a scheme has no type in ggml, or the last axis is not a multiple of the block length.
     """
     import gguf
 
@@ -47,14 +51,18 @@ def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], arc
 
 
 def load_gguf(path: str | Path, names: Iterable[str] | None = None) -> dict[str, QTensor | np.ndarray]:
-    """Reads the tensors of a GGUF file: quantized ones as `QTensor`, others as arrays.
+    """Reads the tensors of a GGUF file: quantized ones as `QTensor`, float ones as NumPy arrays.
 
     Args:
         path: of the file.
-        names: which; all of them by default.
+        names: of the tensors to read; all by default.
+
+    Returns:
+        name -> tensor.
 
     Raises:
-        ValueError: for a type that there is no preset for (K-quants), naming the tensor: leave it out of `names`.
+        ImportError: if gguf is not installed.
+        ValueError: for a tensor whose type has no preset, such as a K-quant. Leave it out of `names`.
     """
     import gguf
 
@@ -70,12 +78,14 @@ def load_gguf(path: str | Path, names: Iterable[str] | None = None) -> dict[str,
         elif each.data.dtype.kind == "f":
             found[each.name] = np.array(each.data).reshape(shape)
         else:
-            raise ValueError(f"{each.name!r} is of the type {kind}, which has no preset; name the tensors that you want")
+            raise ValueError(
+                f"{each.name!r} has the type {kind}, for which there is no preset; list the tensors to read in names"
+            )
     return found
 
 
 def ggml_name(q: QTensor) -> str:
-    """Ggml's name of the type that an array was quantized to. `ValueError` where there is none."""
+    """The name in ggml of the type of a quantized array. Raises `ValueError` if there is none."""
     coder = q.quantizer
     for name, layout in LAYOUTS.items():
         if isinstance(coder, GGML) and coder.layout == layout and coder.name == name:

@@ -1,4 +1,4 @@
-"""What a quantized array stores, part by part: bytes, each with the name of the dtype that other libraries know it by."""
+"""The stored parts of a quantized array: bytes, and the dtype that torch and safetensors have for them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ DTYPES = {
     "f16": "float16",
     "bf16": "bfloat16",
 }
-"""Our float format -> the name in torch (and, but for the pairs of FP4, ml_dtypes)."""
+"""Float format -> its dtype in torch. All but the FP4 pair have the same name in ml_dtypes."""
 
 
 @dataclass(frozen=True)
 class StoredPart:
-    """One array of what is stored.
+    """One stored array.
 
     Attributes:
-        data: uint8, its last axis in bytes.
-        dtype: torch's name for them, such as `float8_e4m3fn` or `int8`; `uint8` where codes are packed bits of no such dtype.
+        data: uint8 [..., bytes].
+        dtype: the name of its dtype in torch, such as `float8_e4m3fn` or `int8`; `uint8` for packed codes without a dtype.
     """
 
     data: Array
@@ -42,22 +42,26 @@ class StoredPart:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As that dtype; two FP4 numbers count as one, as in torch."""
+        """The shape in numbers of that dtype. A pair of FP4 numbers counts as one, as in torch."""
         return (*self.data.shape[:-1], self.data.shape[-1] // itemsize(self.dtype))
 
 
 def itemsize(dtype: str) -> int:
-    """Bytes of one number, or of one pair of FP4 numbers."""
+    """Bytes of one number, or of one pair of FP4 numbers, in a dtype given by its name in torch."""
     return {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2}.get(dtype, 1)
 
 
 def stored_parts(q: QTensor) -> dict[str, StoredPart]:
-    """`q.pack()`, flat: `codes`, `scale` or, where another scheme stores it, `scale.codes`, `scale.scale` and so on."""
+    """The parts of `q.pack()` with their dtypes.
+
+    Returns:
+        path -> part. Paths are `codes` and `scale`; if another scheme stores the scale, `scale.codes`, `scale.scale` and so on.
+    """
     return {path: _part(leaf, _dtype(q.quantizer, path, leaf)) for path, leaf in flatten(q.pack()).items()}
 
 
 def flatten(packed: dict[str, Any], before: str = "") -> dict[str, Array]:
-    """A nested dict of arrays -> path -> array, the keys joined by dots."""
+    """Flattens a nested dict of arrays: path -> array. A path is the keys joined by dots."""
     found: dict[str, Array] = {}
     for key, value in packed.items():
         found |= flatten(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
@@ -84,7 +88,7 @@ def _part(leaf: Array, dtype: str) -> StoredPart:
 
 
 def _dtype(coder: Coder, path: str, leaf: Array) -> str:
-    """By the coder that wrote the part."""
+    """The dtype of a part, from the coder that wrote it."""
     if leaf.dtype != jnp.uint8:
         return str(leaf.dtype)
     *folders, last = path.split(".")
@@ -103,7 +107,7 @@ def _beside(coder: Coder, folder: str) -> Coder:
 
 
 def dtype_of(element: Element) -> str:
-    """Torch's name for the packed codes of an element; `uint8` where it has none."""
+    """The dtype in torch of the packed codes of an element; `uint8` if there is none."""
     bits = int(element.bits)
     if element.integers is not None:
         return str(element.code_dtype) if bits in (8, 16) else "uint8"

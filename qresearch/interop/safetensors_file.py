@@ -1,4 +1,4 @@
-"""Quantized arrays in safetensors files: every part in its own dtype, the schemes and shapes as text in the metadata."""
+"""Quantized arrays in safetensors files: one tensor for each part, schemes and shapes as JSON in the metadata."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from qresearch.grammar.build import build
 from qresearch.interop.parts import flatten, stored_parts, unflatten
 
 KEY = "qresearch"
-"""The metadata under this key is JSON: name -> scheme, shape, and the dtypes of parts that are not bytes."""
+"""The key of the metadata. Its value is JSON: name -> scheme, shape, and the dtype of each part."""
 
 
 def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: str | Mapping[str, str] | None = None) -> None:
-    """Writes quantized arrays; each part is a tensor `name.part`, in a dtype of safetensors where it has one (F4 ...).
+    """Writes quantized arrays. Each part is a tensor `name.part`, in its safetensors dtype (`F4`, `F8_E4M3` ...) or bytes.
 
     Args:
         path: of the file.
-        tensors: by name.
-        schemes: the text of the scheme of all, or of each by name; by default each tensor's own `scheme`.
+        tensors: name -> quantized array.
+        schemes: the text of the scheme of all arrays, or name -> text; by default each array's own `scheme`.
 
     Raises:
-        ValueError: where a scheme is not the one that made the tensor, and where a tensor does not know its scheme.
+        ImportError: if safetensors is not installed.
+        KeyError: if a mapping lacks the scheme of an array.
+        ValueError: if an array was quantized with another scheme, or does not know its own.
     """
     from safetensors import TensorSpec, serialize_file
 
@@ -38,7 +40,7 @@ def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: 
     for name, q in tensors.items():
         text = _scheme(name, q, schemes)
         if not _same(build(text), q.quantizer):
-            raise ValueError(f"{name!r} was not quantized with {text!r}; give the scheme that made it")
+            raise ValueError(f"{name!r} was not quantized with {text!r}; pass the scheme that made it")
         parts = stored_parts(q)
         kinds = {part: each.dtype for part, each in parts.items()}
         about[name] = {"scheme": text, "shape": list(q.shape), "dtype": q.dtype, "parts": kinds}
@@ -60,10 +62,11 @@ def _scheme(name: str, q: QTensor, schemes: str | Mapping[str, str] | None) -> s
 
 
 def load_safetensors(path: str | Path) -> dict[str, QTensor]:
-    """Reads what `save_safetensors` wrote, exactly.
+    """Reads the arrays that `save_safetensors` wrote: name -> quantized array. The round trip is exact.
 
     Raises:
-        ValueError: where the file does not say which schemes it holds.
+        ImportError: if safetensors is not installed.
+        ValueError: if `save_safetensors` did not write the file.
     """
     from safetensors import deserialize, safe_open
 
@@ -85,7 +88,7 @@ def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
 
 
 def flat_shapes(coder: Any, shape: tuple[int, ...], parts: Mapping[str, str]) -> dict[str, Any]:
-    """What `pack` would give for an array of this shape, without computing it."""
+    """The shapes and dtypes that `pack` would give for an array of this shape: path -> `jax.ShapeDtypeStruct`."""
 
     def packed(x: Any, key: Any) -> Any:
         return coder.packer.pack(coder.quantize(x, key))

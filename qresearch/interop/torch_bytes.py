@@ -1,4 +1,4 @@
-"""Quantized arrays as torch tensors, without a copy where torch allows it: bytes by DLPack, with the dtype to view them as."""
+"""Quantized arrays as torch tensors: bytes by DLPack, without a copy where torch allows it, and the dtype to view them as."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from qresearch.interop.parts import stored_parts
 
 
 class TorchBytes(NamedTuple):
-    """Bytes, and what they are.
+    """The bytes of one part.
 
     Attributes:
-        data: a torch tensor of uint8, its last axis in bytes.
-        dtype: the name of a torch dtype: `data.view(getattr(torch, dtype))` is the tensor.
+        data: a torch tensor, uint8 [..., bytes].
+        dtype: the name of a torch dtype; `data.view(getattr(torch, dtype))` gives the numbers.
     """
 
     data: Any
@@ -21,9 +21,12 @@ class TorchBytes(NamedTuple):
 
 
 def to_torch(q: QTensor) -> dict[str, TorchBytes]:
-    """Every part that is stored: `codes`, `scale`, `offset`, `scale.codes` ...
+    """The stored parts of a quantized array as torch bytes: path -> bytes, with the paths of `stored_parts`.
 
-    DLPack has no 4-bit and few 8-bit floats, so bytes cross over and are viewed on the other side.
+    DLPack has no 4-bit floats and few 8-bit ones, so bytes are exchanged, and the caller views them as the dtype.
+
+    Raises:
+        ImportError: if torch is not installed.
     """
     import torch
 

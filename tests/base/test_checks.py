@@ -37,7 +37,7 @@ VALUE, TYPE = ValueError, TypeError
         (lambda: qr.quantize(X, "int4", key=0), TYPE, r"key must be a JAX .* jax.random.key\(0\), not 0"),
         (lambda: qr.quantize(X, "int4~stochastic", key="foo"), TYPE, "key must be a JAX random key.*not 'foo'"),
         (lambda: qr.quantize(X, "int4", key=jax.random.split(jax.random.key(0))), VALUE, "one key, not an array of them"),
-        (lambda: qr.quantize([[1.0, 2.0], [3.0]], "int4"), VALUE, "x must be one array, not lists of several lengths"),
+        (lambda: qr.quantize([[1.0, 2.0], [3.0]], "int4"), VALUE, "x must be one array, not lists of different lengths"),
         (lambda: qr.quantize(np.ma.array([1.0, 2.0], mask=[1, 0]), "int4"), TYPE, "x is a masked array"),
         (lambda: FITTED[5], IndexError, "index 5 is out of bounds"),
         (lambda: FITTED[0, 2], IndexError, "index 2 is out of bounds"),

@@ -1,7 +1,8 @@
-"""Users register parts and presets from outside, and they have all the rights of ours."""
+"""Tables: what users register works like what the package registers, and tables print their rows."""
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jax
 import jax.numpy as jnp
@@ -125,6 +126,37 @@ def test_a_pattern_may_come_after_a_row_of_its_own():
     assert (table["a4"], table["a5"], table["a04"]) == (1, 2, 1)
     assert (table.canonical("a05"), table.canonical("a00"), table.canonical("b05")) == ("a5", "a0", "b05")
     assert "a٤" not in table  # a digit, but not one of ours
+
+
+def test_a_table_prints_its_names_and_docs_in_aligned_lines():
+    table: Table[int] = Table("thing")
+    assert repr(table) == "Table('thing'), 0 rows"
+    table.add("a", 1, doc="the first")
+    assert repr(table) == "Table('thing'), 1 row\n  a  the first"
+    table.add("longer{n}", 2, doc="a doc\n  on two lines")
+    table.add("bare", 3)
+    table.add("wordy", 4, doc="x" * 200)
+    lines = repr(table).splitlines()
+    assert lines[:4] == ["Table('thing'), 4 rows", "  a          the first", "  longer{n}  a doc on two lines", "  bare"]
+    assert lines[4].endswith("xxx...")
+    assert len(lines[4]) == 120
+
+
+@pytest.mark.parametrize("table", [qr.elements, qr.presets, qr.metrics])
+def test_a_printed_table_has_a_line_for_every_row(table):
+    lines = repr(table).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(table)
+    assert max(map(len, lines)) <= 120
+
+
+def test_the_html_of_a_table_is_escaped_and_not_cut():
+    table: Table[int] = Table("thing")
+    table.add("a", 1, doc="less < more & 'so' " + "x" * 200)
+    text = table._repr_html_()
+    assert "less &lt; more &amp; &#x27;so&#x27; " + "x" * 200 in text
+    assert "<td><code>a</code></td>" in text
+    cells = [cell.text for row in ElementTree.fromstring(text).iter("tr") for cell in row.iter() if cell.text]
+    assert cells == ["a", table.rows[0].doc]
 
 
 def test_names_are_found_by_pattern_and_alias():

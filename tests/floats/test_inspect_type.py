@@ -202,7 +202,7 @@ def test_the_table_of_types():
     assert f"{table.loc['f32', 'smallest_normal']:.5e}" == "1.17549e-38"
 
 
-@pytest.mark.parametrize(("name", "message"), [("bfloat61", "did you mean 'bfloat16'"), ("int65", "1 to 64 bits, got 'int65'")])
+@pytest.mark.parametrize(("name", "message"), [("bfloat61", "did you mean 'bfloat16'"), ("int65", "1 to 64 bits, not 'int65'")])
 def test_unknown_types(name, message):
     with pytest.raises(ValueError, match=message):
         finfo(name)
@@ -224,8 +224,8 @@ def test_a_zero_keeps_its_sign(number):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: fields("1/0", "f32"), ValueError, "'1/0' is no number; write '85.125'"),
-        (lambda: fields("abc", "f32"), ValueError, "'abc' is no number"),
+        (lambda: fields("1/0", "f32"), ValueError, "'1/0' is not a number; write '85.125'"),
+        (lambda: fields("abc", "f32"), ValueError, "'abc' is not a number"),
         (lambda: fields(1.0, None), TypeError, "name must be a text such as 'bf16', not NoneType: None"),
         (lambda: finfo(None), TypeError, "name must be a text such as 'bf16' or 'int8'"),
         (lambda: finfo(np.float32), TypeError, "name must be a text"),

@@ -1,1 +1,1 @@
-"""Levels of codebooks: published tables, families with a definition, files. Host only."""
+"""Levels of codebooks: published tables, families computed from a definition, and files. Runs on the host, in float64."""

@@ -1,37 +1,38 @@
-"""Dynamic-exponent maps: a run of zeros spells the exponent, so each number chooses how its bits are split.
+"""Dynamic-exponent maps: a run of zeros encodes the exponent, so each number divides its bits between exponent and fraction.
 
-After the sign come zeros, a one that ends them, and a linear fraction in the bits that are left. Dettmers, "8-Bit
-Approximations for Parallelism in Deep Learning" (arXiv 1511.04561); the form here, with exact 0 and 1, is that of "8-bit
-Optimizers via Block-wise Quantization" (arXiv 2110.02861).
+After the sign come zeros, a one that ends them, and a linear fraction in the remaining bits. Dettmers, "8-Bit Approximations
+for Parallelism in Deep Learning" (arXiv 1511.04561); the form here, with exact 0 and 1, is that of "8-bit Optimizers via
+Block-wise Quantization" (arXiv 2110.02861).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from qresearch.element.levels.width import check_width
+
 
 def dynamic_map(bits: int, exponent: int | None = None, signed: bool = True) -> np.ndarray:
-    """float64 [2^bits], ascending: the levels of a dynamic map.
+    """The levels of a dynamic map, float64 [2^bits], ascending.
 
-    Exponent i, from 0 to n - 1, covers [0.1, 1] * 10^(i - n + 1) by the middles of equal steps: 2^(i + r) of them for each
-    sign, where r = bits - 1 - n bits are always fraction; twice as many where there is no sign. Zero and one take two codes
-    more. Where r > 0 some codes are left: they are the middles of equal steps that divide [0.1, 1] once more.
+    Exponent i, from 0 to n - 1, covers [0.1, 1] * 10^(i - n + 1) with the midpoints of equal steps. There are 2^(i + r) steps
+    for each sign, where r = bits - 1 - n bits always belong to the fraction; without a sign there are twice that many. Zero
+    and one take two more codes. For r > 0 some codes remain; they are the midpoints of equal steps that divide [0.1, 1] again.
 
     Args:
-        bits: total width, 2 to 16.
-        exponent: n, the longest exponent, 1 to `bits - 1` (the default).
-        signed: whether a bit is spent on the sign.
+        bits: the width of a code, 2 to 16.
+        exponent: n, the longest exponent, 1 to `bits - 1`; `bits - 1` by default.
+        signed: whether one bit is the sign.
 
     Raises:
-        ValueError: for other widths or exponents.
+        ValueError: for any other width or exponent.
 
     >>> levels = dynamic_map(8)
     >>> len(levels), float(levels[-1]), round(float(levels[0]), 8), f"{min(levels[levels > 0]):.1e}"
     (256, 1.0, -0.99296875, '5.5e-07')
     """
     name = f"{'' if signed else 'u'}dynamic{bits}"
-    if not 2 <= bits <= 16:
-        raise ValueError(f"{name}: the total width must be 2 to 16 bits, not {bits}")
+    check_width(name, bits)
     n = bits - 1 if exponent is None else exponent
     if not 1 <= n <= bits - 1:
         raise ValueError(f"{name}e{exponent}: the longest exponent must be 1 to {bits - 1} bits, not {exponent}")
@@ -44,6 +45,6 @@ def dynamic_map(bits: int, exponent: int | None = None, signed: bool = True) -> 
 
 
 def _middles(count: int) -> np.ndarray:
-    """The middles of `count` equal steps that divide [0.1, 1]."""
+    """The midpoints of `count` equal steps that divide [0.1, 1]."""
     edges = np.linspace(0.1, 1, count + 1)
     return (edges[:-1] + edges[1:]) / 2

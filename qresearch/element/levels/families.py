@@ -1,7 +1,7 @@
-"""Families of codebooks: from the name and the arguments in a scheme to the arguments of `codebook`.
+"""Families of codebooks: from the width and the arguments in a scheme to the arguments of `codebook`.
 
-A family is a function `(bits, *arguments, zero=True) -> Book`; the rows of `families.py` name them. Its unsigned form is the
-negative half of the table one bit wider, turned around.
+A family is a function `(bits, *arguments, zero=True) -> Book`; the rows in `qresearch/element/rows.py` give it a name. The
+unsigned form of a family is the negative half of the table that is one bit wider, with the sign flipped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qresearch.element.levels.files import is_file, read_numbers
+from qresearch.element.levels.files import SUFFIXES, is_file, read_numbers
 from qresearch.element.levels.posit import posit
 from qresearch.element.levels.powers import additive_powers, logarithmic, powers
 from qresearch.element.levels.published import CODEBOOKS
@@ -21,11 +21,18 @@ from qresearch.element.levels.takum import log_takum, takum
 from qresearch.element.levels.tapered import Tapered
 
 NO_ZERO = "nozero"
-"""The word, among the arguments of a family, for a table without a zero."""
+"""The argument of a family that asks for a table without a zero."""
 
 
 class Book(NamedTuple):
-    """What `codebook` needs besides the rounding."""
+    """The arguments of `codebook`, except the rounding.
+
+    Attributes:
+        levels: the numbers, ascending.
+        middles: where roundings to nearest separate two neighbours; None for their means.
+        words: the bit string of each level, whose parity breaks ties; None for the codes.
+        reach: the level to which the maximum of a block is scaled; None for the largest magnitude.
+    """
 
     levels: Any
     middles: Any = None
@@ -37,23 +44,24 @@ Family = Callable[..., Book]
 
 
 def read(family: Family, bits: int, arguments: tuple[Any, ...], unsigned: bool = False, texts: bool = False) -> Book:
-    """A table of a family.
+    """Makes a table of a family.
 
     Args:
-        family: see the module.
+        family: a function `(bits, *arguments, zero=True) -> Book`.
         bits: the width of a code.
-        arguments: as written in the scheme: numbers, the word `nozero`, and others if `texts`.
-        unsigned: whether to take the half without negative numbers.
-        texts: whether words may be among the arguments.
+        arguments: as written in the scheme: numbers, the word `nozero`, and other words if `texts`.
+        unsigned: whether to make the unsigned form.
+        texts: whether the family takes words, such as the name of a distribution.
 
     Raises:
-        ValueError: for a word that means nothing here; TypeError: for too many arguments.
+        ValueError: for a word that the family does not take, and for an unsigned form of a table without negative numbers.
+        TypeError: for too many arguments.
     """
     plain = [_whole(each) for each in arguments if each != NO_ZERO]
     if not texts and (words := [each for each in plain if isinstance(each, str)]):
         raise ValueError(f"the arguments must be numbers or the word {NO_ZERO!r}, not {words[0]!r}")
     options = {"zero": False} if NO_ZERO in arguments else {}
-    inspect.signature(family).bind(bits, *plain, **options)  # for its plain words
+    inspect.signature(family).bind(bits, *plain, **options)  # its TypeError is clearer than that of the call
     book = family(bits + unsigned, *plain, **options)
     return _half(book) if unsigned else book
 
@@ -63,58 +71,60 @@ def _whole(argument: Any) -> Any:
 
 
 def _half(book: Book) -> Book:
-    """The magnitudes of what is not positive."""
+    """The unsigned form: the levels from zero down, with the sign flipped."""
     levels = np.asarray(book.levels)
     levels = 0.0 - levels[levels <= 0][::-1]
     if levels.size < 2:
-        raise ValueError("an unsigned table is the negative half of a signed one, and this source has none; leave out the u")
+        raise ValueError(
+            "an unsigned table is the negative half of a signed one, and this source has no negative numbers; leave out the u"
+        )
     middles = None if book.middles is None else -book.middles[book.middles < 0][::-1] / levels[-1]
     return Book(levels / levels[-1], middles)
 
 
 def normal(bits: int, *, zero: bool = True) -> Book:
-    """NormalFloat; the published table where there is one."""
+    """NormalFloat: the published table if there is one, else `normal_float`."""
     name = f"nf{bits}"
     return Book(CODEBOOKS[name] if zero and name in CODEBOOKS else normal_float(bits, zero))
 
 
 def student(bits: int, nu: float = 5, *, zero: bool = True) -> Book:
-    """Student float."""
+    """Student float; see `student_float`."""
     return Book(student_float(bits, nu, zero))
 
 
 def quantiles(bits: int, source: str = "normal", *parameters: float, zero: bool = True) -> Book:
-    """Equally probable quantiles of a distribution or a file."""
+    """Equally probable quantiles of a distribution or a file; see `equal_probability`."""
     return Book(equal_probability(bits, source, *parameters, zero=zero))
 
 
 def powers_of_two(bits: int, sub: int = 1, *, zero: bool = True) -> Book:
-    """Powers of two or of its roots, rounded to the nearest."""
+    """Powers of two or of one of its roots, rounded to nearest; see `powers`."""
     return Book(powers(bits, sub, zero))
 
 
 def rounded_logarithm(bits: int, sub: int = 1, *, zero: bool = True) -> Book:
-    """The same numbers, the logarithm rounded."""
+    """The levels of `powers`, but the logarithm is rounded; see `logarithmic`."""
     return Book(*logarithmic(bits, sub, zero))
 
 
 def sums_of_powers(bits: int, base: int | None = None) -> Book:
-    """Additive powers of two."""
+    """Additive powers of two; see `additive_powers`."""
     return Book(additive_powers(bits, base))
 
 
 def posits(bits: int, exponent: int) -> Book:
-    """Posits. A block's width goes to `2^2^exponent`, the end of the range of most precision."""
+    """Posits. The maximum of a block is scaled to `2^2^exponent`, where the range of highest precision ends."""
     return _tapered(posit(bits, exponent), 2.0**2**exponent)
 
 
 def takums(bits: int) -> Book:
-    """Linear takums; a width goes to 2, for the same reason."""
+    """Linear takums. The maximum of a block is scaled to 2, where the range of highest precision ends."""
     return _tapered(takum(bits), 2.0)
 
 
 def log_takums(bits: int) -> Book:
-    """Logarithmic takums; a width goes to the root of e, for the same reason."""
+    """Logarithmic takums. The maximum of a block is scaled to sqrt(e), where the range of highest precision ends."""
     return _tapered(log_takum(bits), float(np.exp(0.5)))
 
 
@@ -123,9 +133,9 @@ def _tapered(table: Tapered, reach: float) -> Book:
 
 
 def listed(*levels: Any) -> Book:
-    """The levels written in a scheme, or those of the one file that is named there."""
+    """The levels listed in a scheme, or those in one file. Raises `ValueError` for any other word."""
     if len(levels) == 1 and is_file(levels[0]):
         return Book(read_numbers(levels[0]))
     if words := [each for each in levels if isinstance(each, str)]:
-        raise ValueError(f"the levels must be numbers, or one file (.npy, .txt, .csv, .json), not {words[0]!r}")
+        raise ValueError(f"the levels must be numbers, or one file ({', '.join(SUFFIXES)}), not {words[0]!r}")
     return Book(levels)

@@ -11,29 +11,29 @@ from typing import Any
 
 import numpy as np
 
-KINDS = (".npy", ".txt", ".csv", ".json")
-"""What a file of numbers may be called; `.txt` and `.csv` are numbers between spaces, commas and line ends, `#` a comment."""
+SUFFIXES = (".npy", ".txt", ".csv", ".json")
+"""The kinds of files. In `.txt` and `.csv` numbers are separated by spaces, commas, semicolons or lines; `#` is a comment."""
 
 _IN_TEXT = re.compile(r"[^\s(),]+\.(?:npy|txt|csv|json)\b")
 
 
 def is_file(word: Any) -> bool:
-    """Whether a word in a scheme means a file of numbers: it ends in one of `KINDS`."""
-    return isinstance(word, str) and word.endswith(KINDS)
+    """Whether a word in a scheme names a file of numbers, that is, ends in one of `SUFFIXES`."""
+    return isinstance(word, str) and word.endswith(SUFFIXES)
 
 
 def read_numbers(path: str) -> np.ndarray:
-    """float64 [n]: the numbers of a file, in its order.
+    """The numbers in a file, in its order, float64 [n]. An array of several axes is flattened.
 
     Raises:
-        ValueError: naming the file, where there is none, or it does not hold finite numbers.
+        ValueError: with the name of the file, if it cannot be read, or holds anything but finite numbers.
     """
     try:
         numbers = np.asarray(_READERS[Path(path).suffix](Path(path)))
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"cannot read the numbers in {path!r}: {error}") from None
     if numbers.dtype.kind not in "iuf" or not numbers.size:
-        raise ValueError(f"{path!r} holds no list of numbers but {numbers.dtype} of shape {numbers.shape}")
+        raise ValueError(f"{path!r} holds no list of numbers, but {numbers.dtype} of shape {numbers.shape}")
     flat = numbers.astype(np.float64).reshape(-1)
     if not np.isfinite(flat).all():
         raise ValueError(f"{path!r} holds a NaN or an infinity, at place {int(np.argmin(np.isfinite(flat)))}")
@@ -41,7 +41,7 @@ def read_numbers(path: str) -> np.ndarray:
 
 
 def stamps(texts: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of every file that schemes mention: what is built from a file holds as long as these do."""
+    """Path, modification time and size of every file named in the texts: the key under which built schemes are cached."""
     found = {path for text in texts if "." in text for path in _IN_TEXT.findall(text)}
     return tuple((path, *_state(path)) for path in sorted(found))
 

@@ -1,7 +1,7 @@
-"""Posits: a run of equal bits counts large powers, then come an exponent of fixed width and a fraction.
+"""Posits: a run of equal bits (the regime), then an exponent field of fixed width, then a fraction.
 
 Gustafson and Yonemoto, "Beating Floating Point at its Own Game: Posit Arithmetic" (2017); Standard for Posit Arithmetic (2022),
-which fixes 2 exponent bits. Host only, float64.
+which fixes 2 exponent bits.
 """
 
 from __future__ import annotations
@@ -11,30 +11,33 @@ from functools import lru_cache, partial
 import numpy as np
 
 from qresearch.element.levels.tapered import Tapered, tapered
+from qresearch.element.levels.width import check_width
 
 
 @lru_cache
 def posit(bits: int, exponent: int) -> Tapered:
-    """The table of `posit<bits, exponent>`, NaR left out.
+    """The table of `posit<bits, exponent>`, without NaR.
 
     Args:
-        bits: 2 to 16.
-        exponent: width of the exponent field, 0 to 5.
+        bits: the width of a code, 2 to 16.
+        exponent: the width of the exponent field, 0 to 5 bits.
+
+    Raises:
+        ValueError: for other widths.
 
     >>> posit(4, 0).levels[8:].tolist(), float(posit(8, 2).levels[-1])
     ([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0], 16777216.0)
     """
-    if not 2 <= bits <= 16:
-        raise ValueError(f"posit{bits}es{exponent}: the width must be 2 to 16 bits, not {bits}")
+    check_width(f"posit{bits}es{exponent}", bits)
     if not 0 <= exponent <= 5:
         raise ValueError(f"posit{bits}es{exponent}: the exponent must have 0 to 5 bits, not {exponent}; the standard has 2")
     return tapered(partial(posit_value, exponent=exponent), bits)
 
 
 def posit_value(words: np.ndarray, bits: int, exponent: int) -> np.ndarray:
-    """float64: the numbers of positive bit strings (int64, 0 < word < 2^(bits - 1)).
+    """The numbers, float64, of positive bit strings, int64 with 0 < word < 2^(bits - 1).
 
-    After the sign bit, k + 1 ones and a zero mean the regime k, k zeros and a one mean -k; the number is
+    After the sign bit, k + 1 ones and a zero encode the regime k; k zeros and a one encode -k. The number is
     `(1 + f) * 2^(k * 2^exponent + e)`. Bits beyond the end of the string are zeros.
     """
     width = bits - 1
@@ -43,7 +46,7 @@ def posit_value(words: np.ndarray, bits: int, exponent: int) -> np.ndarray:
     run = np.where(ones, (1 << width) - 1 - words, words)  # the run as leading zeros
     length = width - np.frexp(run.astype(np.float64))[1]  # frexp gives the bit length; 0 has none
     regime = np.where(ones, length - 1, -length)
-    left = np.maximum(width - length - 1, 0)  # bits after the one that ends the run
+    left = np.maximum(width - length - 1, 0)  # bits after the bit that ends the run
     tail = (words & ((np.int64(1) << left) - 1)) << exponent  # the zeros beyond the end
     e, f = tail >> left, tail & ((np.int64(1) << left) - 1)
     return np.ldexp(1 + f / np.exp2(left), regime * 2**exponent + e)

@@ -1,4 +1,4 @@
-"""Published codebooks: tables of levels, each with its source. A row here is a format in the API, sweeps, tests and docs."""
+"""Published codebooks: tables of levels, each with its source. A row added here is an element in the API, sweeps and tests."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Tapered formats as codebooks: bit strings whose fields have no fixed length, and which round as bit strings.
+"""Tapered formats (posits, takums) as codebooks: fields of variable length, rounded as bit strings.
 
-Host only, float64. Posits and takums have in common: read as a two's complement integer, the bit string orders the numbers; a
-one and then zeros is NaR (not a real); with zeros added to its end, a string stands for the same number.
-*They do not round to the nearest number.* The string is cut: between the strings c and c + 1 of n bits lies the string 2c + 1
-of n + 1 bits, and what is above it goes up, on it to the even string. Nothing but zero rounds to zero, and nothing to NaR.
+Posits and takums have in common: read as a two's complement integer, the bit string has the order of the numbers; a one
+followed by zeros is NaR (not a real); appending zeros to a string does not change its number.
+
+*They do not round to the nearest number.* The bit string is rounded: between the strings c and c + 1 of n bits lies the string
+2c + 1 of n + 1 bits. A number above it goes up, one equal to it goes to the even string. Only zero rounds to zero, and no
+number rounds to NaR.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 Value = Callable[[np.ndarray, int], np.ndarray]
-"""`value(words, bits)`: float64, the numbers of positive bit strings."""
+"""`value(words, bits)`: the numbers, float64, of positive bit strings, int64."""
 
 
 class Tapered(NamedTuple):
-    """The table of a tapered format, by ascending number; the arguments of `codebook`.
+    """The table of a tapered format in ascending order, as `codebook` takes it.
 
     Attributes:
         levels: float64 [n].
-        middles: float64 [n - 1], the number at which the upper neighbour begins.
+        middles: float64 [n - 1], the numbers that separate two neighbours.
         words: int64 [n], the bit string of each level as a two's complement integer.
     """
 
@@ -32,14 +34,11 @@ class Tapered(NamedTuple):
 
 
 def tapered(value: Value, bits: int) -> Tapered:
-    """The table of a format, without NaR.
-
-    Levels that float32 cannot hold as normal numbers (below 2^-126 or above FLT_MAX, zero aside) are left out, so the least and
-    the largest that stay are the ends.
+    """The table of a format, without NaR and without numbers that are not zero or normal in float32.
 
     Args:
-        value: reads positive bit strings.
-        bits: 2 to 16.
+        value: gives the numbers of positive bit strings.
+        bits: the width of a code, 2 to 16.
     """
     positive = np.arange(1, 2 ** (bits - 1))
     numbers = value(positive, bits)
