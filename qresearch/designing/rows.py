@@ -8,9 +8,11 @@ from typing import Any
 from qresearch.densities.distribution import DISTRIBUTIONS
 from qresearch.designing.designs import design
 from qresearch.designing.result import Design
+from qresearch.designing.vectors import designed_vectors
 from qresearch.element.levels.families import Book, Family
 from qresearch.element.levels.files import is_file, read_numbers, stamps
-from qresearch.element.table import ELEMENTS, book_row
+from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row
+from qresearch.element.vector import Vector, vector
 
 
 def abnormal(bits: int, block: int = 64, source: str = "normal", *parameters: float, zero: bool = True) -> Book:
@@ -88,3 +90,18 @@ ELEMENTS.add("lloyd{bits}", _LLOYD, doc=_LLOYD_DOC, examples=["lloyd4", "lloyd4(
 _CBRT_DOC = "as dense as the cube root of a distribution's density, over the RMS (arXiv 2505.12988)"
 _CBRT = book_row(cube_root, texts=True, statistic="rms(1)")
 ELEMENTS.add("cbrt{bits}", _CBRT, doc=_CBRT_DOC, examples=["cbrt4", "cbrt4(student_t,7)"])
+
+
+def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: int, dim: int) -> Vector:
+    if choice.rounding.name != "even":
+        raise ValueError(f"vq{bits}x{dim} takes the nearest vector; leave '~{choice.rounding.name}' out")
+    return vector(designed_vectors(bits, dim, source, *parameters))
+
+
+_VQ_DOC = "vectors: a code of so many bits for each group of so many numbers, levels by k-means, over the RMS"
+ELEMENTS.add(
+    "vq{bits}x{dim}",
+    ElementRow(_vectors, statistic="rms(1)"),
+    doc=_VQ_DOC,
+    examples=["vq8x2", "vq8x4", "vq6x2(laplace)"],
+)

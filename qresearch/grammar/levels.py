@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from qresearch.base.table import shown
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import Spec
 
@@ -18,21 +17,20 @@ def levels(element: str | Spec) -> np.ndarray:
 
     Returns:
         float64 [n], ascending; each is exactly a float32 number. For integers and codebooks this is the order of the codes.
-        Signed integers leave out the least code unless the text says so (`int4-full`). For floats NaNs, infinities and -0 are
+        Vectors (`vq8x2`) are float64 [n, group], in the order of their codes. Signed integers leave out the least code unless the text says so (`int4-full`). For floats NaNs, infinities and -0 are
         left out, and codes, which are bit patterns, have another order. Tapered formats have no NaR.
 
     Raises:
         TypeError: if `element` is not a text or a Spec.
-        ValueError: for an unknown element, with a suggestion, and for an element without a table of levels.
+        ValueError: for an unknown element, with a suggestion.
 
     >>> levels("int3").tolist(), levels("codebook(-1,0,0.5)").tolist()
     ([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0], [-1.0, 0.0, 0.5])
     >>> levels("e2m1")[8:].tolist()
     [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
     """
-    part = build(element).element
-    grid = getattr(part, "grid", None)
-    if not hasattr(grid, "codes"):
-        raise ValueError(f"{shown(str(element))} has no table of levels; write an element such as 'nf4' or 'int4'")
-    numbers = np.asarray(part.decode(grid.codes()), np.float64)
+    found = build(element).element
+    numbers = np.asarray(found.decode(found.codes()), np.float64)
+    if found.group > 1:
+        return numbers.reshape(-1, found.group)
     return np.unique(numbers[np.isfinite(numbers)]) + 0.0  # -0 and 0 are one level; the sum makes it 0

@@ -84,6 +84,15 @@ _add("cast-takum8", "takum8", "a cast to linear takums")
 _add("takum8-group", "takum8-absmax@64:bf16", "linear takums in blocks")
 _add("cast-logtakum8", "logtakum8", "a cast to logarithmic takums")
 
+_add("vq8x2-group", "vq8x2@64:bf16", "pairs in 8 bits, 4 bits for each number: k-means levels over the RMS")
+_add("vq8x4-row", "vq8x4@row", "four numbers in 8 bits, 2 bits for each number")
+_add("vq6x2-fitted", "vq6x2@64:bf16 + kmeans(3,bf16)", "pairs in 6 bits, the levels fitted to the array and stored with it")
+_add(
+    "vq4x2-outliers-hadamard",
+    "vq4x2@32:int8@64 + outliers(0.01,bf16) + hadamard(32)",
+    "pairs in 4 bits of a rotated array, outliers apart",
+)
+
 # Floats, element by element: one row for each format of the field that has none above.
 _add("cast-tf32", "tf32", "a cast to TensorFloat-32")
 _add("cast-e4m3-overflow", "e4m3-overflow-unit", "the cast of ml_dtypes and PyTorch: NaN beyond 464")

@@ -48,7 +48,9 @@ def _check_cast(spec: Spec) -> None:
 
 
 def _check_element(spec: Spec, element: Element, form: Form) -> None:
-    """Refuses forms and ranges that the element does not have."""
+    """Refuses forms, ranges and blocks that the element cannot have."""
+    if not isinstance(form, Bare):
+        spec.block.check_group(element.group)
     if form.asymmetric and element.integers is None:
         raise ValueError(f"the form {spec.form!r} needs an integer element, such as int4, not {spec.element!r}")
     if spec.range is not None and spec.range not in spec.row.ranges:

@@ -55,9 +55,10 @@ def _mean_relative(t: Totals) -> float:
 
 
 def _entropy(t: Totals) -> float:
+    """Bits for each number: a code may stand for several."""
     counts = np.asarray(t["histogram"], np.float64)
     p = counts[counts > 0] / counts.sum()
-    return float(-(p * np.log2(p)).sum() + 0.0) if p.size else float(np.nan)
+    return float(-(p * np.log2(p)).sum() * (counts.sum() / t["count"]) + 0.0) if p.size else float(np.nan)
 
 
 def _levels(t: Totals) -> float:
@@ -96,7 +97,7 @@ _add("relative", "mean of |error| / |x|", "relative relative_at_least count", _m
 _add("bias", "mean error", "error count power", _bias, "bias", **_no_better)
 _add("cosine", "cosine between input and output", "xv xx vv", _cosine, "cosine similarity", better="higher")
 _add("clipped", "share beyond the ends of the grid", "clipped count", lambda t: t["clipped"] / t["count"], "clipped fraction")
-_add("entropy", "entropy of the codes", "histogram", _entropy, "code entropy (bits)", **_no_better)
+_add("entropy", "entropy of the codes", "count histogram", _entropy, "code entropy (bits)", **_no_better)
 _add("levels", "codes that occur", "histogram", _levels, "levels used", **_no_better)
 
 

@@ -130,6 +130,16 @@ class Block:
             raise ValueError(f"block {self} cuts groups of {group} numbers apart; take a multiple of {group}")
         return Layout(shape, cut, (*lengths[:axis], wide, *lengths[axis + 1 :]), group, axis)
 
+    def check_group(self, group: int) -> None:
+        """Raises `ValueError` where no array has whole groups of neighbours in each block."""
+        if self.sizes is None or group == 1:
+            return
+        length = next((size for size in reversed(self.sizes) if size != 1), 1)
+        if length == 1 or (length != WHOLE and length % group):
+            raise ValueError(
+                f"block {self} cuts groups of {group} numbers apart; take a multiple of {group}, such as {8 * group}"
+            )
+
     def _group_axis(self, rank: int) -> int:
         """The last axis along which a block holds more than one number."""
         if self.sizes is not None:

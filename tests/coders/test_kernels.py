@@ -14,12 +14,12 @@ import pytest
 from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
 import qresearch as qr
-from qresearch.arithmetic.division import STEPS, divided, nearest_quotient, repaired
+from qresearch.arithmetic.division import MOST_ULP_OFF, divided, nearest_quotient, repaired
 from qresearch.coders.kernels import SETTINGS, Tiling, replay, served, state, trial, two_passes, using
 from qresearch.coders.kernels.replay import nearest_even
 from qresearch.testing import samples
 
-one_pass = importlib.import_module("qresearch.kernels.one_pass")  # the package has a function of this name
+one_pass = importlib.import_module("qresearch.coders.kernels.one_pass")  # the package has a function of this name
 SHAPE = (16, 1024)
 LOWERED = "__gpu$xla.gpu.triton"
 ABSTRACT = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
@@ -223,7 +223,7 @@ def quotients():
     return n[normal], d[normal], q[normal]
 
 
-@pytest.mark.parametrize("off", range(-STEPS, STEPS + 1))
+@pytest.mark.parametrize("off", range(-MOST_ULP_OFF, MOST_ULP_OFF + 1))
 def test_a_quotient_is_repaired(off):
     n, d, wanted = quotients()
     near = (wanted.view(np.int32) + np.int32(off)).view(np.float32)

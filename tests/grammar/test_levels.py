@@ -51,11 +51,15 @@ def test_a_whole_scheme_has_the_levels_of_its_element():
     np.testing.assert_array_equal(qr.levels(qr.scheme("mxfp4")), qr.levels("e2m1"))
 
 
-def test_what_has_no_table_is_refused(monkeypatch):
+def test_what_is_no_element_is_refused():
     with pytest.raises(ValueError, match="did you mean 'nf4'"):
         qr.levels("nf44x")
     with pytest.raises(TypeError, match="a scheme is a text"):
         qr.levels(4)
-    monkeypatch.delattr("qresearch.element.codebook.Codebook.codes")
-    with pytest.raises(ValueError, match="'nf4' has no table of levels; write an element such as"):
-        qr.levels("nf4")
+
+
+def test_vectors_are_rows():
+    levels = qr.levels("vq4x3")
+    assert levels.shape == (16, 3)
+    q = qr.quantize(np.array([0.5, -1.0, 2.0], np.float32), "vq4x3")
+    np.testing.assert_array_equal((levels[q.codes] * q.scales).astype(np.float32).ravel(), q.dequantize())

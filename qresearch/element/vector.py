@@ -1,0 +1,150 @@
+"""Vector elements: one code for a group of numbers, the nearest of a table of vectors (vector quantization).
+
+Gray, "Vector quantization", IEEE ASSP Magazine 1 (1984). Two bits a number are four numbers in eight bits: a table of 256
+vectors can follow the density of a group, which a scalar table cannot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import TINY, rounded
+from qresearch.arithmetic.packing import code_dtype
+from qresearch.base import sharding
+from qresearch.base.part import Leaf, part, static
+from qresearch.element.element import Element
+
+LEVELS_PER_STEP = 16
+"""Vectors that one step of the search compares."""
+
+FAR = np.float32(8)
+"""Coordinates beyond that many times the largest one of the table are moved there before the search."""
+
+
+@part
+class Vector(Element):
+    """A table of vectors; the code of a vector is its index. Arrays hold groups along their last axis.
+
+    A group takes the vector of least squared distance, the first of equals. The distance is a sum over coordinates in their
+    order, every square and every sum rounded to float32. A NaN counts as zero.
+
+    Attributes:
+        levels: float32 [2^bits, group].
+        width: int32 scalar, the bits of a code.
+        unit: float32 scalar, the number that a block's width is mapped to.
+        group: numbers in a code.
+        dtype: of the codes.
+    """
+
+    levels: Leaf
+    width: Leaf
+    unit: Leaf
+    group: int = static()
+    dtype: str = static()
+
+    @property
+    def bits(self) -> Leaf:
+        """The bits of a code, which stands for `group` numbers."""
+        return self.width
+
+    @property
+    def code_dtype(self) -> str:
+        """The dtype of the codes."""
+        return self.dtype
+
+    @property
+    def reach(self) -> Any:
+        """The number that a block's width is mapped to."""
+        return self.unit
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest coordinate."""
+        return float(np.min(self.levels)), float(np.max(self.levels))
+
+    def encode_drawn(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
+        """float32 [..., n * group] -> codes [..., n]."""
+        groups = self.grouped(y)
+        count = self.levels.shape[0]
+        step = min(LEVELS_PER_STEP, count)
+        levels = jnp.asarray(self.levels)
+
+        def nearer(index: Any, best: tuple[Array, Array]) -> tuple[Array, Array]:
+            some = lax.dynamic_slice_in_dim(levels, index * step, step)
+            least, code = best
+            for place in range(step):
+                distance = squared_distance(groups, some[place])
+                closer = distance < least
+                least, code = jnp.where(closer, distance, least), jnp.where(closer, index * step + place, code)
+            return least, code
+
+        start = jnp.full(groups.shape[:-1], np.float32(np.inf)), jnp.zeros(groups.shape[:-1], jnp.int32)
+        return lax.fori_loop(0, count // step, nearer, start)[1].astype(self.dtype)
+
+    def grouped(self, y: Array) -> Array:
+        """float32 [..., n * group] -> [..., n, group]: the vectors that are searched for."""
+        limit = FAR * jnp.max(jnp.abs(jnp.asarray(self.levels)))
+        near = jnp.clip(jnp.where(jnp.isnan(y), jnp.float32(0), y), -limit, limit)
+        return near.reshape(*y.shape[:-1], y.shape[-1] // self.group, self.group)
+
+    def decode(self, codes: Array | np.ndarray) -> Array:
+        """Codes [..., n] -> float32 [..., n * group]."""
+        codes = jnp.asarray(codes)
+        vectors = sharding.entries(self.levels, codes)
+        return vectors.reshape(*codes.shape[:-1], codes.shape[-1] * self.group)
+
+    def clipped(self, y: Array, shift: Array | None = None) -> Array:
+        """bool, in the shape of y: whether a coordinate lies outside those of the table."""
+        levels = jnp.asarray(self.levels)
+        groups = y.reshape(*y.shape[:-1], y.shape[-1] // self.group, self.group)
+        low, high = (_along(end, groups) for end in (jnp.min(levels, 0), jnp.max(levels, 0)))
+        return ((groups < low) | (groups > high)).reshape(y.shape)
+
+    def codes(self) -> np.ndarray:
+        """All codes, in their order."""
+        return np.arange(self.levels.shape[0]).astype(self.dtype)
+
+
+def squared_distance(groups: Array, level: Array) -> Array:
+    """float32 [...]: of vectors [..., group] from one, summed in the order of the coordinates."""
+    total: Any = None
+    for place in range(groups.shape[-1]):
+        off = groups[..., place] - level[place]
+        square = rounded(off * off)
+        total = square if total is None else total + square
+    return total
+
+
+def _along(end: Array, groups: Array) -> Array:
+    return end.reshape((1,) * (groups.ndim - 1) + end.shape)
+
+
+def vector(levels: Any, unit: float = 1.0) -> Vector:
+    """The element of a table of vectors.
+
+    Args:
+        levels: 2, 4, 8 ... 65,536 different vectors of 1 to 8 finite numbers, rounded to float32; codes are their indices.
+        unit: the number that a block's width is mapped to.
+
+    Raises:
+        ValueError: for another number of vectors or coordinates, equal vectors, numbers that are not finite or subnormal, and
+            a table of zeros.
+    """
+    table = np.asarray(levels, np.float64).astype(np.float32)
+    count, group = table.shape if table.ndim == 2 else (0, 0)
+    bits = max(count - 1, 0).bit_length()
+    if count != 2**bits or not 1 <= bits <= 16 or not 1 <= group <= 8:
+        raise ValueError(
+            f"levels must be [2^bits, group], with 1 to 16 bits and groups of 1 to 8, not an array of {table.shape}"
+        )
+    if not np.isfinite(table).all():
+        raise ValueError(f"levels must be finite; vector {int(np.argmin(np.isfinite(table).all(1)))} is not")
+    if ((table != 0) & (np.abs(table) < TINY)).any() or not table.any():
+        raise ValueError("levels must be zero or at least 2^-126 in magnitude, and not all zero")
+    if len(np.unique(table, axis=0)) != count:
+        raise ValueError(f"levels must be different vectors; {count - len(np.unique(table, axis=0))} of {count} are repeated")
+    return Vector(table + np.float32(0), np.int32(bits), np.float32(unit), group, str(code_dtype(bits, False)))

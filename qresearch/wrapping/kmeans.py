@@ -1,0 +1,146 @@
+"""A codebook fitted to the array: k-means on the array's own scaled groups; the levels are stored beside it and counted.
+
+`vq8x2@64:bf16 + kmeans` starts from the levels of the element and moves each to the mean of the groups nearest to it, several
+times (Lloyd's algorithm). Codebooks for each tensor pay for themselves on large ones (SqueezeLLM, arXiv 2306.07629; GPTVQ,
+arXiv 2402.15319).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from math import prod
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from qresearch.arithmetic.exact import quotient, rounded
+from qresearch.arithmetic.reductions import tree_sum
+from qresearch.base.part import part, static
+from qresearch.coders.coder import Coder
+from qresearch.coders.quantizer import Quantizer
+from qresearch.element.vector import Vector
+from qresearch.scales.params import Params
+from qresearch.wrapping.table import WRAPPERS
+from qresearch.wrapping.wrapper import Keeper, Kept
+
+
+@part
+class FittedLevels(Keeper):
+    """Quantizes with levels that were fitted to the array, and keeps those.
+
+    Attributes:
+        inner: a quantizer of a vector element, whose levels are the start.
+        values: the coder of the levels, an array [2^bits, group]; None for float32.
+        iterations: of Lloyd's algorithm.
+    """
+
+    inner: Quantizer
+    values: Coder | None
+    iterations: int = static()
+
+    def resolve(self, params: Kept) -> tuple[Quantizer, Params]:
+        """The quantizer with the levels that are stored."""
+        element = self.inner.element
+        levels = params.own if self.values is None else self.values.dequantize(params.own)
+        return dataclasses.replace(self.inner, element=dataclasses.replace(element, levels=levels)), params.inner
+
+    def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
+        """The scales, and the levels of least squared error that Lloyd's algorithm finds for the scaled numbers.
+
+        A group counts where all of its numbers do: inside the array, finite, and of a weight that is not zero. Weights other
+        than zero count alike.
+        """
+        params = self.inner.fit(x, weights, key)
+        y, counted = self._groups(x, weights, params)
+        levels = lax.fori_loop(0, self.iterations, lambda _, each: self._moved(each, y, counted), self._start)
+        return Kept(params, levels if self.values is None else self.values.quantize(levels))
+
+    @property
+    def _start(self) -> Array:
+        element = self.inner.element
+        assert isinstance(element, Vector)
+        return jnp.asarray(element.levels)
+
+    def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
+        """float32 [n, group] on the grid, and bool [n]: which of them count."""
+        layout, element = self.inner.layout(x.shape), self.inner.element
+        assert isinstance(element, Vector)
+        y, _ = self.inner.scaling.on_grid(element, layout.split(x), params, layout)
+        there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
+        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there)).reshape(-1, element.group)
+        return element.grouped(layout.groups_last(y)).reshape(-1, element.group), jnp.all(counted, -1)
+
+    def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
+        """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
+        element = dataclasses.replace(self.inner.element, levels=levels)
+        cell = jnp.where(counted, element.encode_drawn(y.reshape(-1), None).astype(jnp.int32), jnp.int32(-1))
+
+        def mean(at: tuple[Array, Array]) -> Array:
+            index, level = at
+            own = cell == index
+            mass = jnp.sum(own, dtype=jnp.int32).astype(jnp.float32)
+            total = tree_sum(jnp.where(own, y.T, jnp.float32(0)))
+            return jnp.where(mass > 0, rounded(quotient(total, jnp.maximum(mass, jnp.float32(1)))), level)
+
+        return lax.map(mean, (jnp.arange(levels.shape[0], dtype=jnp.int32), levels)) if y.size else levels
+
+    def encode_drawn(self, x: Array, params: Kept, u: Array | None) -> Array:
+        """Codes of the fitted levels."""
+        quantizer, inner = self.resolve(params)
+        return quantizer.encode_drawn(x, inner, u)
+
+    def decode(self, codes: Array, params: Kept, shape: tuple[int, ...]) -> Array:
+        """The fitted levels, scaled."""
+        quantizer, inner = self.resolve(params)
+        return quantizer.decode(codes, inner, shape)
+
+    def clipped(self, x: Array, params: Kept) -> Array:
+        """Which elements lie outside the fitted levels."""
+        quantizer, inner = self.resolve(params)
+        return quantizer.clipped(x, inner)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return np.shape(self._start)
+
+    def own_bits(self, shape: tuple[int, ...]) -> int:
+        """The levels."""
+        return 32 * prod(self._shape) if self.values is None else self.values.packer.bits(self._shape)
+
+    def own_pack(self, own: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+        """`levels`, as float32 or bytes."""
+        return {"levels": own if self.values is None else self.values.packer.pack(own)}
+
+    def own_unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Any:
+        """The inverse of `own_pack`."""
+        return packed["levels"] if self.values is None else self.values.packer.unpack(packed["levels"], self._shape)
+
+
+def kmeans(inner: Coder, iterations: int = 10, values: Coder | None = None) -> FittedLevels:
+    """Levels fitted to the array, around a quantizer of vectors.
+
+    Args:
+        inner: a quantizer of a vector element, such as `vq8x2@64:bf16`.
+        iterations: of Lloyd's algorithm, 1 to 1000.
+        values: the coder of the levels; None for float32.
+
+    Raises:
+        ValueError: for another coder inside, another number of iterations, and levels rounded at random or entropy-coded.
+    """
+    if not isinstance(inner, Quantizer) or not isinstance(inner.element, Vector):
+        raise ValueError("kmeans fits a table of vectors, directly after the element: write it as in vq8x2@64:bf16 + kmeans")
+    if not 1 <= iterations <= 1000:
+        raise ValueError(f"kmeans({iterations}): the iterations must be 1 to 1000, such as kmeans(10)")
+    if values is not None and (values.core.stochastic or not values.packer.fixed):
+        raise ValueError(f"kmeans({iterations},...): the levels must not be rounded at random or entropy-coded; take bf16")
+    return FittedLevels(inner, values, iterations)
+
+
+WRAPPERS.add(
+    "kmeans",
+    kmeans,
+    doc="the levels of a vector element fitted to the array by k-means, stored beside it and counted (arXiv 2402.15319)",
+    examples=["kmeans", "kmeans(20)", "kmeans(10,bf16)"],
+)
