@@ -42,9 +42,8 @@ class FittedLevels(Keeper):
 
     def resolve(self, params: Kept) -> tuple[Quantizer, Params]:
         """The quantizer with the levels that are stored."""
-        element = self.inner.element
         levels = params.own if self.values is None else self.values.dequantize(params.own)
-        return dataclasses.replace(self.inner, element=dataclasses.replace(element, levels=levels)), params.inner
+        return dataclasses.replace(self.inner, element=self._with(levels)), params.inner
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
         """The scales, and the levels of least squared error that Lloyd's algorithm finds for the scaled numbers.
@@ -58,15 +57,21 @@ class FittedLevels(Keeper):
         return Kept(params, levels if self.values is None else self.values.quantize(levels))
 
     @property
-    def _start(self) -> Array:
+    def _element(self) -> Vector:
         element = self.inner.element
-        assert isinstance(element, Vector)
-        return jnp.asarray(element.levels)
+        assert isinstance(element, Vector)  # `kmeans` saw to that
+        return element
+
+    @property
+    def _start(self) -> Array:
+        return jnp.asarray(self._element.levels)
+
+    def _with(self, levels: Array) -> Vector:
+        return dataclasses.replace(self._element, levels=levels)
 
     def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
         """float32 [n, group] on the grid, and bool [n]: which of them count."""
-        layout, element = self.inner.layout(x.shape), self.inner.element
-        assert isinstance(element, Vector)
+        layout, element = self.inner.layout(x.shape), self._element
         y, _ = self.inner.scaling.on_grid(element, layout.split(x), params, layout)
         there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
         counted = layout.groups_last(jnp.isfinite(y) & layout.split(there)).reshape(-1, element.group)
@@ -74,7 +79,7 @@ class FittedLevels(Keeper):
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
         """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
-        element = dataclasses.replace(self.inner.element, levels=levels)
+        element = self._with(levels)
         cell = jnp.where(counted, element.encode_drawn(y.reshape(-1), None).astype(jnp.int32), jnp.int32(-1))
 
         def mean(at: tuple[Array, Array]) -> Array:
