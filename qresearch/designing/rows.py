@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from qresearch.densities.distribution import DISTRIBUTIONS
 from qresearch.designing.designs import design
 from qresearch.designing.result import Design
-from qresearch.designing.vectors import designed_vectors
+from qresearch.designing.vectors import check_vectors, designed_vectors
 from qresearch.element.levels.families import Book, Family
 from qresearch.element.levels.files import is_file, read_numbers, stamps
-from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row
+from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row, widths
 from qresearch.element.vector import Vector, vector
 
 
@@ -76,19 +76,18 @@ _BLOCKS: list[tuple[str, Family, str, list[str]]] = [
     ("bof{bits}", block_optimals, _BOF_DOC, ["bof4", "bof4(256)", "bof4(64,laplace)"]),
 ]
 for _name, _family, _doc, _examples in _BLOCKS:
-    ELEMENTS.add(_name, book_row(_family, texts=True), doc=_doc, examples=_examples)
-    ELEMENTS.add(
-        "u" + _name, book_row(_family, unsigned=True, texts=True), doc=f"unsigned; {_doc}", examples=["u" + _examples[0]]
-    )
-_BOFS = book_row(signed_block_optimals, texts=True, statistic="signmax")
+    _block_row = partial(book_row, _family, texts=True, check=widths(2, 8))
+    ELEMENTS.add(_name, _block_row(), doc=_doc, examples=_examples)
+    ELEMENTS.add("u" + _name, _block_row(unsigned=True), doc=f"unsigned; {_doc}", examples=["u" + _examples[0]])
+_BOFS = book_row(signed_block_optimals, texts=True, statistic="signmax", check=widths(2, 8))
 ELEMENTS.add(
     "bof{bits}s", _BOFS, doc="BOF-S: the same under a scale with the sign of the largest magnitude", examples=["bof4s"]
 )
 _LLOYD_DOC = "Lloyd-Max: least mean square error for a distribution or a file of numbers, over the RMS"
-_LLOYD = book_row(lloyd_max, texts=True, statistic="rms(1)")
+_LLOYD = book_row(lloyd_max, texts=True, statistic="rms(1)", check=widths(1, 12))
 ELEMENTS.add("lloyd{bits}", _LLOYD, doc=_LLOYD_DOC, examples=["lloyd4", "lloyd4(laplace)", "lloyd3(student_t,5)"])
 _CBRT_DOC = "as dense as the cube root of a distribution's density, over the RMS (arXiv 2505.12988)"
-_CBRT = book_row(cube_root, texts=True, statistic="rms(1)")
+_CBRT = book_row(cube_root, texts=True, statistic="rms(1)", check=widths(1, 16))
 ELEMENTS.add("cbrt{bits}", _CBRT, doc=_CBRT_DOC, examples=["cbrt4", "cbrt4(student_t,7)"])
 
 
@@ -101,7 +100,7 @@ def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: i
 _VQ_DOC = "vectors: a code of so many bits for each group of so many numbers, levels by k-means, over the RMS"
 ELEMENTS.add(
     "vq{bits}x{dim}",
-    ElementRow(_vectors, statistic="rms(1)"),
+    ElementRow(_vectors, statistic="rms(1)", check=check_vectors),
     doc=_VQ_DOC,
     examples=["vq8x2", "vq8x4", "vq6x2(laplace)"],
 )

@@ -35,10 +35,14 @@ def designed_vectors(bits: int, group: int, source: str = "normal", *parameters:
     Raises:
         ValueError: for other widths, for a source without a finite mean square, and for a file of too few numbers.
     """
-    name = f"vq{bits}x{group}"
-    if not 1 <= bits <= MOST_BITS or not 1 <= group <= 8:
-        raise ValueError(f"{name}: a code must have 1 to {MOST_BITS} bits, for 1 to 8 numbers")
+    check_vectors(f"vq{bits}x{group}", bits, group)
     return _made(bits, group, source, parameters, stamps([source]))
+
+
+def check_vectors(name: str, bits: int, dim: int) -> None:
+    """Raises `ValueError` for codes of other widths, or for more numbers, than a design makes."""
+    if not 1 <= bits <= MOST_BITS or not 1 <= dim <= 8:
+        raise ValueError(f"{name}: a code must have 1 to {MOST_BITS} bits, for 1 to 8 numbers")
 
 
 @lru_cache(maxsize=64)

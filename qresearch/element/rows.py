@@ -10,6 +10,7 @@ from qresearch.element.integers import uniform
 from qresearch.element.levels import families
 from qresearch.element.levels.dynamic import dynamic_map
 from qresearch.element.levels.published import CODEBOOKS
+from qresearch.element.levels.width import check_width
 from qresearch.element.table import (
     ELEMENTS,
     INTEGER_RANGES,
@@ -20,6 +21,7 @@ from qresearch.element.table import (
     float_row,
     grid_of,
     levels_row,
+    widths,
 )
 from qresearch.floats.named import FAMILIES, FORMATS
 
@@ -28,14 +30,19 @@ def _integers(signed: bool) -> ElementRow:
     def build(choice: Choice, bits: int) -> Any:
         return uniform(bits, signed, choice.restricted)
 
-    return ElementRow(build, ranges=INTEGER_RANGES if signed else ())
+    return ElementRow(build, ranges=INTEGER_RANGES if signed else (), check=widths(1))
 
 
 def _dynamic(signed: bool) -> ElementRow:
     def build(choice: Choice, bits: int, exponent: int | None = None) -> Any:
         return codebook(dynamic_map(bits, exponent, signed), choice.rounding)
 
-    return ElementRow(build)
+    def check(name: str, bits: int, exponent: int | None = None) -> None:
+        check_width(name, bits)
+        if exponent is not None and not 1 <= exponent <= bits - 1:
+            raise ValueError(f"{name}: the longest exponent must be 1 to {bits - 1} bits, not {exponent}")
+
+    return ElementRow(build, check=check)
 
 
 def _listed(choice: Choice, *levels: Any) -> Any:
@@ -97,7 +104,7 @@ _HALF = book_row(families.quantiles, unsigned=True, texts=True)
 ELEMENTS.add("uquantile{bits}", _HALF, doc=f"unsigned; {_QUANTILE_DOC}", examples=["uquantile4(normal)"])
 _POSIT_DOC = "posits, rounded as bit strings; a cast unless a statistic is given; NaR left out (Posit Standard 2022: es2)"
 _POSITS = ["posit8es2", "posit16es2", "posit6es1"]
-ELEMENTS.add("posit{bits}es{exponent}", ElementRow(_posit, statistic="unit"), doc=_POSIT_DOC, examples=_POSITS)
+ELEMENTS.add("posit{bits}es{exponent}", ElementRow(_posit, statistic="unit", check=widths()), doc=_POSIT_DOC, examples=_POSITS)
 _TAKUMS = ["takum8", "takum12"]
 _TAKUM_DOC = "takums, rounded as bit strings, inside the range of float32; NaR left out (arXiv 2404.18603)"
 _TAKUM = book_row(families.takums, statistic="unit")

@@ -10,6 +10,7 @@ from qresearch.arithmetic.exact import TINY
 from qresearch.base.table import Table
 from qresearch.element.codebook import codebook
 from qresearch.element.levels import families
+from qresearch.element.levels.width import check_width
 from qresearch.element.minifloat import minifloat
 from qresearch.element.rounding import Rounding
 from qresearch.floats.float_format import FloatFormat
@@ -42,6 +43,8 @@ class ElementRow:
         rounding: the default one.
         ranges: the words for its range that mean something, such as `INTEGER_RANGES`.
         power_of_two: whether, as the storage of a scale, it maps widths to the largest power of two of a grid (OCP MX).
+        check: `(name, **numbers)`: raises `ValueError` for numbers that the element cannot have, without building it. A scheme
+            is refused by it as soon as it is read.
     """
 
     build: Callable[..., Any]
@@ -49,6 +52,7 @@ class ElementRow:
     rounding: str = "even"
     ranges: tuple[str, ...] = ()
     power_of_two: bool = False
+    check: Callable[..., Any] = lambda name, **numbers: None
 
 
 INTEGER_RANGES = ("full", "restricted")
@@ -91,23 +95,35 @@ def float_family(family: Callable[..., FloatFormat], **defaults: Any) -> Element
     def build(choice: Choice, **numbers: int) -> Any:
         return minifloat(family(**numbers), infinities=choice.cast, overflow=choice.overflow)
 
-    return ElementRow(build, ranges=FLOAT_RANGES, **defaults)
+    return ElementRow(build, ranges=FLOAT_RANGES, check=lambda name, **numbers: family(**numbers), **defaults)
 
 
-def book_row(family: families.Family, unsigned: bool = False, texts: bool = False, **defaults: Any) -> ElementRow:
+def widths(least: int = 2, most: int = 16) -> Callable[..., int]:
+    """A check for `ElementRow`: codes have `least` to `most` bits."""
+    return lambda name, bits, **_: check_width(name, bits, least, most)
+
+
+def book_row(
+    family: families.Family,
+    unsigned: bool = False,
+    texts: bool = False,
+    check: Callable[..., Any] | None = None,
+    **defaults: Any,
+) -> ElementRow:
     """A row for a family of codebooks, for `ELEMENTS.add`; its name has the pattern `{bits}`.
 
     Args:
         family: `(bits, *arguments, zero=True) -> Book`.
         unsigned: whether the row is the half of the family without negative numbers.
         texts: whether arguments may be words.
+        check: of the row: by default 2 to 16 bits.
         defaults: of the row.
     """
 
     def build(choice: Choice, *arguments: Any, bits: int) -> Any:
         return grid_of(families.read(family, bits, arguments, unsigned, texts), choice)
 
-    return ElementRow(build, **defaults)
+    return ElementRow(build, check=check or widths(), **defaults)
 
 
 def grid_of(book: families.Book, choice: Choice) -> Any:

@@ -76,6 +76,8 @@ class Spec:
         self._check_types()
         name, arguments = split_call(self.element)
         self._set(element=ELEMENTS.canonical(name) + shortest(arguments), form=FORMS.find(self.form).row.name)
+        found = ELEMENTS.find(name)
+        found.row.value.check(name, **found.numbers)
         self._set(rule=RULES.find(self.rule).row.name)
         statistic = self.statistic or (self.row.statistic if self.form == "sym" else "minmax")
         called, given = split_call(statistic)
@@ -178,7 +180,7 @@ def scheme(text: str | Spec) -> Spec:
     except ValueError as error:
         if isinstance(error, UnknownName) and (near := suggestion(written, [*PRESETS, *HUGGING_FACE])):
             error = ValueError(f"{error}{near.replace('did you mean', 'or is it the named scheme')}")
-        prefix, message = f"{shown(text)}: ", brief(str(error))
+        prefix, message = f"{shown(text)}: ", brief(str(error)).removeprefix(f"{written}: ")
         raise ValueError(message if message.startswith(prefix) else f"{prefix}{message}") from None
 
 

@@ -20,7 +20,6 @@ def cut(bits: int, exponent: float, block: int, source: str, *parameters: float)
     return designed("power_density", bits, source, parameters, exponent=exponent, block=block)
 
 
-_ROWS = {"texts": True}
-_POWER = book_row(power, **_ROWS, statistic="rms(1)")
+_POWER = book_row(power, texts=True, statistic="rms(1)")
 qr.elements.add("power{bits}", _POWER, doc="a power of a density", examples=["power4(0.5,inner,normal)"])
-qr.elements.add("cut{bits}", book_row(cut, **_ROWS), doc="the same inside a block", examples=["cut4(0.5,64,normal)"])
+qr.elements.add("cut{bits}", book_row(cut, texts=True), doc="the same inside a block", examples=["cut4(0.5,64,normal)"])
