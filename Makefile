@@ -1,4 +1,4 @@
-# Two commands: `make sweep` and `make test`. Each sets up what it needs in .venv; nothing but Python and make is assumed.
+# The two main commands are `make sweep` and `make test`. Each sets up what it needs in .venv, from Python and make alone.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -13,14 +13,14 @@ SIZE ?= 24
 sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/
 	$(RUN) -m experiments.sweep $(CONFIG)
 
-figures: $(VENV)/.sweep          ## the gallery: published numbers and figures of the field, in results/gallery
+figures: $(VENV)/.sweep          ## published numbers beside ours, and figures of the field's papers, in results/gallery
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
-test: $(VENV)/.dev lint          ## everything CI checks; coverage is that of the tests beside the contract
+test: $(VENV)/.dev lint          ## everything CI checks; coverage is measured without the contract tests
 	$(RUN) -m pytest -n auto --dist loadgroup tests/contract
 	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow" --cov --cov-report=term:skip-covered
 
-contract: $(VENV)/.dev           ## every law on every preset, those that share a compiled program too (make test takes one of each); and slow tests
+contract: $(VENV)/.dev           ## every law on every preset, and slow tests; make test checks one preset per compiled program
 	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto --dist loadgroup tests/contract
 	$(RUN) -m pytest -n auto -m slow
 
@@ -29,26 +29,26 @@ lint: $(VENV)/.dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-weights: $(VENV)/.sweep          ## fetches the weights of a small sentence-embedding transformer into weights/
+weights: $(VENV)/.sweep          ## downloads the weights of a small sentence-embedding transformer into weights/
 	$(RUN) -m experiments.weights
 
 real: weights                    ## the sweep of real weights
 	$(RUN) -m experiments.sweep experiments/configs/real_weights.yaml
 
-docs: $(VENV)/.dev               ## the pages of the documentation that are made from the tables of the library
+docs: $(VENV)/.dev               ## generates the pages docs/tables.md and docs/formats.md from the tables of the library
 	$(RUN) -m qresearch > docs/tables.md
 	$(RUN) -m experiments.catalogue docs/formats.md
 
 exhaustive: $(VENV)/.dev         ## all 2^32 float32 values through every element grid of at most 8 bits
 	$(RUN) -m qresearch.testing.runs.exhaustive --out results/exhaustive
 
-sampling: $(VENV)/.dev           ## exact expected errors of 1,200 schemes and sources against sampling
+sampling: $(VENV)/.dev           ## compares exact expected errors of 1,200 schemes and sources with sampling
 	$(RUN) -m qresearch.testing.runs.sampling --out results/sampling
 
-peers: $(PEERS)/.ready           ## codes, scales and values beside those of other libraries, in an environment of its own
+peers: $(PEERS)/.ready           ## compares codes, scales and values with other libraries, in an environment of its own
 	$(PEERS)/bin/python -m experiments.peers
 
-bench: $(PEERS)/.ready           ## how fast: beside peers, beside a plain cast, every element and preset; SIZE=22 is quicker
+bench: $(PEERS)/.ready           ## speed, compared with other libraries and with a plain cast; SIZE=22 is quicker
 	$(PEERS)/bin/python -m experiments.bench --size $(SIZE)
 
 $(PEERS)/.ready: pyproject.toml experiments/peers/requirements.txt
@@ -69,6 +69,6 @@ $(VENV)/.dev: pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@ $(VENV)/.sweep
 
-clean:                           ## removes the environments and caches; results and weights stay
+clean:                           ## removes environments and caches, not results and weights
 	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Quotients are true ones, whatever stands around them and whatever compilers would make of it."""
+"""Quotients are correctly rounded in every context that compilers could rewrite."""
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,6 @@ AROUND = {
 
 @pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
 @pytest.mark.parametrize("mapped", [lambda f: f, lambda f: jax.vmap(f, in_axes=1, out_axes=-1)], ids=["whole", "vmap"])
-def test_quotients_are_true_ones(around, mapped):
+def test_quotients_are_correctly_rounded(around, mapped):
     got = jax.jit(mapped(lambda x, y: around(quotient, x, y)))(X, Y)
     np.testing.assert_array_equal(got, around(np.divide, X, Y))

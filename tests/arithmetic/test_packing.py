@@ -1,4 +1,4 @@
-"""Packing: every width, exactly, under jit; the fast paths against the plain one."""
+"""Packing: exact round trips for every width under jit; the fast paths against the plain one."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from qresearch.arithmetic.packing import pack, pack_bits, unpack, unpack_bits
 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("bits", range(1, 17))
-def test_every_width_there_and_back(bits, signed):
+def test_round_trip_of_every_width(bits, signed):
     low = -(2 ** (bits - 1)) if signed else 0
     dtype = f"{'int' if signed else 'uint'}{8 if bits <= 8 else 16}"
     codes = np.random.default_rng(bits).integers(low, low + 2**bits, (3, 37)).astype(dtype)
@@ -25,7 +25,7 @@ def test_every_width_there_and_back(bits, signed):
 
 
 @pytest.mark.parametrize(("bits", "length"), [(4, 1), (4, 31), (4, 32), (8, 31), (16, 2), (16, 31)])
-def test_fast_paths_are_the_plain_one(bits, length):
+def test_fast_paths_equal_the_plain_one(bits, length):
     codes = np.random.default_rng(0).integers(0, 2**bits, (2, length)).astype(np.uint8 if bits <= 8 else np.uint16)
     assert np.array_equal(pack(codes, bits), pack_bits(codes, bits))
     data = pack(codes, bits)
@@ -48,7 +48,7 @@ def test_a_bad_width_is_named(bits):
         pack(np.zeros(4, np.uint8), bits)
 
 
-def test_bytes_that_do_not_fit_are_told():
+def test_a_wrong_number_of_bytes_is_refused():
     with pytest.raises(ValueError, match="5 codes of 4 bits take 3 bytes"):
         unpack(np.zeros(2, np.uint8), 4, 5)
 
@@ -56,7 +56,7 @@ def test_bytes_that_do_not_fit_are_told():
 @pytest.mark.parametrize(
     "scheme", ["nf4-double", "int3-affine-search", "tq1_0", "mxfp6-e2m3"]
 )  # all presets: the law "packing"
-def test_a_packed_tensor_comes_back(scheme):
+def test_round_trip_of_a_packed_tensor(scheme):
     x = np.random.default_rng(0).normal(size=(5, 70)).astype(np.float32)
     q = qr.quantize(x, scheme, key=jax.random.key(0))
     back = qr.from_packed(q.pack(), scheme, q.shape)
@@ -72,7 +72,7 @@ def test_packing_under_jit():
     assert packed["codes"].shape == (64,)
 
 
-def test_a_traced_width_is_told():
+def test_a_traced_width_is_refused():
     q = qr.quantize(np.ones(128, np.float32), "nf4@64")
     with pytest.raises(TypeError, match="the width of a code is traced here"):
         jax.jit(lambda q: q.pack())(q)

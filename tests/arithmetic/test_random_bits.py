@@ -1,4 +1,4 @@
-"""Uniform numbers are JAX's own, to the bit; order statistics are those of a sort; maxima are NaN-proof."""
+"""Uniform numbers have the bits of JAX's; order statistics equal those of a sort; maxima keep NaNs."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def test_the_numbers_are_those_of_jax_under_vmap():
     )
 
 
-def test_a_part_is_that_of_the_whole():
+def test_uniform_from_gives_a_part_of_uniform():
     key, start = jax.random.key(6), 777
     found = uniform_from(key, np.array([0, start], np.uint32), (10, 20))
     np.testing.assert_array_equal(found.reshape(-1), uniform(key, (1000,))[start : start + 200])
@@ -48,13 +48,13 @@ def test_other_keys_are_left_to_jax(key):
     np.testing.assert_array_equal(uniform(key, (9,)), jax.random.uniform(key, (9,)))
 
 
-def test_so_is_another_setting():
+def test_another_threefry_setting_is_left_to_jax():
     key = jax.random.key(4)
     with jax.threefry_partitionable(False):
         np.testing.assert_array_equal(uniform(key, (9,)), jax.random.uniform(key, (9,)))
 
 
-def test_they_take_no_memory_but_their_own():
+def test_uniform_needs_no_temporary_arrays():
     compiled = jax.jit(lambda key: uniform(key, (256, 256))).lower(jax.random.key(0)).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * 256
 
@@ -75,7 +75,7 @@ mapped = jax.jit(jax.vmap(largest_magnitude, (0, None)), static_argnums=1)
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 32), (3, 33), (4, 64), (3, 96), (2, 257), (1, 4096), (2, 8192), (64, 3), (3, 0)])
 @pytest.mark.parametrize("special", [None, np.nan, -np.nan, np.inf, -np.inf])
-def test_the_largest_magnitude_loses_no_nan(shape, special):
+def test_the_largest_magnitude_keeps_nan(shape, special):
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     for place in range(0, x.size, max(x.size // 50, 1)):
         y = x.copy()

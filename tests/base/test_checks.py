@@ -1,4 +1,4 @@
-"""What the public functions are given by mistake: each is told, by the argument's name; nothing is changed in silence."""
+"""Wrong arguments of the public functions: every error names the argument, and nothing is changed silently."""
 
 import jax
 import jax.numpy as jnp
@@ -60,33 +60,33 @@ VALUE, TYPE = ValueError, TypeError
         (lambda: qr.from_packed(5, "nf4@32:int8@2", (8,)), TYPE, "packed must be what QTensor.pack returns"),
     ],
 )
-def test_mistakes_are_told(call, error, words):
+def test_errors_name_the_argument(call, error, words):
     with pytest.raises(error, match=words.replace("(0,)", r"\(0,\)")):
         call()
 
 
-def test_what_is_right_passes():
+def test_correct_arguments_pass():
     assert qr.pack(jnp.array([1, 2], jnp.int32), np.int32(4)).tolist() == [33]
     assert qr.pack(jnp.array([-8, 15]), 4).shape == (1,)
     assert qr.unpack(BYTES, np.int64(4), np.int64(3)).shape == (3,)
     assert FITTED[-1:].scales.shape == (1, 2)
     assert FITTED[1:100].scales.shape == (3, 2)
-    assert qr.quantize(X, "int4~stochastic", key=jax.random.PRNGKey(0)).shape == X.shape  # keys of the old kind
+    assert qr.quantize(X, "int4~stochastic", key=jax.random.PRNGKey(0)).shape == X.shape  # an old-style key
     assert jax.jit(lambda w: qr.fit(X, "int4@32", weights=w).scales)(np.ones(64, np.float32)).shape == (4, 2)
     assert jax.jit(lambda i: FITTED[i].scales)(2).shape == (2,)
 
 
-def test_quantizers_have_rows_of_their_own():
+def test_compare_numbers_unnamed_quantizers():
     table = qr.compare(X, [qr.build("int4"), "int8", qr.build("int8")], ["rmse"])
     assert list(table.index) == ["Quantizer 0", "int8", "Quantizer 2"]
 
 
-def test_no_metric_of_nothing_is_infinite():
+def test_metrics_of_an_empty_array_are_nan():
     assert np.isnan(qr.compare(X[:0], ["int4"], ["max", "mse"]).iloc[0][["max", "mse"]].to_numpy()).all()
 
 
 def test_the_second_derivative():
-    """Of q(x)^2, whose first is 2 q(x): it is 2 where the gradient passes, and not the derivative of a constant."""
+    """The first derivative of q(x)^2 is 2 q(x), so the second is 2 where the gradient passes (q is not a constant)."""
     x = jnp.array([0.3, -1.2, 2.0, 9.0])
     hessian = jax.hessian(lambda a: (qr.fake_quantize(a, "int4-rms(0.5)") ** 2).sum())(x)
     assert np.array_equal(hessian, np.diag([2, 2, 2, 0]))  # clipped beyond 0.5 RMS = 2.33
@@ -95,8 +95,8 @@ def test_the_second_derivative():
 
 
 @pytest.mark.parametrize("scheme", ["int4@32", "int8-asym@row", "nf4@32:int8@2", "bf16"])
-def test_a_batch_out_of_vmap(scheme):
-    """The quantizer inside has a leading axis too, and everything follows it."""
+def test_a_batch_returned_by_vmap(scheme):
+    """The quantizer in the result has a leading axis too."""
     batch = np.stack([X, 2 * X, X[::-1]])
     q = jax.vmap(lambda x: qr.quantize(x, scheme))(batch)
     one = [qr.quantize(x, scheme) for x in batch]
@@ -111,7 +111,7 @@ def test_a_batch_out_of_vmap(scheme):
     assert jax.tree.all(jax.tree.map(np.array_equal, first.pack(), one[0].pack()))
 
 
-def test_what_a_batch_cannot_do_is_told():
+def test_what_a_batch_cannot_do_is_refused():
     batch = np.stack([X, X])
     with pytest.raises(ValueError, match=r"out of jax.vmap; pack each array by itself"):
         jax.vmap(lambda x: qr.quantize(x, "int4"))(batch).pack()

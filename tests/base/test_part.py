@@ -1,4 +1,4 @@
-"""Parts: pytrees whose structure knows their class."""
+"""Parts: the class belongs to the structure of the pytree."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from qresearch.element.integers import Uniform
 
 @part
 class Other(Uniform):
-    """The same fields."""
+    """Has the fields of `Uniform`."""
 
 
 def test_structures_of_different_classes_are_never_equal():
@@ -23,8 +23,8 @@ def test_structures_of_different_classes_are_never_equal():
     assert jax.tree.structure(grid) == jax.tree.structure(qr.build("int3").element.grid)  # numbers are leaves
 
 
-def test_no_class_takes_the_program_of_another():
-    """Among so many of equal fields some hashes meet in a part of their bits, which is all that jit's tables look at."""
+def test_jit_never_runs_the_program_of_another_class():
+    """jit's cache compares part of a hash first; among 200 classes with equal fields some of these parts collide."""
 
     def numbered(number):
         @part
@@ -40,7 +40,7 @@ def test_no_class_takes_the_program_of_another():
     assert [int(run(numbered(i)(np.float32(1)))) for i in range(200)] == list(range(200))
 
 
-def test_leaves_and_structure_come_back_under_their_names():
+def test_leaves_and_static_fields_keep_their_names():
     @part
     class Mixed:
         name: str = static()

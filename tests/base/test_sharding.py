@@ -1,4 +1,4 @@
-"""Sharded arrays, on eight host devices of a process of its own: nothing moves where blocks lie inside shards."""
+"""Sharded arrays, in a subprocess with eight host devices: no communication if blocks lie inside shards."""
 
 import os
 import subprocess
@@ -41,16 +41,16 @@ for scheme in sys.argv[2:]:
 """
 
 INSIDE = ["int4@64", "nf4@64:bf16", "int8-asym@64", "int4@8x8", "e2m1@32~stochastic:e8m0"]
-"""Blocks that lie inside shards, [16, 512] each."""
+"""Schemes whose blocks lie inside shards of [16, 512]."""
 
 ACROSS = ["nf4@64:int8@256", "int8@row", "int4@333"]
-"""Blocks that do not."""
+"""Schemes whose blocks do not."""
 
 
 @pytest.mark.parametrize("axes", ["Auto", "Explicit"])
 def test_a_sharded_array(axes):
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(ROOT)}
-    crossing = ACROSS if axes == "Auto" else ACROSS[:1]  # explicit axes are those of arrays that divide evenly
+    crossing = ACROSS if axes == "Auto" else ACROSS[:1]  # explicit axes must divide evenly
     command = [sys.executable, "-c", PROGRAM, axes, *INSIDE, *crossing]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]

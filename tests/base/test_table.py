@@ -25,7 +25,7 @@ def test_a_preset():
 
 
 def test_the_code_of_the_readme_runs(monkeypatch):
-    """Block by block, in one session. The laws themselves have tests of their own."""
+    """All code blocks in one session. The laws are replaced, because they have their own tests."""
     checked = []
     monkeypatch.setattr("qresearch.testing.check", checked.append)
     text = (Path(qr.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -119,13 +119,13 @@ def test_what_cannot_be_registered(table, name, value, error, words):
     assert list(table) == before
 
 
-def test_a_pattern_may_come_after_a_row_of_its_own():
+def test_a_pattern_may_be_added_after_a_row_that_it_matches():
     table: Table[int] = Table("thing")
     table.add("a4", 1)
     table.add("a{n}", 2)
     assert (table["a4"], table["a5"], table["a04"]) == (1, 2, 1)
     assert (table.canonical("a05"), table.canonical("a00"), table.canonical("b05")) == ("a5", "a0", "b05")
-    assert "a٤" not in table  # a digit, but not one of ours
+    assert "a٤" not in table  # a Unicode digit, not an ASCII one
 
 
 def test_a_table_prints_its_names_and_docs_in_aligned_lines():

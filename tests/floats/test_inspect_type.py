@@ -1,4 +1,4 @@
-"""T1 and T2: the limits of types and the bits of numbers, against NumPy, ml_dtypes and every code of the small formats."""
+"""Limits of types and bits of numbers (tutorial cases T1 and T2), compared with NumPy and ml_dtypes on every code."""
 
 import math
 import random
@@ -28,8 +28,8 @@ LIBRARY = {
 UNSIGNED = {16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 
-def test_every_format_has_a_witness():
-    assert {*LIBRARY, "tf32"} == set(FORMATS)  # TF32 is no type of any library: the upper 19 bits of a float32, tested below
+def test_every_format_is_tested():
+    assert {*LIBRARY, "tf32"} == set(FORMATS)  # no library has TF32, the upper 19 bits of a float32; it is tested below
 
 
 def test_tf32_is_the_upper_part_of_a_float32():
@@ -40,7 +40,7 @@ def test_tf32_is_the_upper_part_of_a_float32():
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-def test_limits_are_those_of_the_library(name):
+def test_limits_equal_those_of_the_library(name):
     ours, theirs = finfo(name), ml_dtypes.finfo(LIBRARY[name])
     for column in ("min", "max", "eps", "smallest_normal", "smallest_subnormal"):
         assert getattr(ours, column) == float(getattr(theirs, column)), column
@@ -49,7 +49,7 @@ def test_limits_are_those_of_the_library(name):
 
 @pytest.mark.parametrize("name", [name for name in LIBRARY if finfo(name).bits <= 16])
 def test_levels_and_fields_of_every_code(name):
-    """Every code's number, read by the library from the bit pattern, has that bit pattern as its fields."""
+    """`fields` of the number that the library reads from a bit pattern gives that bit pattern, for every code."""
     info = finfo(name)
     codes = np.arange(2**info.bits, dtype=np.uint16 if info.bits == 16 else np.uint8)
     with np.errstate(invalid="ignore"):  # signalling NaNs among the codes
@@ -65,7 +65,7 @@ def test_levels_and_fields_of_every_code(name):
 
 @pytest.mark.parametrize("name", ["f16", "bf16", "f32", "f64"])
 def test_wide_floats_round_as_the_library_does(name):
-    """Against the casts of NumPy and ml_dtypes, from float32 (ml_dtypes rounds float64 twice) or, for float32, from float64."""
+    """Compares with the casts of NumPy and ml_dtypes, from float32 (ml_dtypes rounds float64 twice) or float64 (for f32)."""
     source = random.Random(5)
     given = [source.choice([-1, 1]) * source.random() * 2.0 ** source.randint(-60, 60) for _ in range(3000)]
     small = [k * finfo(name).smallest_subnormal for k in (0.5, 1, 1.5, 2.5)]
@@ -84,7 +84,7 @@ def test_wide_floats_round_as_the_library_does(name):
 
 @pytest.mark.parametrize("name", ["e4m3", "e2m1", "e3m2", "e8m0", "e3m0", "e1m2"])
 def test_nearest_with_ties_to_the_even_code(name):
-    """At the middle of every two neighbours, and a hair to either side of it: a hair that no float64 could hold."""
+    """At the middle of every two neighbours and 1e-60 to either side, which a float64 could not represent."""
     count = finfo(name).levels if name == "e8m0" else (finfo(name).levels + 1) // 2
     hair = Fraction(1, 10**60)
     values = [Fraction(fields_of(code, name)) for code in range(count)]
@@ -104,14 +104,14 @@ def fields_of(code: int, name: str) -> float:
 
 
 def test_a_number_is_rounded_once():
-    """1 + 2^-8 + 2^-40 lies above a tie of bfloat16; through float32 it would fall onto the tie, and down to even."""
+    """1 + 2^-8 + 2^-40 lies above a tie of bfloat16. Rounded to float32 first, it would be the tie and go down to even."""
     number = 1 + Fraction(1, 2**8) + Fraction(1, 2**40)
     assert fields(number, "bf16").value == 1 + 2**-7
     assert float(np.float32(float(number)).astype(ml_dtypes.bfloat16)) == 1.0
 
 
 def test_85_125_in_float32():
-    """T2."""
+    """Tutorial case T2."""
     got = fields(85.125, "float32")
     assert (got.sign, got.exponent, got.fraction) == ("0", "10000101", "01010100100000000000000")
     assert (got.bias, got.power, got.value, got.name) == (127, 6, 85.125, "f32")
@@ -139,12 +139,12 @@ def test_the_fields_multiply_to_the_number(name, number):
     ],
 )
 def test_a_third_to_60_digits(name, expected):
-    """T1. The digits are also those of Python's own decimal arithmetic."""
+    """Tutorial case T1. Python's decimal arithmetic gives the same digits."""
     assert digits("1/3", name) == digits(Fraction(1, 3), name) == expected
     assert f"{Decimal(fields('1/3', name).value):.60f}" == expected
 
 
-def test_digits_rounds_and_signs():
+def test_digits_of_rounded_and_negative_numbers():
     assert digits(-2.5, "f32", 0) == "-2"
     assert digits(3.5, "f32", 0) == "4"
     assert digits(0.0625, "f32", 3) == "0.062"
@@ -154,7 +154,7 @@ def test_digits_rounds_and_signs():
         digits(1, "f32", -1)
 
 
-def test_what_is_not_a_finite_number():
+def test_infinities_and_nans():
     assert fields(math.inf, "bf16").value == math.inf
     assert fields("-inf", "e4m3").value == -448
     assert fields(math.inf, "e2m1").value == 6
@@ -174,8 +174,8 @@ def test_numbers_of_every_kind():
 
 @pytest.mark.parametrize("bits", [8, 16, 32, 64])
 @pytest.mark.parametrize("sign", ["", "u"])
-def test_integers_are_those_of_numpy(bits, sign):
-    """T1: int8 [-128, 127], uint8 [0, 255], and the wider ones."""
+def test_integers_equal_those_of_numpy(bits, sign):
+    """Tutorial case T1: int8 [-128, 127], uint8 [0, 255], and wider ones."""
     name = f"{sign}int{bits}"
     ours, theirs = finfo(name), np.iinfo(name)
     assert (ours.min, ours.max, ours.bits, ours.levels) == (theirs.min, theirs.max, bits, 2**bits)
@@ -183,7 +183,7 @@ def test_integers_are_those_of_numpy(bits, sign):
 
 
 @pytest.mark.parametrize("name", ["int2", "int4", "uint2", "uint4"])
-def test_small_integers_are_those_of_ml_dtypes(name):
+def test_small_integers_equal_those_of_ml_dtypes(name):
     theirs = ml_dtypes.iinfo(getattr(ml_dtypes, name))
     assert (finfo(name).min, finfo(name).max) == (theirs.min, theirs.max)
 
@@ -208,7 +208,7 @@ def test_unknown_types(name, message):
         finfo(name)
 
 
-def test_numbers_beyond_all_formats_take_no_time():
+def test_huge_exponents_are_fast():
     for text in ("1e999999999", Decimal("1e999999999")):
         assert fields(text, "f32").value == finfo("f32").max
     assert fields("-1e-999999999", "f32").code == 2**31
@@ -232,7 +232,7 @@ def test_a_zero_keeps_its_sign(number):
         (lambda: digits(1, "f32", 2.5), ValueError, "places must be an integer, 0 or more, not 2.5"),
     ],
 )
-def test_mistakes_are_told(call, error, words):
+def test_errors_name_the_argument(call, error, words):
     with pytest.raises(error, match=words):
         call()
 
