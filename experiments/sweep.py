@@ -91,7 +91,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
                     break
             rows = tidy(config.folder, config)
             told = warnings(with_theory(rows, config), config)
-            reporter.say(*meter.noted, *told, *lost(rows))
+            reporter.say(*told, *lost(rows))
             files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
             manifest |= {"theory": told} if told else {}
@@ -112,6 +112,7 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
             for source, seed, batches in plan.draws(rows)
         )
         for coming, source, seed, batches in one_ahead(begun):
+            meter.functions.prepare(batches[0])  # while the source is being made
             try:
                 x = coming.result()
             except Exception as error:  # a source that cannot be made fails its rows and no others
