@@ -65,7 +65,7 @@ class Row:
 
 
 Batch = tuple[Row, ...]
-"""Rows on one array that share their functions and are saved together. Sources that are read in pieces are read once a batch."""
+"""Rows on one array that share their functions and are saved together. A source in pieces is read once for a batch."""
 
 
 @dataclass(frozen=True)

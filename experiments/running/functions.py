@@ -1,4 +1,4 @@
-"""The functions that are compiled to measure rows, by kind. Each serves all schemes of one structure on sources of one shape."""
+"""The functions that measure rows, by kind. Each is compiled for schemes of one structure and sources of one shape."""
 
 from __future__ import annotations
 

@@ -74,9 +74,7 @@ class BlockStatistics:
 
     def _of_chunk(self, x: Array) -> Any:
         layout, grid = self.block.layout(x.shape), _SMALL.grid(x.shape)
-        found = self.form.extent(
-            self, Blocks(layout.split(x), None, layout)
-        )  # it reads nothing but `statistic` of its first argument
+        found = self.form.extent(self, Blocks(layout.split(x), None, layout))  # a form reads `self.statistic`, and no more
         small = Layout(grid, grid, (*layout.lengths[:-1], layout.lengths[-1] // SMALL_BLOCK))
         return jax.tree.map(small.spread, found)
 

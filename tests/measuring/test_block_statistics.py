@@ -99,10 +99,8 @@ def test_sums_are_those_of_the_whole_scheme(scheme, shape, names):
     assert statistics.serves(shape)
     one = measure.evaluate(jax.device_get(measure.jitted_sums(whole, x, names)), names)
     split_sums = jax.jit(sums_of_split, static_argnames="names")
-    other = measure.evaluate(
-        jax.device_get(split_sums(small, jax.jit(statistics.__call__)(x), x, names=names, known=measure.of_data(x, names))),
-        names,
-    )
+    given, known = jax.jit(statistics.__call__)(x), measure.of_data(x, names)
+    other = measure.evaluate(jax.device_get(split_sums(small, given, x, names=names, known=known)), names)
     for name, value in one.items():
         if name in ("max", "clipped", "entropy", "levels", "relative"):
             assert other[name] == value, name
