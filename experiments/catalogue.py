@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import qresearch as qr
-from experiments.base.files import write
+from experiments.base.markdown import table, write_page
 from experiments.config.outputs import Codebooks
 from experiments.figures.levels import codebooks, levels
 from experiments.figures.style import save, styled
@@ -40,7 +40,10 @@ DRAWN = 20
 CROWDED = 512
 """From this number of levels on, nothing could be told apart in a figure."""
 
-COLUMNS = "element | bits | numbers | range | least positive | dynamic range (dB) | a NaN becomes | what it is, and its source"
+COLUMNS = (
+    *("element", "bits", "numbers", "range", "least positive", "dynamic range (dB)", "a NaN becomes"),
+    "what it is, and its source",
+)
 
 HEADINGS = {"Uniform": "Integers", "Minifloat": "Floats", "Codebook": "Codebooks"}
 """Class of a grid -> what its elements are called together; others go by their class."""
@@ -96,12 +99,12 @@ def element_sections(found: Sequence[Entry], page: Path) -> Iterator[str]:
     for kind in dict.fromkeys(entry.kind for entry in found):
         these = [entry for entry in found if entry.kind == kind]
         drawn = [entry.name for entry in these if len(entry.numbers) <= CROWDED]
-        yield f"## {kind}\n"
+        yield f"## {kind}"
         for number, start in enumerate(range(0, len(drawn), DRAWN)):
             name = f"{kind.lower()}-{number + 1}"
             _draw(drawn[start : start + DRAWN], page.with_suffix("") / name)
-            yield f"![levels]({page.stem}/{name}.png)\n"
-        yield _table(COLUMNS, [entry.cells() for entry in these])
+            yield f"![levels]({page.stem}/{name}.png)"
+        yield table(COLUMNS, [entry.cells() for entry in these])
 
 
 def _draw(names: list[str], path: Path) -> None:
@@ -112,7 +115,7 @@ def _draw(names: list[str], path: Path) -> None:
             pass
 
 
-def preset_section() -> str:
+def preset_table() -> str:
     """Every preset: text, true bits, SQNR, laws."""
     columns = [
         "preset",
@@ -124,35 +127,28 @@ def preset_section() -> str:
         "what it is",
     ]
     arrays = [draw(qr.distributions[name](**given), data_key(name, 0), SHAPE) for name, given in SOURCES.items()]
-    return "## Presets\n\n" + _table(" | ".join(columns), [_preset(row, arrays) for row in qr.presets.rows])
+    return table(columns, [_preset(row, arrays) for row in qr.presets.rows])
 
 
 def _preset(row: Any, arrays: Iterable[jax.Array]) -> list[str]:
-    tables = [qr.compare(x, [row.name], ["sqnr"], key=jax.random.key(0)).iloc[0] for x in arrays]
+    found = [qr.compare(x, [row.name], ["sqnr"], key=jax.random.key(0)).iloc[0] for x in arrays]
     subject = testing.Subject.of(row.value)
     idle = [law.name for law in (each.value for each in testing.LAWS.rows) if law.applies(subject) is not None]
-    numbers = [f"{table['sqnr']:.2f}" for table in tables]
+    numbers = [f"{each['sqnr']:.2f}" for each in found]
     nan = qr.build(row.value).core.nan
-    return [row.name, f"`{row.value}`", f"{tables[0]['bits']:.5g}", *numbers, nan, ", ".join(idle) or "none", row.doc]
-
-
-def _table(columns: str, rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {columns} |", "|" + " --- |" * len(columns.split(" | "))]
-    return "\n".join([*lines, *("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)]) + "\n"
+    return [row.name, f"`{row.value}`", f"{found[0]['bits']:.5g}", *numbers, nan, ", ".join(idle) or "none", row.doc]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the page and its figures. Returns the exit status."""
+    """Writes the page and its figures; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     page = Path(words[0] if words else "docs/formats.md")
     head = (
         "# Formats\n\nMade by `make docs` (`python -m experiments.catalogue`), from the tables themselves. SQNR is measured on "
         f"{SHAPE[0]} x {SHAPE[1]} numbers, seed 0. Every preset keeps every law of `qresearch.testing` that applies to it; "
-        "`python -m pytest tests/contract` checks them all.\n"
+        "`python -m pytest tests/contract` checks them all."
     )
-    text = "\n".join([head, *element_sections(entries(), page), preset_section()])
-    write(page, text)
-    print(page)
+    print(write_page(page, [head, *element_sections(entries(), page), "## Presets", preset_table()]))
     return 0
 
 

@@ -19,18 +19,18 @@ from pathlib import Path
 import pandas as pd
 
 from experiments import sweep
-from experiments.base.files import write
+from experiments.base.markdown import folded, write_page
 from experiments.config import Config, load
 from experiments.config.output import Output
 from experiments.config.published import Published
-from experiments.figures import names
+from experiments.figures import file_names
 from experiments.running.compiled import keep
 from experiments.showing.published import EXPLAINED, WITHIN
 from experiments.showing.tables import title
 from experiments.store import saved_config
 
-SHORT = 24
-"""Tables of more lines than this are folded up."""
+LONGEST_TABLE = 24
+"""Lines of the longest table that is not folded."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,21 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return code
     loaded = [load(file, overrides) for file in configs]
     folders = [(config.tiny() if options.tiny else config).folder for config in loaded]
-    return write_page(folders, options.page)
+    return write_gallery(folders, options.page)
 
 
-def write_page(folders: Sequence[Path], target: Path) -> int:
-    """Writes the page for some results folders, from what lies in them. 0, or 1 where a published number has strayed."""
+def write_gallery(folders: Sequence[Path], target: Path) -> int:
+    """Writes the page from what lies in some results folders. Returns 1 if a published number is outside its tolerance."""
     configs = {folder: saved_config(folder) for folder in folders}
-    write(target, "\n".join(line for part in _page(configs, target.parent) for line in [*part, ""]))
-    print(target)
-    strays = [line for folder, config in configs.items() for line in strayed(folder, config)]
-    for line in strays:
+    print(write_page(target, _page(configs, target.parent)))
+    outside = [line for folder, config in configs.items() for line in unexplained(folder, config)]
+    for line in outside:
         print(f"outside its tolerance, without an explanation: {line}", file=sys.stderr)
-    return 1 if strays else 0
+    return 1 if outside else 0
 
 
-def strayed(folder: Path, config: Config) -> list[str]:
+def unexplained(folder: Path, config: Config) -> list[str]:
     """The published numbers of a folder that ours are neither near to nor explained."""
     tables = [(output, _read(folder, output)) for output in config.tables if isinstance(output, Published)]
     return [
@@ -68,52 +67,50 @@ def strayed(folder: Path, config: Config) -> list[str]:
     ]
 
 
-def _page(configs: dict[Path, Config], base: Path) -> Iterator[list[str]]:
+def _page(configs: dict[Path, Config], base: Path) -> Iterator[str]:
     seconds = sum(json.loads((folder / "manifest.json").read_text())["last_run"]["seconds"] for folder in configs)
-    yield ["# The gallery"]
-    yield [
+    yield "# The gallery"
+    yield (
         "Made by `make figures`, which runs the configurations in `experiments/configs/gallery` and writes this page; "
         f"the sweeps below took {seconds:.0f} s. R is the RMS error over the RMS of the data, b counts true bits per element, "
         "scales and offsets included; ± is one standard error."
-    ]
-    yield [f"- [{config.name}](#{_anchor(config.name)}): {config.description}" for config in configs.values()]
+    )
+    yield "\n".join(f"- [{config.name}](#{_anchor(config.name)}): {config.description}" for config in configs.values())
     yield from _summary(configs)
     for folder, config in configs.items():
         yield from _section(folder, config, base)
 
 
-def _summary(configs: dict[Path, Config]) -> Iterator[list[str]]:
-    """How the published numbers came out, over all tables."""
+def _summary(configs: dict[Path, Config]) -> Iterator[str]:
+    """How the published numbers compare with ours, over all tables."""
     tables = [_read(f, output) for f, c in configs.items() for output in c.tables if isinstance(output, Published)]
     if tables:
         counts = pd.concat(tables)["verdict"].value_counts()
-        yield [f"Of {counts.sum()} published numbers: {', '.join(f'{n} {word}' for word, n in counts.items())}."]
+        yield f"Of {counts.sum()} published numbers: {', '.join(f'{n} {word}' for word, n in counts.items())}."
 
 
-def _section(folder: Path, config: Config, base: Path) -> Iterator[list[str]]:
+def _section(folder: Path, config: Config, base: Path) -> Iterator[str]:
     where = Path(os.path.relpath(folder, base))
-    yield [f"## {config.name}"]
-    yield [f"{config.description} [Rows]({where}/table.csv), [configuration]({where}/config.yaml)."]
-    for output, name in zip(config.figures, names(config), strict=True):
+    yield f"## {config.name}"
+    yield f"{config.description} [Rows]({where}/table.csv), [configuration]({where}/config.yaml)."
+    for output, name in zip(config.figures, file_names(config), strict=True):
         file = f"{where}/figures/{name}"
         if not (folder / "figures" / f"{name}.png").exists():
             continue
         data = f", [numbers]({file}.csv)" if (folder / "figures" / f"{name}.csv").exists() else ""
-        yield [f"**{name}.** {output.caption} ([PDF]({file}.pdf){data})".replace("  ", " ")]
-        yield [f"![{name}]({file}.png)"]
+        yield f"**{name}.** {output.caption} ([PDF]({file}.pdf){data})".replace("  ", " ")
+        yield f"![{name}]({file}.png)"
     for output in config.tables:
         yield from _table(folder, output, where)
 
 
-def _table(folder: Path, output: Output, where: Path) -> Iterator[list[str]]:
-    """A table in full, folded up where it is long."""
+def _table(folder: Path, output: Output, where: Path) -> Iterator[str]:
+    """A table with its caption; a long one is folded."""
     text = (folder / "tables" / f"{output.stem}.md").read_text(encoding="utf-8").rstrip().split("\n")
-    start = next(i for i, line in enumerate(text) if line.startswith("|"))
-    yield [f"**{output.stem}.** {title(output)}. {output.caption} ([CSV]({where}/tables/{output.stem}.csv))".replace("  ", " ")]
-    table = text[start:]
-    yield (
-        table if len(table) <= SHORT else [f"<details><summary>{len(table) - 2} lines</summary>", "", *table, "", "</details>"]
-    )
+    lines = text[next(i for i, line in enumerate(text) if line.startswith("|")) :]
+    yield f"**{output.stem}.** {title(output)}. {output.caption} ([CSV]({where}/tables/{output.stem}.csv))".replace("  ", " ")
+    shown = "\n".join(lines)
+    yield shown if len(lines) <= LONGEST_TABLE else folded(f"{len(lines) - 2} lines", shown)
 
 
 def _read(folder: Path, output: Output) -> pd.DataFrame:

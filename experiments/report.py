@@ -73,7 +73,7 @@ def ending(
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "rows": len(pending),
             "seconds": round(seconds, 2),
-            "compilations": {"planned": plan.compilations(pending), "made": meter.compilations},
+            "compilations": {"planned": plan.compilations(pending), "made": meter.functions.compilations},
             "programs": made,
         },
     }

@@ -22,10 +22,10 @@ from experiments.rows.sources import rounding_key
 from experiments.running.compiled import keep, programs
 from experiments.running.measure import Meter, Outcome, failed, ready
 from experiments.running.progress import Reporter
-from experiments.showing.lost import lost
 from experiments.showing.tables import make_tables
 from experiments.showing.theory import with_theory
-from experiments.showing.verdicts import warnings
+from experiments.showing.underflow import zeroed
+from experiments.showing.verdicts import verdicts, warnings
 from experiments.store import Busy, Results, tidy
 from experiments.store.manifest import surroundings
 
@@ -89,12 +89,16 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
                 reporter.say(*bad)
                 if bad and fail_fast:
                     break
-            rows = tidy(config.folder, config)
-            told = warnings(with_theory(rows, config), config)
-            reporter.say(*meter.noted, *told, *lost(rows))
-            files = [*make_tables(config.folder, config), *make_figures(config.folder, config, reporter.say)]
+            frame = with_theory(tidy(config.folder, config), config)
+            judged = verdicts(frame, config)
+            against_theory = warnings(judged, config)
+            reporter.say(*against_theory, *zeroed(frame))
+            files = [
+                *make_tables(config.folder, config, frame, judged),
+                *make_figures(config.folder, config, frame, reporter.say),
+            ]
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
-            manifest |= {"theory": told} if told else {}
+            manifest |= {"theory": against_theory} if against_theory else {}
             if news:
                 results.note(manifest)
             reporter.say(*conclusion(results, plan, pending, manifest, len(files)))
@@ -112,6 +116,7 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
             for source, seed, batches in plan.draws(rows)
         )
         for coming, source, seed, batches in one_ahead(begun):
+            meter.functions.prepare(batches[0])  # while the source is being made
             try:
                 x = coming.result()
             except Exception as error:  # a source that cannot be made fails its rows and no others

@@ -29,10 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a text file as a whole."""
+def write(path: Path, text: str) -> Path:
+    """Writes a text file as a whole; returns its path. Raises `OSError` with that path."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def flush_folder(folder: Path) -> None:

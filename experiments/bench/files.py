@@ -17,15 +17,10 @@ from experiments.store.manifest import surroundings
 
 def tables(path: Path, frame: pd.DataFrame, readable: pd.DataFrame, caption: str) -> Iterator[Path]:
     """Writes a frame beside `path` as .csv, and what readers see of it as .md and .tex; yields the files."""
-    yield _written(path.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    yield write(path.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
     yield from for_readers(path, readable, caption)
 
 
 def manifest(path: Path, options: dict[str, Any]) -> Iterator[Path]:
     """Writes options, machine, versions and commit as JSON; yields the file."""
-    yield _written(path, json.dumps(options | machine() | surroundings(), indent=2) + "\n")
-
-
-def _written(path: Path, text: str) -> Path:
-    write(path, text)
-    return path
+    yield write(path, json.dumps(options | machine() | surroundings(), indent=2) + "\n")

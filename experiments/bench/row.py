@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any
+
+from experiments.store.manifest import version
 
 COLUMNS = (
     *("contest", "does", "peer", "peer_does", "power", "unit", "rounds"),
@@ -23,11 +24,8 @@ def row(**columns: Any) -> dict[str, Any]:
 
 
 def named(package: str) -> str:
-    """A package with its installed version, where it has one."""
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return package
+    """A package with its version, if it is installed."""
+    return f"{package} {version(package)}".rstrip()
 
 
 def said(reached: bool | None) -> str:

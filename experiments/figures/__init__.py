@@ -28,8 +28,6 @@ from experiments.figures.ramp import error_over_input
 from experiments.figures.scaled import scaled_blocks
 from experiments.figures.style import Nothing, save, styled
 from experiments.showing.summary import derived, only
-from experiments.showing.theory import with_theory
-from experiments.store import tidy
 
 Drawing = Callable[[Any, pd.DataFrame], Figure]
 Curves = Callable[[Any, Config], tuple[Figure, pd.DataFrame]]
@@ -47,16 +45,26 @@ THEORY: dict[type[Output], Curves] = {Densities: densities, BlockMaximum: block_
 """The options of a kind of figure that takes no rows -> `(options, config) -> Figure, its numbers`."""
 
 
-def make_figures(folder: Path, config: Config, say: Callable[[str], None] = print) -> Iterator[Path]:
-    """Draws all figures of a folder; yields what was written, and says so where a figure has no rows. Raises `OSError`."""
-    frame = derived(with_theory(tidy(folder, config), config))
-    for output, name in zip(config.figures, names(config), strict=True):
+def make_figures(folder: Path, config: Config, frame: pd.DataFrame, say: Callable[[str], None] = print) -> Iterator[Path]:
+    """Draws all figures of a folder and yields the paths of the files.
+
+    Args:
+        folder: the results folder.
+        config: the sweep.
+        frame: its tidy table, with the columns of theory.
+        say: takes a note for each figure that has no rows.
+
+    Raises:
+        OSError: with the path of a file that cannot be written.
+    """
+    frame = derived(frame)
+    for output, name in zip(config.figures, file_names(config), strict=True):
         path = folder / "figures" / name
         with styled():
             if type(output) in THEORY:
                 figure, numbers = THEORY[type(output)](output, config)
-                write(path.with_name(f"{name}.csv"), numbers.to_csv(index=False, lineterminator="\n", float_format="%.8g"))
-                yield path.with_name(f"{name}.csv")
+                text = numbers.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+                yield write(path.with_name(f"{name}.csv"), text)
             else:
                 try:
                     figure = KINDS[type(output)](output, only(frame, output.where))
@@ -66,7 +74,7 @@ def make_figures(folder: Path, config: Config, say: Callable[[str], None] = prin
             yield from save(figure, path)
 
 
-def names(config: Config) -> list[str]:
+def file_names(config: Config) -> list[str]:
     """The files' names: given ones, else the kind and what is drawn, with a number where that comes twice."""
     found: list[str] = []
     for output in config.figures:

@@ -55,12 +55,10 @@ def leave(folder: Path, rows: Sequence[Row], options: dict[str, Any]) -> Iterato
     """Writes table.csv, .md, .tex and manifest.json; yields the files."""
     frame = pd.DataFrame([asdict(row) for row in rows]).drop(columns="failed")
     frame = frame[["format", "peer", "version", "what", "inputs", "compared", "equal", "differing", "why"]]
-    write(folder / "table.csv", frame.to_csv(index=False, lineterminator="\n"))
-    yield folder / "table.csv"
+    yield write(folder / "table.csv", frame.to_csv(index=False, lineterminator="\n"))
     yield from for_readers(folder / "table", frame, CAPTION)
     peers = {row.peer: row.version for row in rows if row.version}
-    write(folder / "manifest.json", json.dumps(options | {"peers": peers} | surroundings(), indent=2) + "\n")
-    yield folder / "manifest.json"
+    yield write(folder / "manifest.json", json.dumps(options | {"peers": peers} | surroundings(), indent=2) + "\n")
 
 
 def printed(rows: Iterable[Row]) -> None:

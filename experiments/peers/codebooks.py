@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import qresearch as qr
+from experiments.peers.row import comparison
 from qresearch.element.levels.quantiles import normal_float
 from qresearch.element.scalar import scalar
 
@@ -24,22 +25,14 @@ def compare() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, make in (("bitsandbytes", _bitsandbytes), ("softposit", _softposit), ("posit-playground", _playground)):
         try:
-            rows += [{"peer": name, **row} for row in make()]
+            rows += [row | {"peer": name} for row in make()]
         except ImportError as error:
-            rows.append({"peer": name, **_row("codebooks", "all", [], [], f"not compared: {error}")})
+            rows.append(comparison("codebooks", name, "all", [], [], f"not compared: {error}"))
     return rows
 
 
-def _row(form: str, what: str, ours: Any, theirs: Any, why: str = "", inputs: str = "") -> dict[str, Any]:
-    same = np.asarray(ours) == np.asarray(theirs)
-    counts = {"compared": int(same.size), "equal": int(same.sum()), "differing": int((~same).sum())}
-    return {
-        "format": form,
-        "what": what,
-        **counts,
-        "why": why if counts["differing"] or not same.size else "",
-        "inputs": inputs,
-    }
+def _compared(form: str, what: str, ours: Any, theirs: Any, why: str = "", inputs: str = "") -> dict[str, Any]:
+    return comparison(form, "", what, ours, theirs, why, inputs, bits=False)
 
 
 def levels(text: str) -> np.ndarray:
@@ -74,20 +67,20 @@ def _bitsandbytes() -> Iterator[dict[str, Any]]:
     import torch
 
     nf4 = np.sort(bnb.get_4bit_type("nf4", device="cpu").numpy())
-    yield _row("nf4", "levels, get_4bit_type", levels("nf4"), nf4)
+    yield _compared("nf4", "levels, get_4bit_type", levels("nf4"), nf4)
     made = np.sort(bnb.create_normal_map().numpy())
     made = np.insert(made[made != 0], 7, 0)
-    yield _row("nf4", "levels, our generator", normal_float(4).astype(np.float32), nf4)
+    yield _compared("nf4", "levels, our generator", normal_float(4).astype(np.float32), nf4)
     why = "the published table takes float32 probabilities counted from both ends: its last digits hang on torch.linspace"
-    yield _row("nf4", "levels, create_normal_map", levels("nf4"), made, why)
+    yield _compared("nf4", "levels, create_normal_map", levels("nf4"), made, why)
     af4 = np.sort(bnb.get_4bit_type("af4", device="cpu", blocksize=64).numpy())
     digits = float(np.abs(levels("af4(64)").astype(np.float64) - af4).max())
     why = f"the published numbers have eight digits; the largest difference is {digits:.1e}"
-    yield _row("af4", "levels, get_4bit_type", levels("af4(64)"), af4, why)
+    yield _compared("af4", "levels, get_4bit_type", levels("af4(64)"), af4, why)
     dynamic = bnb.create_dynamic_map().numpy()
     ulps = int((np.abs(levels("dynamic8") - dynamic) / np.spacing(np.abs(dynamic) + np.float32(1e-30))).max())
     why = f"theirs is computed in float32, ours in float64 and rounded once; the largest difference is {ulps} ulp"
-    yield _row("dynamic8", "levels, create_dynamic_map", levels("dynamic8"), dynamic, why)
+    yield _compared("dynamic8", "levels, create_dynamic_map", levels("dynamic8"), dynamic, why)
     for inputs, x in numbers(nf4, BLOCK).items():
         packed, _ = bnb.quantize_4bit(torch.from_numpy(x.copy()), blocksize=BLOCK, quant_type="nf4")
         codes = np.stack([packed.numpy() >> 4, packed.numpy() & 15], -1).reshape(x.shape)
@@ -105,7 +98,7 @@ def _coded(text: str, what: str, x: np.ndarray, theirs: np.ndarray, inputs: str,
     q = qr.quantize(x, f"{text}@row")
     ours, table = np.asarray(q.codes).astype(int), levels(text)
     y = x * (np.float32(1) / np.asarray(q.scales))
-    return _row(text, what, ours, theirs, f"{why}: {_nearer(table, y, ours, theirs.astype(int))}", inputs)
+    return _compared(text, what, ours, theirs, f"{why}: {_nearer(table, y, ours, theirs.astype(int))}", inputs)
 
 
 # --- posits -----------------------------------------------------------------------------------------------------------
@@ -130,14 +123,14 @@ def _posit(text: str, bits: int, write: Callable[[float], Any], read: Callable[[
     table = levels(text)
     inputs = _posit_numbers(grid, table.size)
     shift = 32 - bits if "es2" in text else 0  # SoftPosit keeps these at the upper end of 32 bits
-    yield _row(text, "values of all levels, written and read", table, [read(write(float(level))) for level in table])
+    yield _compared(text, "values of all levels, written and read", table, [read(write(float(level))) for level in table])
     for name, y in inputs.items():
         ours = np.asarray(grid.words)[np.asarray(element.encode(y)).astype(int)]
         theirs = np.array([_signed(write(float(each)).v >> shift, bits) for each in y])
         off = ours != theirs
         first = f", as at {y[off][0]!r}: ours {ours[off][0]}, theirs {theirs[off][0]}" if off.any() else ""
         why = "ours is the cut string (tests compare it with a decoder of letters)" + first
-        yield _row(text, "bit strings", ours, theirs, why, name)
+        yield _compared(text, "bit strings", ours, theirs, why, name)
 
 
 def _posit_numbers(grid: Any, count: int) -> dict[str, np.ndarray]:
@@ -162,7 +155,7 @@ def _playground() -> Iterator[dict[str, Any]]:
         table = levels(text)
         words = np.asarray(grid.words)[: table.size]
         theirs = [posit_playground.from_bits(int(word) % 2**bits, bits, exponent).eval() for word in words]
-        yield _row(text, "values of all bit strings", table, np.array(theirs, np.float64))
+        yield _compared(text, "values of all bit strings", table, np.array(theirs, np.float64))
 
 
 if __name__ == "__main__":

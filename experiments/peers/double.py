@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import qresearch as qr
+from experiments.peers.row import comparison
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.scales.params import Encoded, Params
 from qresearch.wrapping.wrapper import Kept
@@ -25,7 +26,7 @@ NEAREST = "their 8-bit encoder on CPU takes a neighbour of the nearest level nea
 
 def compare() -> list[dict[str, Any]]:
     """A row for each array and part: how many numbers are equal, bit for bit, and why others differ."""
-    return [row | {"format": PRESET, "peer": "bitsandbytes"} for name, x in arrays() for row in _rows(name, x)]
+    return [row for name, x in arrays() for row in _rows(name, x)]
 
 
 def arrays() -> Iterator[tuple[str, np.ndarray]]:
@@ -53,18 +54,16 @@ def _rows(name: str, x: np.ndarray) -> Iterator[dict[str, Any]]:
         ours = qr.quantize(x, scheme)
         stored = ours.fitted.params.scale
         reasons = NEAREST if words else f"{LEVELS}; {NEAREST}"
-        yield _row(f"{name}: codes{words}", ours.codes, codes, "")
-        yield _row(f"{name}: mean of the scales{words}", np.reshape(stored.params.own, 1), mean, "")
-        yield _row(f"{name}: codes of the scales{words}", stored.codes, scale.codes, reasons)
-        yield _row(f"{name}: values{words}", ours.dequantize(), values, reasons)
+        yield _compared(f"{name}: codes{words}", ours.codes, codes, "")
+        yield _compared(f"{name}: mean of the scales{words}", np.reshape(stored.params.own, 1), mean, "")
+        yield _compared(f"{name}: codes of the scales{words}", stored.codes, scale.codes, reasons)
+        yield _compared(f"{name}: values{words}", ours.dequantize(), values, reasons)
         read = QTensor(jnp.asarray(codes), Fitted(Params(scale), ours.quantizer, len(ours.shape)))
-        yield _row(f"{name}: values of their bytes, read by us{words}", read.dequantize(), values, LEVELS)
+        yield _compared(f"{name}: values of their bytes, read by us{words}", read.dequantize(), values, LEVELS)
 
 
-def _row(what: str, ours: Any, theirs: Any, why: str) -> dict[str, Any]:
-    equal = int((np.asarray(ours) == np.asarray(theirs)).sum())
-    count = np.asarray(theirs).size
-    return {"what": what, "compared": count, "equal": equal, "differing": count - equal, "why": why if equal < count else ""}
+def _compared(what: str, ours: Any, theirs: Any, why: str) -> dict[str, Any]:
+    return comparison(PRESET, "bitsandbytes", what, ours, theirs, why, bits=False)
 
 
 if __name__ == "__main__":

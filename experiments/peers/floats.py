@@ -14,7 +14,7 @@ import numpy as np
 
 import qresearch as qr
 from experiments.peers.inputs import every
-from experiments.peers.row import counted
+from experiments.peers.row import agreeing, comparison
 from qresearch.floats.float_format import FloatFormat
 from qresearch.floats.named import find_format
 
@@ -66,10 +66,10 @@ def _with_gfloat() -> Iterator[dict[str, Any]]:
         form = find_format(name)[1]
         theirs = _info(gfloat, name, form)
         codes = np.arange(2**form.bits)
-        yield _row(name, "gfloat", "the number of every code", _decoded(name, codes), gfloat.decode_ndarray(theirs, codes))
+        yield _compared(name, "gfloat", "the number of every code", _decoded(name, codes), gfloat.decode_ndarray(theirs, codes))
         found = [_rounded(gfloat, name, form, theirs, *each) for each in ROUNDINGS.items()]
         ours, wanted, x = _joined(found)
-        yield _row(name, "gfloat", f"values, saturating, {', '.join(ROUNDINGS)}", ours, wanted, x, "all")
+        yield _compared(name, "gfloat", f"values, saturating, {', '.join(ROUNDINGS)}", ours, wanted, x, "all")
 
 
 def _rounded(gfloat: Any, name: str, form: FloatFormat, theirs: Any, rounding: str, mode: str) -> Any:
@@ -102,7 +102,7 @@ def _stochastic(gfloat: Any) -> Iterator[dict[str, Any]]:
             wanted = gfloat.round_ndarray(
                 info, x.astype(np.float64), gfloat.RoundMode[mode], sat=True, srbits=bits.astype(np.int64), srnumbits=4
             )
-            yield _row(name, "gfloat", f"values, {mode} with 4 bits", ours, wanted, x, "all gaps, fractions and bits")
+            yield _compared(name, "gfloat", f"values, {mode} with 4 bits", ours, wanted, x, "all gaps, fractions and bits")
 
 
 def _joined(found: list[Any]) -> list[Any]:
@@ -116,14 +116,16 @@ def _with_ml_dtypes() -> Iterator[dict[str, Any]]:
         form = find_format(name)[1]
         theirs = np.dtype(getattr(np, kind, None) or getattr(ml_dtypes, kind))
         codes = np.arange(2**form.bits).astype(f"uint{8 * theirs.itemsize}")
-        yield _row(name, "ml_dtypes", "the number of every code", _decoded(name, codes), codes.view(theirs).astype(np.float32))
+        yield _compared(
+            name, "ml_dtypes", "the number of every code", _decoded(name, codes), codes.view(theirs).astype(np.float32)
+        )
         overflows = form.infinity or form.nan_code is not None
         scheme = f"{name}-{'overflow-' if overflows else ''}unit~even"
         x = _inputs(form)
         with np.errstate(over="ignore", invalid="ignore"):
             wanted = x.astype(theirs).astype(np.float32)
         got = np.asarray(qr.quantize(x, scheme).dequantize())
-        yield _row(name, "ml_dtypes", "values, even", got, wanted, x, "all")
+        yield _compared(name, "ml_dtypes", "values, even", got, wanted, x, "all")
 
 
 def _inputs(form: FloatFormat) -> np.ndarray:
@@ -142,12 +144,12 @@ def _decoded(name: str, codes: np.ndarray) -> np.ndarray:
     return np.asarray(element.decode(codes.astype(element.code_dtype)))
 
 
-def _row(form: str, peer: str, what: str, ours: Any, theirs: Any, x: Any = None, inputs: str = "") -> dict[str, Any]:
-    """Counts; and the reason of what differs, where it is the only one."""
+def _compared(form: str, peer: str, what: str, ours: Any, theirs: Any, x: Any = None, inputs: str = "") -> dict[str, Any]:
+    """A comparison, with the reason for the differences if there is only one."""
     a, b = np.asarray(ours, np.float32), np.asarray(theirs).astype(np.float32)
-    different = ~((a.view(np.uint32) == b.view(np.uint32)) | (np.isnan(a) & np.isnan(b)))
+    different = ~agreeing(a, b)
     why = _why(form, x[different]) if x is not None and different.any() else ""
-    return {"format": form, "peer": peer, "what": what, **counted(a, b), "why": why, "inputs": inputs}
+    return comparison(form, peer, what, a, b, why, inputs)
 
 
 def _why(form: str, x: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import qresearch as qr
+from experiments.peers.row import comparison
 from qresearch.wrapping.block_bytes import Words
 from qresearch.wrapping.ggml import LAYOUTS
 
@@ -73,12 +74,12 @@ def compare(weights: Path | None = Path("weights/model.safetensors")) -> list[di
             if name in WRITES:
                 with np.errstate(all="ignore"):
                     theirs = gguf.quants.quantize(x, kind)
-                rows.append(_row(name, f"write {what}", data, theirs, what))
+                rows.append(_compared(name, f"write {what}", data, theirs, what))
                 data = theirs
             again = qr.from_packed({"blocks": data}, preset, x.shape)
             with np.errstate(all="ignore"):
                 read = gguf.quants.dequantize(data, kind)
-            rows.append(_row(name, f"read {what}", np.asarray(again.dequantize()), read, what))
+            rows.append(_compared(name, f"read {what}", np.asarray(again.dequantize()), read, what))
         rows.append(_random_bytes(name, preset, kind, gguf.quants.dequantize))
     return rows
 
@@ -98,15 +99,12 @@ def _random_bytes(name: str, preset: str, kind: Any, dequantize: Callable[..., n
         start = stop
     flat = data.reshape(len(data), -1)
     ours = qr.from_packed({"blocks": flat}, preset, (len(data), WIDTH)).dequantize()
-    return _row(name, "read random bytes", np.asarray(ours), dequantize(flat, kind), "")
+    return _compared(name, "read random bytes", np.asarray(ours), dequantize(flat, kind), "")
 
 
-def _row(name: str, what: str, ours: np.ndarray, theirs: np.ndarray, source: str) -> dict[str, Any]:
-    same = (ours == theirs) | ((ours != ours) & (theirs != theirs))
-    different = int(same.size - same.sum())
-    why = "" if not different else _POLICY.get(source, _LOG2 if name == "mxfp4" else "")
-    row = {"format": name, "peer": "gguf", "what": what, "compared": same.size, "equal": int(same.sum())}
-    return row | {"differing": different, "why": why}
+def _compared(name: str, what: str, ours: np.ndarray, theirs: np.ndarray, source: str) -> dict[str, Any]:
+    why = _POLICY.get(source, _LOG2 if name == "mxfp4" else "")
+    return comparison(name, "gguf", what, ours, theirs, why, bits=False)
 
 
 def main(arguments: list[str]) -> int:

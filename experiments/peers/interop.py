@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import qresearch as qr
+from experiments.peers.row import comparison
 from qresearch import interop
 from qresearch.interop.gguf_file import PRESETS
 
@@ -30,11 +31,13 @@ def _ours_in_gguf() -> list[dict[str, Any]]:
         interop.save_gguf(path, {**made, "plain": X})
         read = {each.name: each for each in gguf.GGUFReader(path).tensors}
         again = interop.load_gguf(path)
-        rows = [_row("f32", "gguf", "a file of ours, read by us", again["plain"], X)]
+        rows = [comparison("f32", "gguf", "a file of ours, read by us", again["plain"], X, bits=False)]
         for name, q in made.items():
             theirs = gguf.quants.dequantize(np.array(read[name].data), read[name].tensor_type)
-            rows.append(_row(name, "gguf", "a file of ours, read by gguf", q.dequantize(), theirs))
-            rows.append(_row(name, "gguf", "a file of ours, read by us", _values(again[name]), q.dequantize()))
+            rows.append(comparison(name, "gguf", "a file of ours, read by gguf", q.dequantize(), theirs, bits=False))
+            rows.append(
+                comparison(name, "gguf", "a file of ours, read by us", _values(again[name]), q.dequantize(), bits=False)
+            )
     return rows
 
 
@@ -57,7 +60,9 @@ def _gguf_in_ours() -> list[dict[str, Any]]:
     rows = []
     for kind in kinds:
         theirs = gguf.quants.dequantize(gguf.quants.quantize(X, kind), kind)
-        rows.append(_row(kind.name.lower(), "gguf", "a file of gguf's, read by us", _values(found[kind.name]), theirs))
+        rows.append(
+            comparison(kind.name.lower(), "gguf", "a file of gguf's, read by us", _values(found[kind.name]), theirs, bits=False)
+        )
     return rows
 
 
@@ -69,7 +74,7 @@ def _torch() -> list[dict[str, Any]]:
         q = qr.quantize(np.abs(X), name if name in ("e8m0", "f16", "bf16") else f"{name}-unit")
         part = interop.to_torch(q)["codes"]
         numbers = part.data.view(getattr(torch, part.dtype)).to(torch.float32).numpy()
-        rows.append(_row(name, "torch", f"our bytes as torch.{part.dtype}", q.dequantize(), numbers))
+        rows.append(comparison(name, "torch", f"our bytes as torch.{part.dtype}", q.dequantize(), numbers, bits=False))
     return rows
 
 
@@ -90,13 +95,6 @@ def _names() -> list[dict[str, Any]]:
 
 def _values(q: Any) -> Any:
     return q.dequantize()
-
-
-def _row(name: str, peer: str, what: str, ours: Any, theirs: Any) -> dict[str, Any]:
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    same = (ours == theirs) | ((ours != ours) & (theirs != theirs))
-    row = {"format": name, "peer": peer, "what": what, "compared": same.size, "equal": int(same.sum())}
-    return row | {"differing": int(same.size - same.sum()), "why": ""}
 
 
 if __name__ == "__main__":

@@ -41,11 +41,11 @@ def compare() -> list[dict[str, Any]]:
         except ImportError as error:
             rows.append(Row("integers", make.__name__[1:].replace("_", "-"), "all", why=f"not compared: {error}"))
             continue
-        rows += [_row(check, name, prepared[name]) for check in checks for name in check.formats]
+        rows += [_checked(check, name, prepared[name]) for check in checks for name in check.formats]
     return [vars(row) for row in rows]
 
 
-def _row(check: Check, name: str, sources: dict[str, Blocks]) -> Row:
+def _checked(check: Check, name: str, sources: dict[str, Blocks]) -> Row:
     counts = {"compared": 0, "equal": 0, "differing": 0}
     holding, exact = list(check.reasons), np.zeros(2, int)
     for each in sources.values():

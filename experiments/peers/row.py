@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-
-def version(peer: str) -> str:
-    """The installed version of a package, or nothing.
-
-    >>> version("no-such-package")
-    ''
-    """
-    try:
-        return metadata.version(peer)
-    except metadata.PackageNotFoundError:
-        return ""
+from experiments.store.manifest import version
 
 
 @dataclass(frozen=True)
@@ -64,17 +53,47 @@ class Row:
         return self.failed or (self.differing > 0 and not self.why)
 
 
-def counted(ours: Any, theirs: Any) -> dict[str, int]:
-    """How many of two arrays of one shape are the same: bit patterns of floats (all NaNs are one), numbers of integers."""
+def comparison(
+    format: str, peer: str, what: str, ours: Any, theirs: Any, why: str = "", inputs: str = "", bits: bool = True
+) -> dict[str, Any]:
+    """The fields of a `Row` from two arrays of one shape.
+
+    Args:
+        format: the element or scheme.
+        peer: the package.
+        what: what is compared.
+        ours: our array.
+        theirs: that of the peer.
+        why: the reason for differences, or why nothing was compared; dropped if all numbers agree.
+        inputs: what was quantized.
+        bits: as in `counted`.
+    """
+    counts = counted(ours, theirs, bits)
+    why = why if counts["differing"] or not counts["compared"] else ""
+    return {"format": format, "peer": peer, "what": what, **counts, "why": why, "inputs": inputs}
+
+
+def counted(ours: Any, theirs: Any, bits: bool = True) -> dict[str, int]:
+    """How many entries of two arrays agree.
+
+    Args:
+        ours: numbers.
+        theirs: numbers of the same shape.
+        bits: whether floats are compared in float32 with the sign of a zero, or as numbers in their own precision. All NaNs
+            are equal either way.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
     a, b = np.asarray(ours), np.asarray(theirs)
     if a.shape != b.shape:
         raise ValueError(f"ours has the shape {a.shape}, theirs {b.shape}")
-    same = agreeing(a, b)
+    same = agreeing(a, b) if bits else (a == b) | ((a != a) & (b != b))
     return {"compared": same.size, "equal": int(same.sum()), "differing": int((~same).sum())}
 
 
 def agreeing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """bool: where they are the same, a zero's sign included."""
+    """bool: where two arrays have the same bits in float32 (all NaNs are equal), or are the same integers."""
     if not np.issubdtype(a.dtype, np.floating):
         return a.astype(np.int64) == b.astype(np.int64)
     a, b = a.astype(np.float32), b.astype(np.float32)

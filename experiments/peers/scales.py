@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import qresearch as qr
+from experiments.peers.row import comparison
 from qresearch.element.scalar import scalar
 
 RULES = {"FLOOR": "floor", "CEIL": "ceil", "EVEN": "even", "RCEIL": "rceil"}
@@ -34,7 +35,7 @@ def compare() -> list[dict[str, Any]]:
         try:
             rows += peer()
         except ImportError as error:
-            rows.append(_row("scales", peer.__name__[1:], "all", [], [], f"not compared: {error}"))
+            rows.append(comparison("scales", peer.__name__[1:], "all", [], [], f"not compared: {error}"))
     return rows
 
 
@@ -51,22 +52,6 @@ def sources() -> Iterator[tuple[str, np.ndarray]]:
     yield "thresholds", np.where(np.abs(blocks) > tops[:, None], tops[:, None], blocks).astype(np.float32).reshape(-1, 256)
     channels = np.exp(random.standard_normal((1, 256)) / 2)
     yield "like weights", (0.02 * random.standard_t(4, (256, 256)) * channels).astype(np.float32)
-
-
-def _row(format: str, peer: str, what: str, ours: Any, theirs: Any, why: str = "", inputs: str = "") -> dict[str, Any]:
-    a, b = np.asarray(ours), np.asarray(theirs)
-    if a.dtype.kind == "f":
-        a, b = (np.ascontiguousarray(each, np.float32).view(np.int32) for each in (a, b))
-    same = int((a == b).sum())
-    counts = {"compared": a.size, "equal": same, "differing": a.size - same}
-    return {
-        "format": format,
-        "peer": peer,
-        "what": what,
-        **counts,
-        "why": why if same < a.size or not a.size else "",
-        "inputs": inputs,
-    }
 
 
 def _stored(q: qr.QTensor) -> np.ndarray:
@@ -109,7 +94,7 @@ def _mx() -> list[dict[str, Any]]:
                     ("codes", np.asarray(q.codes), codes),
                     ("values", np.asarray(q.dequantize()), values),
                 ):
-                    rows.append(_row(text, "torchao", f"{what}, to_mx {mode}", a, b, why, name))
+                    rows.append(comparison(text, "torchao", f"{what}, to_mx {mode}", a, b, why, name))
     return rows
 
 
@@ -145,13 +130,15 @@ def _nvfp4() -> list[dict[str, Any]]:
         ours = np.asarray(q.fitted.params.scale.params.scale)
         near = abs(float(ours.reshape(())) / float(outer) - 1) <= 2.0**-22
         why = "both by definition: amax / 2688 is one division, ours two products, by 1/6 and by 1/448" if near else ""
-        rows.append(_row(text, "torchao", "tensor scale", ours.reshape(1), outer.numpy().reshape(1), why, name))
+        rows.append(comparison(text, "torchao", "tensor scale", ours.reshape(1), outer.numpy().reshape(1), why, name))
         why = _why_block_scales(x, _stored(q), scale, float(outer))
-        rows.append(_row(text, "torchao", "block scales, nvfp4_quantize", _stored(q), scale, why, name))
+        rows.append(comparison(text, "torchao", "block scales, nvfp4_quantize", _stored(q), scale, why, name))
         same = np.repeat(_stored(q) == scale, 16, axis=1)
         why = CLOSE if _close_codes(x, q, codes, same) else ""
         rows.append(
-            _row(text, "torchao", "codes, where the block scale is the same", np.asarray(q.codes)[same], codes[same], why, name)
+            comparison(
+                text, "torchao", "codes, where the block scale is the same", np.asarray(q.codes)[same], codes[same], why, name
+            )
         )
     return rows
 
@@ -196,7 +183,9 @@ def _compressed_tensors() -> list[dict[str, Any]]:
                 if ((significand >= 1.75) & (significand < 1.9375)).all():
                     why = ONE_BIT
             rows.append(
-                _row(f"{element}-even@32:e8m0", "compressed-tensors", "scales, generate_mx_scales", ours, theirs, why, name)
+                comparison(
+                    f"{element}-even@32:e8m0", "compressed-tensors", "scales, generate_mx_scales", ours, theirs, why, name
+                )
             )
     return rows
 
@@ -209,7 +198,7 @@ def _not_worse(
 ) -> dict[str, Any]:
     """A row that counts where our error is at most theirs (and an ulp or two of the sum)."""
     fine = ours <= theirs * (1 + 1e-6)
-    return _row(format, peer, f"{what}: ours is not larger", fine, np.ones_like(fine), why, inputs)
+    return comparison(format, peer, f"{what}: ours is not larger", fine, np.ones_like(fine), why, inputs)
 
 
 def _hqq() -> list[dict[str, Any]]:
@@ -231,7 +220,7 @@ def _hqq() -> list[dict[str, Any]]:
         )
         steps = np.asarray(q.scales) / scale.numpy()
         near = np.abs(steps - 1) <= 2.0**-21
-        rows.append(_row("int3-offset-hqq(0.7)@64", "torchao", "steps, within 2^-21", near, np.ones_like(near), "", name))
+        rows.append(comparison("int3-offset-hqq(0.7)@64", "torchao", "steps, within 2^-21", near, np.ones_like(near), "", name))
         why = "ours takes the best minimum of each block's own path; the paths part where a float32 rounding flips a code"
         total = mine.sum() <= their.sum()
         rows.append(
@@ -271,7 +260,7 @@ def _pychop() -> list[dict[str, Any]]:
         )
         never = np.float32(ends[1]) == np.float32(edges[-1])
         rows.append(
-            _row(
+            comparison(
                 "int8-kl(2048)",
                 "pychop",
                 "width / 127, calibrate_kl_divergence",

@@ -18,16 +18,16 @@ from experiments.config.model import Config
 from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
 from experiments.rows.sources import Source, sources
 from experiments.rows.streams import streamed
-from experiments.rows.structures import Function, Functions, Structure, distinct, functions
+from experiments.rows.structures import Function, Structure
 
 FORMAT = 2
 """The version of a row's meaning; a change makes every row a new one."""
 
-MOST = 16
-"""The largest number of rows of a batch."""
+MOST_ROWS_PER_BATCH = 16
+"""Of a source in memory."""
 
-PASSES = 8
-"""The same on a stream, where each keeps what of its scheme reaches beyond a piece."""
+MOST_ROWS_PER_PASS = 8
+"""The same for a source that is read in pieces: the scales that span pieces are kept in memory for every row of a batch."""
 
 
 class TooManyRows(ValueError):
@@ -40,14 +40,14 @@ class Row:
 
     Attributes:
         id: the hash of all that the numbers depend on; equal ids, equal numbers.
-        functions: that are compiled for it.
+        functions: the compiled functions that measure it (`Structure.functions`).
     """
 
     id: str
     source: Source
     seed: int
     scheme: Expanded
-    functions: Functions
+    functions: tuple[Function, ...]
 
     def labels(self) -> dict[str, Any]:
         """What a reader knows the row by."""
@@ -65,8 +65,7 @@ class Row:
 
 
 Batch = tuple[Row, ...]
-"""Rows on one array whose first function is the same, and whose outcomes are kept together. That function runs once for all
-where others follow; on a stream they share its passes."""
+"""Rows on one array that share their functions and are saved together. A source in pieces is read once for a batch."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +93,20 @@ class Plan:
     def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
         """The given rows as batches, source by source and seed by seed, so that each array is made once."""
         for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
-            groups: dict[Function, list[Row]] = {}
+            groups: dict[tuple[Function, ...], list[Row]] = {}
             for row in drawn:
-                groups.setdefault(row.functions[0], []).append(row)
+                groups.setdefault(row.functions, []).append(row)
             source = next(iter(groups.values()))[0].source
             yield source, seed, [batch for group in groups.values() for batch in batched(group)]
 
     def compilations(self, rows: Iterable[Row]) -> int:
         """How many functions measuring the given rows compiles."""
-        return distinct(row.functions for row in rows)
+        return len({function for row in rows for function in row.functions})
 
 
 def batched(rows: Sequence[Row]) -> Iterator[Batch]:
-    """Rows whose first function is the same, not too many together."""
-    most = PASSES if streamed(rows[0].source) else MOST
+    """Cuts rows that share their functions into batches."""
+    most = MOST_ROWS_PER_PASS if streamed(rows[0].source) else MOST_ROWS_PER_BATCH
     return (tuple(rows[start : start + most]) for start in range(0, len(rows), most))
 
 
@@ -120,10 +119,9 @@ def make_plan(config: Config) -> Plan:
     known = [(entry.sources, _Known.of(each)) for entry in config.schemes for each in entry.expand()]
     common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)}
     cases = [(source, each) for source in found for names, each in known if names is None or source.group in names]
-    compiled = functions([(known.structure, source) for source, known in cases])
     rows: dict[str, Row] = {}
     repeated: dict[str, None] = {}
-    for row in _rows(list(zip(cases, compiled, strict=True)), config.seeds, common):
+    for row in _rows(cases, config.seeds, common):
         if rows.setdefault(row.id, row) is not row:
             repeated[row.scheme.text] = None
     return Plan(tuple(rows.values()), tuple(repeated))
@@ -149,17 +147,14 @@ class _Known:
         return cls(scheme, Structure.of(quantizer), numbers, quantizer.core.stochastic)
 
 
-Cases = list[tuple[tuple[Source, _Known], Functions]]
-
-
-def _rows(cases: Cases, seeds: tuple[int, ...], common: dict[str, Any]) -> Iterator[Row]:
+def _rows(cases: list[tuple[Source, _Known]], seeds: tuple[int, ...], common: dict[str, Any]) -> Iterator[Row]:
     """Source by source and seed by seed."""
-    for _, some in itertools.groupby(cases, key=lambda case: case[0][0].name):
-        of_source = list(some)
+    for _, some in itertools.groupby(cases, key=lambda case: case[0].name):
+        of_source = [(source, known, known.structure.functions(source)) for source, known in some]
         for seed in seeds:
-            for (source, known), compiled in of_source:
+            for source, known, functions in of_source:
                 if source.random or known.stochastic or seed == seeds[0]:  # without chance, one seed stands for all
-                    yield Row(_identity(source, known, seed, common), source, seed, known.scheme, compiled)
+                    yield Row(_identity(source, known, seed, common), source, seed, known.scheme, functions)
 
 
 def _identity(source: Source, known: _Known, seed: int, common: dict[str, Any]) -> str:

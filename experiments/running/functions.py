@@ -1,8 +1,8 @@
-"""Functions that are compiled for rows: by kind, each made of one of the schemes that it serves, its source and the metrics."""
+"""The functions that measure rows, by kind. Each is compiled for schemes of one structure and sources of one shape."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,87 +12,83 @@ from jax import Array
 import qresearch as qr
 from experiments.rows.sources import Source
 from experiments.rows.streams import InPieces, Made, of_data
-from experiments.rows.structures import Function
 from experiments.running.compiled import for_measuring
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
-from qresearch.measuring.extents import Extents, apart
+from qresearch.measuring import block_statistics
+from qresearch.measuring.block_statistics import BlockStatistics, split
 
 Sums = list[dict[str, Any]]
 
 
 class Whole:
-    """Measures schemes on a source that is made: compiled ahead of time, so that it can serve no other shape in silence.
+    """Measures schemes on a source in memory. It is compiled ahead of time, so calling it with another shape raises.
 
     Args:
-        coder: one of the schemes; all agree in structure.
-        source: that they are measured on.
+        coder: one of the schemes; all have the same structure.
+        source: a source of the shape that it serves.
         metrics: names.
     """
 
     def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
-        self._sums = _summing(coder, source, metrics)
+        def sums(coder: Coder, x: Made, key: Array) -> dict[str, Array]:
+            return qr.measure.sums(coder, x.numbers, metrics, None, key, x.known)
 
-    def __call__(self, coders: Iterable[Coder], x: Made, key: Array) -> Sums:
+        self._sums = for_measuring(jax.jit(sums).lower(coder, _made(source, metrics), jax.eval_shape(jax.random.key, 0)))
+
+    def __call__(self, coders: Sequence[Coder], x: Made, key: Array) -> Sums:
         """The sums of each scheme."""
-        return [jax.device_get(self._sums(coder, x, key, None)) for coder in coders]
+        return [jax.device_get(self._sums(coder, x, key)) for coder in coders]
 
 
-class Finer:
-    """As `Whole`, of schemes in finer blocks, which are told what `Asked` has found of their own."""
+class Statistics:
+    """Computes the block statistics that all schemes of a batch share; arguments as for `Whole`."""
 
     def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
-        extents, finer = _parts(coder)
-        self._sums = _summing(finer, source, metrics, jax.eval_shape(extents.__call__, _numbers(source)))
+        of_blocks, _ = _split(coder)
 
-    def __call__(self, coders: Iterable[Coder], x: Made, key: Array, told: dict[Extents, Any]) -> Sums:
+        def statistics(x: Array) -> Any:
+            return of_blocks(x)
+
+        self._statistics = for_measuring(jax.jit(statistics).lower(_made(source, metrics).numbers))
+
+    def __call__(self, coders: Sequence[Coder], x: Made, key: Array) -> Any:
+        """The statistic of every block, on the device."""
+        return self._statistics(x.numbers)
+
+
+class SmallBlocks:
+    """Measures schemes in small blocks, given the statistics of their own blocks; arguments as for `Whole`."""
+
+    def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
+        def sums(small: Quantizer, statistics: Any, x: Made) -> dict[str, Array]:
+            return block_statistics.sums(small, statistics, x.numbers, metrics, x.known)
+
+        statistics, small = _split(coder)
+        x = _made(source, metrics)
+        self._sums = for_measuring(jax.jit(sums).lower(small, jax.eval_shape(statistics.__call__, x.numbers), x))
+
+    def __call__(self, coders: Sequence[Coder], x: Made, key: Array, statistics: Any) -> Sums:
         """The sums of each scheme."""
-        parts = map(_parts, coders)
-        return [jax.device_get(self._sums(finer, x, key, told[extents])) for extents, finer in parts]
+        return [jax.device_get(self._sums(_split(coder)[1], statistics, x)) for coder in coders]
 
 
-class Asked:
-    """What statistics say of the blocks of a source: all that are asked of the same blocks, in one function.
-
-    Args:
-        asked: all of them.
-        source: that is asked.
-    """
-
-    def __init__(self, asked: Any, source: Source) -> None:
-        self._asked: tuple[Extents, ...] = asked
-        self._answers = for_measuring(jax.jit(self._found).lower(_numbers(source)))
-
-    def __call__(self, x: Made) -> dict[Extents, Any]:
-        """The extents by what was asked."""
-        return dict(zip(self._asked, self._answers(x.numbers), strict=True))
-
-    def _found(self, x: Array) -> list[Any]:
-        return [each(x) for each in self._asked]
-
-
-KINDS: dict[str, Callable[[Function, Coder, Source, tuple[str, ...]], Callable[..., Any]]] = {
-    "whole": lambda _, *rest: Whole(*rest),
-    "in pieces": lambda _, *rest: InPieces(*rest),
-    "extents": lambda function, _, source, metrics: Asked(function.structure, source),
-    "finer": lambda _, *rest: Finer(*rest),
+KINDS: dict[str, Callable[[Coder, Source, tuple[str, ...]], Callable[..., Any]]] = {
+    "whole": Whole,
+    "in pieces": InPieces,
+    "block statistics": Statistics,
+    "small blocks": SmallBlocks,
 }
-"""The kind of a function -> what makes it."""
+"""The kind of a function -> the class that compiles it."""
 
 
-def _numbers(source: Source) -> Any:
-    return jax.ShapeDtypeStruct(source.shape, jnp.float32)
+def _made(source: Source, metrics: tuple[str, ...]) -> Made:
+    """Shapes and dtypes of a source in memory."""
+    numbers: Any = jax.ShapeDtypeStruct(source.shape, jnp.float32)
+    return Made(numbers, of_data.eval_shape(numbers, metrics))
 
 
-def _parts(coder: Coder) -> tuple[Extents, Quantizer]:
-    parts = apart(coder)
+def _split(coder: Coder) -> tuple[BlockStatistics, Quantizer]:
+    parts = split(coder)
     assert parts is not None, coder
     return parts
-
-
-def _summing(coder: Coder, source: Source, metrics: tuple[str, ...], extent: Any = None) -> Any:
-    def sums(coder: Coder, x: Made, key: Array, extent: Any) -> dict[str, Array]:
-        return qr.measure.sums(coder, x.numbers, metrics, None, key, x.known, extent)
-
-    x = Made(_numbers(source), of_data.eval_shape(_numbers(source), metrics))
-    return for_measuring(jax.jit(sums).lower(coder, x, jax.eval_shape(jax.random.key, 0), extent))

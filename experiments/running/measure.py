@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +16,8 @@ import qresearch as qr
 from experiments.rows.plan import Batch, Row
 from experiments.rows.sources import Source
 from experiments.rows.streams import Made, Stream, made, streamed
-from experiments.rows.structures import Function, Structure
-from experiments.running.ahead import Ahead
+from experiments.rows.structures import Function
+from experiments.running.compile_ahead import CompileAhead
 from experiments.running.functions import KINDS
 
 
@@ -40,90 +40,63 @@ class Outcome:
 
 
 class Meter:
-    """Measures batches. A context manager: at its end, what is not yet compiled is let be.
+    """Measures batches. A context manager: leaving it cancels what waits to be compiled.
 
     Args:
         metrics: names.
-        coming: the batches in the order in which they will be measured.
+        batches: in the order in which they will be measured.
 
     Attributes:
-        ahead: the functions.
-        noted: what went wrong with schemes that were taken apart, each once; they are measured as they are then.
+        functions: the compiled functions.
     """
 
-    def __init__(self, metrics: tuple[str, ...], coming: Iterable[Batch] = ()) -> None:
+    def __init__(self, metrics: tuple[str, ...], batches: Iterable[Batch]) -> None:
         self.metrics = metrics
-        self.ahead = Ahead(coming, self._compiled)
-        self.noted: dict[str, None] = {}
+        self.functions = CompileAhead(batches, self._compile)
 
     def __enter__(self) -> Meter:
-        self.ahead.look()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.ahead.close()
-
-    @property
-    def compilations(self) -> int:
-        """Functions compiled."""
-        return self.ahead.made
+        self.functions.close()
 
     def measure(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
-        """The outcome of every row of a batch on an array.
+        """The outcome of every row of a batch.
 
-        A batch that raises is run again row by row, each scheme as it is, so that only the row to blame fails.
+        If a batch raises, its rows are measured again one by one, so that only the row to blame fails.
 
         Args:
-            batch: rows whose first function is the same.
-            x: their source, made; or the stream of one that is larger than memory.
+            batch: rows that share their functions.
+            x: their source, in memory or as a stream.
             key: for stochastic rounding.
         """
         try:
             yield from self._measured(batch, x, key)
         finally:
-            self.ahead.let_go(batch)
+            self.functions.free(batch)
 
     def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         try:
             yield from self._together(batch, x, key)
-        except Exception as error:  # whatever it was: it belongs to a row, and the sweep goes on
-            if len(batch) == 1 and len(batch[0].functions) == 1:
+        except Exception as error:  # of any kind: it belongs to a row, and the sweep goes on
+            if len(batch) == 1:
                 yield failed(batch[0], error)
                 return
-            if len(batch[0].functions) > 1:
-                first = str(error).partition("\n")[0]
-                self.noted[f"note: schemes are measured as they are, not apart: {type(error).__name__}: {first}"] = None
             for row in batch:
-                yield from self._measured((as_it_is(row),), x, key)
+                yield from self._measured((row,), x, key)
 
     def _together(self, batch: Batch, x: Made | Stream, key: Array) -> list[Outcome]:
         started = time.perf_counter()
-        told = [self.ahead.of(function, batch[0])(x) for function in batch[0].functions[:-1]]
-        found: list[tuple[Row, dict[str, float], float]] = []
-        for function, rows in _by_function(batch).items():
-            quantizers = [qr.build(row.scheme.text) for row in rows]
-            sums = self.ahead.of(function, rows[0])(quantizers, x, key, *told)
-            bits = [qr.measure.true_bits(quantizer, x.numbers, key) for quantizer in quantizers]
-            metrics = [qr.measure.evaluate(each, self.metrics) for each in sums]
-            found += zip(rows, metrics, bits, strict=True)
+        coders = [qr.build(row.scheme.text) for row in batch]
+        *before, measuring = self.functions.get(batch)
+        sums = measuring(coders, x, key, *(function(coders, x, key) for function in before))
+        metrics = [qr.measure.evaluate(each, self.metrics) for each in sums]
+        bits = [qr.measure.true_bits(coder, x.numbers, key) for coder in coders]
         seconds = (time.perf_counter() - started) / len(batch)
-        return [Outcome(*each, seconds) for each in found]
+        return [Outcome(*each, seconds) for each in zip(batch, metrics, bits, strict=True)]
 
-    def _compiled(self, function: Function, row: Row) -> Any:
-        return KINDS[function.kind](function, qr.build(row.scheme.text), row.source, self.metrics)
-
-
-def _by_function(batch: Batch) -> dict[Function, list[Row]]:
-    """Rows by the function that measures them."""
-    found: dict[Function, list[Row]] = {}
-    for row in batch:
-        found.setdefault(row.functions[-1], []).append(row)
-    return found
-
-
-def as_it_is(row: Row) -> Row:
-    """A row whose scheme is not taken apart."""
-    return replace(row, functions=Structure.of(qr.build(row.scheme.text)).as_it_is(row.source))
+    def _compile(self, function: Function, row: Row) -> Any:
+        return KINDS[function.kind](qr.build(row.scheme.text), row.source, self.metrics)
 
 
 def failed(row: Row, error: Exception) -> Outcome:

@@ -1,11 +1,7 @@
-"""Tables: the tidy one, its summary, and those of the configuration, as CSV, Markdown and LaTeX.
-
-`python -m experiments.tables results/NAME` makes them again from the rows alone.
-"""
+"""Tables: the tidy table, its summary, and the tables of the configuration, as CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +9,14 @@ from typing import Any
 import pandas as pd
 
 from experiments.base.files import write
-from experiments.config import Config, ConfigError
+from experiments.config import Config
 from experiments.config.outputs import EqualBits, Output, Paired, Pivot
 from experiments.config.published import Published
 from experiments.config.sources import DistributionSource
 from experiments.showing.published import compared
 from experiments.showing.summary import cells, derived, label, means, number, only, paired
-from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited, with_theory
-from experiments.showing.verdicts import judgement
-from experiments.store import saved_config, tidy
+from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited
+from experiments.showing.verdicts import Verdict, judgement
 from qresearch import metrics, scheme
 
 ANY = "any code"
@@ -31,18 +26,27 @@ MISSING = "-"
 """What stands where a table has no row, for a reader."""
 
 
-def make_tables(folder: Path, config: Config) -> Iterator[Path]:
-    """Writes all tables of a folder; yields what was written. Raises `OSError`."""
-    frame = with_theory(tidy(folder, config), config)
-    yield _write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+def make_tables(folder: Path, config: Config, frame: pd.DataFrame, judged: Sequence[Verdict]) -> Iterator[Path]:
+    """Writes all tables of a folder and yields their paths.
+
+    Args:
+        folder: the results folder.
+        config: the sweep.
+        frame: its tidy table, with the columns of theory.
+        judged: the verdicts on it.
+
+    Raises:
+        OSError: with the path of a file that cannot be written.
+    """
+    yield write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
     yield from for_readers(folder / "table", summarised(frame, config), config.description)
     if config.theory:
-        yield from for_readers(folder / "tables" / "theory", judgement(frame, config), "measured beside expected")
+        yield from for_readers(folder / "tables" / "theory", judgement(judged), "measured beside expected")
     for output in config.tables:
         shown = only(derived(frame), output.where)
         table = KINDS[type(output)](output, shown, config)
         path = folder / "tables" / output.stem
-        yield _write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
+        yield write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
         yield from for_readers(path, table.reset_index(), title(output))
 
 
@@ -166,9 +170,9 @@ def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]
     """Writes a table of words as Markdown and LaTeX beside each other; yields the files."""
     text = table.astype(object).where(table.notna(), MISSING).replace("", MISSING).astype(str)
     markdown = text.replace(r"\|", r"\\|", regex=True).to_markdown(index=False, disable_numparse=True)
-    yield _write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
+    yield write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
     latex = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    yield _write(
+    yield write(
         path.with_name(path.name + ".tex"),
         latex.to_latex(hrules=True, caption=_escaped(caption) or None, position="t", environment=_environment(text)),
     )
@@ -181,36 +185,3 @@ def _environment(text: pd.DataFrame) -> str | None:
 
 def _escaped(text: str) -> str:
     return "".join("\\" + letter if letter in "&%$#_{}" else letter for letter in text)
-
-
-def _write(path: Path, text: str) -> Path:
-    write(path, text)
-    return path
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the tables of a results folder again. 0, or 2 where the folder cannot be read."""
-    return redraw(make_tables, "tables", arguments)
-
-
-def redraw(make: Callable[[Path, Config], Iterator[Path]], what: str, arguments: Sequence[str] | None) -> int:
-    """The command line of what is made again from a folder: its one argument is the folder."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if len(words) != 1 or words[0].startswith("-"):
-        print(f"usage: python -m experiments.{what} results/NAME", file=sys.stderr)
-        return 2
-    try:
-        folder = Path(words[0])
-        for path in make(folder, saved_config(folder)):
-            print(path)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

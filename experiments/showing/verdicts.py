@@ -8,7 +8,7 @@ is wide for few seeds and falls fast: t is 87 for four seeds and 300 comparisons
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,18 +63,17 @@ def verdicts(frame: pd.DataFrame, config: Config) -> list[Verdict]:
     return [each._replace(bound=_bound(each, len(found), count)) for each, count in found]
 
 
-def warnings(frame: pd.DataFrame, config: Config) -> list[str]:
-    """What the reader is told: the values that their expectations rule out, and where nothing could be judged."""
+def warnings(judged: Sequence[Verdict], config: Config) -> list[str]:
+    """Lines for the log: the measured values that theory rules out, and whether nothing could be judged."""
     if not config.theory:
         return []
-    judged = verdicts(frame, config)
     bad = [f"theory rules out: {each}" for each in judged if each.ruled_out]
     few = [f"note: theory judges no measured value: it needs {LEAST} seeds"] if len(config.seeds) < LEAST else []
     return [*bad, *few, *([f"theory: {len(judged)} measured values, {len(bad)} ruled out"] if judged else [])]
 
 
-def judgement(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """The comparisons as a table for a reader."""
+def judgement(judged: Sequence[Verdict]) -> pd.DataFrame:
+    """The verdicts as a table for readers."""
     lines = [
         {
             "source": each.source,
@@ -85,7 +84,7 @@ def judgement(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
             "allowed difference": f"{each.bound:.2g}",
             "verdict": "RULED OUT" if each.ruled_out else "not ruled out",
         }
-        for each in verdicts(frame, config)
+        for each in judged
     ]
     return pd.DataFrame(lines, columns=["source", "scheme", "metric", "measured", "expected", "allowed difference", "verdict"])
 

@@ -23,7 +23,7 @@ def surroundings() -> dict[str, Any]:
         "git": git(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in PACKAGES if (found := version(name))},
         "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
     }
 
@@ -54,11 +54,16 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _version(name: str) -> str | None:
+def version(package: str) -> str:
+    """The installed version of a package; empty if it is not installed.
+
+    >>> version("no-such-package")
+    ''
+    """
     try:
-        return metadata.version(name)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
+        return ""
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -41,7 +41,6 @@ def sums(
     weights: Array | None = None,
     key: Array | None = None,
     known: Mapping[str, Array] = MappingProxyType({}),
-    extent: Any = None,
 ) -> Sums:
     """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
 
@@ -52,7 +51,6 @@ def sums(
         weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
         key: for stochastic rounding.
         known: `of_data(x, names, weights)`, where several schemes share it.
-        extent: of the blocks, where a scheme was taken apart (`extents.apart`); then nothing is asked of its statistic.
 
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
@@ -61,8 +59,8 @@ def sums(
     scale = known["power"] if known else power(x)
     known, terms = _known_of(x.size, needed(names), scale, weights, known)
     if x.size > LARGE and _is_local(quantizer, x.shape):
-        return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights, extent)}
-    params, u = _fitted(quantizer, x, extent, key), quantizer.draw(key, x.shape)
+        return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights)}
+    params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
     return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
 
 
@@ -93,6 +91,7 @@ def sums_of(
     scale: Array,
     weights: Array | None = None,
     u: Array | None = None,
+    known: Mapping[str, Array] = MappingProxyType({}),
 ) -> Sums:
     """`sums` of an array, or of a part of one, that is coded with given parameters.
 
@@ -104,8 +103,9 @@ def sums_of(
         scale: int32 scalar k, the magnitude 2^k of the data (`reduction.power`), of which x may be a part.
         weights: float32 of the shape of x, or None.
         u: uniform numbers of its shape where the rounding is stochastic, else None.
+        known: as in `sums`.
     """
-    known, terms = _known_of(x.size, needed(names), scale, weights)
+    known, terms = _known_of(x.size, needed(names), scale, weights, known)
     return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
 
 
@@ -135,40 +135,18 @@ def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u:
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
     """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
-    return not quantizer.core.stochastic and _few(quantizer.unit(shape)[0], shape)
+    rows = quantizer.unit(shape)[0]
+    return not quantizer.core.stochastic and rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
 
 
-def _few(rows: int, shape: tuple[int, ...]) -> bool:
-    return rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
-
-
-def order(shape: tuple[int, ...], length: int) -> int:
-    """How the sums over an array are ordered, for schemes whose blocks have so many rows: with one order, equal terms have
-    equal sums.
-    """
-    if math.prod(shape) <= LARGE:
-        return 0
-    return rows_together(shape, length if _few(length, shape) or length < shape[0] else 1)
-
-
-def _fitted(quantizer: Any, x: Array, extent: Any, key: Array | None = None) -> Any:
-    return quantizer.fit(x, key=key) if extent is None else quantizer.scaling.of_extent(quantizer.element, extent)
-
-
-def _fitted_in_chunks(
-    quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, extent: Any
-) -> Sums:
-    """Sums over slices along the first axis, each with the scales of its own blocks; or with their extents, which are sliced as
-    the blocks are: a scheme that is told them stores its scales one by one, so that its unit is a block.
-    """
-    length = quantizer.unit(x.shape)[0]
+def _fitted_in_chunks(quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None) -> Sums:
+    """Sums over slices along the first axis, each with the scales of its own blocks."""
 
     def chunk(start: Array | int, count: int) -> Observed:
         part, weight = _sliced((x, weights), start, count)
-        blocks = None if extent is None else _sliced(extent, start // length, count // length)
-        return _observed(quantizer, _fitted(quantizer, part, blocks), part, weight, None, scale)
+        return _observed(quantizer, quantizer.fit(part), part, weight, None, scale)
 
-    return _over(chunk, x.shape, length, terms)
+    return _over(chunk, x.shape, quantizer.unit(x.shape)[0], terms)
 
 
 def _in_chunks(

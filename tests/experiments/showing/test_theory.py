@@ -105,19 +105,20 @@ def test_a_right_value_passes_and_a_wrong_one_is_named(frame):
     config, rows = frame
     fine = theory.with_theory(rows, config)
     assert [each.ruled_out for each in verdicts.verdicts(fine, config)] == [False]
-    assert verdicts.warnings(fine, config) == ["theory: 1 measured values, 0 ruled out"]
+    assert verdicts.warnings(verdicts.verdicts(fine, config), config) == ["theory: 1 measured values, 0 ruled out"]
     near = theory.with_theory(rows.assign(r=rows["r"] + 2e-4), config)
     assert not verdicts.verdicts(near, config)[0].ruled_out
     off = theory.with_theory(rows.assign(r=rows["r"] + 1e-3), config)
-    assert verdicts.verdicts(off, config)[0].ruled_out
-    assert verdicts.warnings(off, config)[0].startswith("theory rules out: nf4@64:bf16 on normal: r 0.")
-    assert "RULED OUT" in verdicts.judgement(off, config).to_string()
+    judged = verdicts.verdicts(off, config)
+    assert judged[0].ruled_out
+    assert verdicts.warnings(judged, config)[0].startswith("theory rules out: nf4@64:bf16 on normal: r 0.")
+    assert "RULED OUT" in verdicts.judgement(judged).to_string()
 
 
 def test_few_seeds_judge_nothing_and_say_so(frame):
     config, rows = frame
     few = config.model_copy(update={"seeds": (0, 1)})
-    assert verdicts.warnings(theory.with_theory(rows[:2], few), few) == [
+    assert verdicts.warnings(verdicts.verdicts(theory.with_theory(rows[:2], few), few), few) == [
         "note: theory judges no measured value: it needs 3 seeds"
     ]
 

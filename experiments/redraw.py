@@ -1,0 +1,43 @@
+"""Writes the tables and figures of a results folder again, from its configuration and its log alone.
+
+    python -m experiments.redraw results/NAME
+
+Exit codes: 0, 1 if a file cannot be written, 2 if the folder cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.config import ConfigError
+from experiments.figures import make_figures
+from experiments.showing.tables import make_tables
+from experiments.showing.theory import with_theory
+from experiments.showing.verdicts import verdicts
+from experiments.store import saved_config, tidy
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.redraw", description=str(__doc__).split("\n")[0])
+    parser.add_argument("folder", type=Path, help="a results folder, such as results/tutorial")
+    folder = parser.parse_args(arguments).folder
+    try:
+        config = saved_config(folder)
+        frame = with_theory(tidy(folder, config), config)
+        for path in (*make_tables(folder, config, frame, verdicts(frame, config)), *make_figures(folder, config, frame)):
+            print(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Block statistics on their own: a scheme as two programs, so that many schemes share each of them.
+
+The first program computes the statistic of every block. The second one measures the scheme in blocks of 16 elements, each of
+which takes the statistic of the block that it lies in. The scales are the same bit for bit. Schemes that differ only in
+statistic and blocks share the second program; schemes that differ only in element and storage share the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import Array, lax
+
+from qresearch.coders.coder import Coder
+from qresearch.coders.quantizer import Quantizer
+from qresearch.element.element import Element
+from qresearch.measuring.accumulate import Sums
+from qresearch.measuring.measure import LARGE, rows_together, sums_of
+from qresearch.scales.block import Block, Layout
+from qresearch.scales.form import Form
+from qresearch.scales.statistic import Blocks, Statistic
+
+SMALL_BLOCK = 16
+"""Elements of a small block: as many as the widest vectors of a CPU hold."""
+
+_SMALL = Block((SMALL_BLOCK,))
+
+
+@dataclass(frozen=True)
+class BlockStatistics:
+    """A function from an array to the statistics of its blocks; hashable.
+
+    Attributes:
+        form: the scale's form, which asks the statistic for a width or for an interval.
+        statistic: the statistic.
+        block: the elements that share a scale.
+    """
+
+    form: Form
+    statistic: Statistic
+    block: Block
+
+    def __call__(self, x: Array) -> Any:
+        """The statistic of every block, repeated for each of its small blocks.
+
+        Large arrays are processed in chunks, so that temporary arrays stay in a cache.
+
+        Args:
+            x: float32, of a shape that this `serves`.
+
+        Returns:
+            A pytree of arrays in the shape of x, except that the last axis is `SMALL_BLOCK` times shorter.
+        """
+        if x.size <= LARGE:
+            return self._of_chunk(x)
+        length = self.block.lengths(x.shape)[0]
+        parts = x.reshape(-1, length, *x.shape[1:])
+        found = lax.map(self._of_chunk, parts, batch_size=rows_together(x.shape, length) // length)
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+
+    def serves(self, shape: tuple[int, ...]) -> bool:
+        """Whether blocks divide an array of this shape, and small blocks divide the blocks.
+
+        Raises:
+            ValueError: if an array of this shape has no such blocks.
+        """
+        if self.block.flat or not shape or not math.prod(shape):
+            return False
+        layout = self.block.layout(shape)
+        return not layout.ragged and layout.lengths[-1] % SMALL_BLOCK == 0
+
+    def _of_chunk(self, x: Array) -> Any:
+        layout, grid = self.block.layout(x.shape), _SMALL.grid(x.shape)
+        found = self.form.extent(self.statistic, Element(), Blocks(layout.split(x), None, layout))  # no element is looked at
+        small = Layout(grid, grid, (*layout.lengths[:-1], layout.lengths[-1] // SMALL_BLOCK))
+        return jax.tree.map(small.spread, found)
+
+
+@dataclass(frozen=True)
+class GivenStatistic(Statistic):
+    """Stands for the statistic of a scheme in small blocks, which is computed elsewhere."""
+
+
+def split(coder: Coder) -> tuple[BlockStatistics, Quantizer] | None:
+    """A scheme as its block statistics and the same scheme in small blocks.
+
+    Returns:
+        None for schemes that cannot be split: casts; wrapped schemes; stochastic rounding; statistics that look at the grid or
+        search; scales that are stored in blocks with scales of their own.
+    """
+    if type(coder) is not Quantizer or coder.bare or coder.stochastic or coder.element.group > 1:
+        return None
+    scaling = coder.scaling
+    if not scaling.statistic.of_block_alone():
+        return None
+    stored = (scaling.scale.coder, scaling.offset.coder)
+    if not all(each is None or (type(each) is Quantizer and each.bare) for each in stored):
+        return None
+    small = dataclasses.replace(coder.with_scaling(statistic=GivenStatistic()), block=_SMALL)
+    return BlockStatistics(scaling.form, scaling.statistic, coder.block), small
+
+
+def sums(small: Quantizer, statistics: Any, x: Array, names: Iterable[str], known: Mapping[str, Array]) -> Sums:
+    """The sums of `measure.sums`, for a scheme that was split.
+
+    Args:
+        small: the scheme in small blocks, from `split`.
+        statistics: what its `BlockStatistics` return for x.
+        x: float32.
+        names: of metrics.
+        known: `measure.of_data(x, names)`.
+    """
+    return sums_of(small, small.scaling.of_extent(small.element, statistics), x, names, known["power"], known=known)
