@@ -14,7 +14,7 @@ LAYERS = {
         *("measuring", "designing", "theory", "api", "interop", "testing", "", "__main__"),
     ),
     "experiments": (
-        *("base", "config", "rows", "running", "store", "showing", "figures", "report", "redraw", "sweep", "gallery"),
+        *("base", "config", "rows", "running", "store", "showing", "figures", "report", "sweep", "gallery"),
         *("weights", "catalogue", "peers", "bench", ""),
     ),
 }

@@ -327,7 +327,7 @@ def test_redrawing_needs_the_rows_alone(work, environment):
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
     (work.folder / "x.npy").unlink()
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.redraw", work.results],
+        [sys.executable, "-m", "experiments.figures", work.results],
         env=environment,
         capture_output=True,
         text=True,
@@ -343,7 +343,7 @@ def test_redrawing_needs_the_rows_alone(work, environment):
 
 def test_redrawing_a_folder_without_rows_is_an_error(work, environment):
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.redraw", "nowhere"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "experiments.figures", "nowhere"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "nowhere/config.yaml: cannot be read" in done.stderr

@@ -1,6 +1,6 @@
 """Writes the tables and figures of a results folder again, from its configuration and its log alone.
 
-    python -m experiments.redraw results/NAME
+    python -m experiments.figures results/NAME
 
 Exit codes: 0, 1 if a file cannot be written, 2 if the folder cannot be read.
 """
@@ -22,7 +22,7 @@ from experiments.store import saved_config, tidy
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.redraw", description=str(__doc__).split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m experiments.figures", description=str(__doc__).split("\n")[0])
     parser.add_argument("folder", type=Path, help="a results folder, such as results/tutorial")
     folder = parser.parse_args(arguments).folder
     try:
