@@ -135,7 +135,7 @@ def _preset(row: Any, arrays: Iterable[jax.Array]) -> list[str]:
     subject = testing.Subject.of(row.value)
     idle = [law.name for law in (each.value for each in testing.LAWS.rows) if law.applies(subject) is not None]
     numbers = [f"{each['sqnr']:.2f}" for each in found]
-    nan = qr.build(row.value).core.nan
+    nan = qr.build(row.value).nan
     return [row.name, f"`{row.value}`", f"{found[0]['bits']:.5g}", *numbers, nan, ", ".join(idle) or "none", row.doc]
 
 

@@ -26,7 +26,7 @@ def _markdown(heading: str, columns: str, rows: Iterable[Iterable[object]]) -> s
 def _preset(row: Row[str]) -> list[object]:
     coder = qr.build(row.value)
     bits = f"{coder.storage_bits((4096, 4096)) / 4096**2:.4g}" if coder.packer.fixed else "by the codes"
-    return [row.name, f"`{row.value}`", bits, f"NaN {coder.core.nan}", row.doc]
+    return [row.name, f"`{row.value}`", bits, f"NaN {coder.nan}", row.doc]
 
 
 def _element(row: Row) -> list[object]:

@@ -139,7 +139,7 @@ def fit(x: Any, scheme: SchemeLike, weights: Any = None, key: Array | None = Non
     """
     quantizer, x = build(scheme), to_float32(x)
     weights = checks.weights(weights, x.shape)
-    if weights is not None and quantizer.core.bare:
+    if weights is not None and quantizer.bare:
         raise ValueError("a cast has no scale to fit, so weights mean nothing; leave them out, or take a scheme with a scale")
     return Fitted(_fit(quantizer, x, weights, checks.random_key(key)), quantizer, x.ndim)
 
@@ -161,8 +161,7 @@ def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
     dtype, x = dtype_name(x), to_float32(x)
     fitted = checks.instance(params, Fitted, "params", "what qr.fit returns, as in qr.encode(x, qr.fit(x, 'int4@32'))")
     fitted.alone("encode each array of a batch by itself, with jax.vmap(qr.encode)(x, params)")
-    core, own = fitted.quantizer.resolve(fitted.params)
-    core.accepts(x.shape, own)
+    fitted.quantizer.check_grid(x.shape, fitted.params)
     return QTensor.of(_encode(fitted.quantizer, x, fitted.params, checks.random_key(key)), fitted.quantizer, dtype)
 
 

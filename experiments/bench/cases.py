@@ -49,7 +49,7 @@ class Case:
     @property
     def searches(self) -> bool:
         """Whether scales are tried on the grid, one after the other."""
-        return self.kind == "preset" and not self.coder.core.scaling.statistic.of_block_alone()
+        return self.kind == "preset" and not self.coder.scaling.statistic.of_block_alone()
 
     @property
     def bits(self) -> int:

@@ -58,7 +58,7 @@ def _element(case: Case, x: np.ndarray) -> tuple[Program, Program]:
 
 def _preset(case: Case, x: np.ndarray) -> tuple[Program, Program]:
     """An array -> codes, scales and offsets, random numbers drawn; and the array back."""
-    key = jax.random.key(0) if case.coder.core.stochastic else None
+    key = jax.random.key(0) if case.coder.stochastic else None
     quantize = program(lambda coder, x, key: coder.quantize(x, key), case.coder, x, key)
     return quantize, program(lambda coder, encoded: coder.dequantize(encoded), case.coder, quantize.run())
 

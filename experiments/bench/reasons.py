@@ -45,7 +45,7 @@ REASONS: list[Reason] = [
         "a search: scales are tried one after the other, each with an error or a divergence of its own",
     ),
     Reason(
-        lambda case, step, _: step == "quantize" and case.coder.core.stochastic,
+        lambda case, step, _: step == "quantize" and case.coder.stochastic,
         "a random number for every element: 20 rounds of Threefry",
     ),
     Reason(

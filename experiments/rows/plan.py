@@ -144,7 +144,7 @@ class _Known:
     def of(cls, scheme: Expanded) -> _Known:
         quantizer = qr.build(scheme.text)
         numbers = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(quantizer))).hexdigest()
-        return cls(scheme, Structure.of(quantizer), numbers, quantizer.core.stochastic)
+        return cls(scheme, Structure.of(quantizer), numbers, quantizer.stochastic)
 
 
 def _rows(cases: list[tuple[Source, _Known]], seeds: tuple[int, ...], common: dict[str, Any]) -> Iterator[Row]:

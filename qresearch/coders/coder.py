@@ -7,7 +7,7 @@ codes, params -> decode -> x'
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,31 +17,30 @@ from qresearch.coders.gradient import everywhere, straight_through
 from qresearch.coders.packer import Packer
 from qresearch.coders.scheme_names import scheme_of
 from qresearch.element.element import Element
-from qresearch.scales.block import Block
+from qresearch.scales.block import Block, Layout
 from qresearch.scales.params import Encoded, Params
-
-if TYPE_CHECKING:
-    from qresearch.coders.quantizer import Quantizer
+from qresearch.scales.scaling import Scaling
 
 
 class Coder:
     """From an array to codes and parameters, and back. A pytree; everything is traceable but the packer's counts.
 
-    `core` is the quantizer inside all wrappers: its element, block and scaling answer static questions. Data go through the
-    coder itself, or through `resolve`.
+    Attributes:
+        element: how numbers become codes.
+        scaling: how scales are chosen, stored and applied.
+        block: which elements share a scale.
+
+    Those of a wrapper are those of the quantizer inside, as it was built. They answer static questions; what is done with data
+    goes through the methods here, or through `resolve`.
     """
 
     element: Element
+    scaling: Scaling
     block: Block
 
     # --- what each coder writes ------------------------------------------------------------------------------------------
 
-    @property
-    def core(self) -> Quantizer:
-        """The quantizer inside all wrappers, as it was built."""
-        raise NotImplementedError
-
-    def resolve(self, params: Any) -> tuple[Quantizer, Params]:
+    def resolve(self, params: Any) -> tuple[Coder, Params]:
         """The innermost quantizer as these parameters make it, and the parameters of its blocks."""
         raise NotImplementedError
 
@@ -102,13 +101,44 @@ class Coder:
 
     # --- what follows ----------------------------------------------------------------------------------------------------
 
+    @property
+    def bare(self) -> bool:
+        """Whether there is no scale: a cast."""
+        return self.scaling.bare
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the rounding, or that of a storage, draws random numbers."""
+        stored = (self.scaling.scale.coder, self.scaling.offset.coder)
+        return self.element.stochastic or any(each is not None and each.stochastic for each in stored)
+
+    @property
+    def nan(self) -> str:
+        """What a NaN becomes: it `"poisons"` its block, is `"kept"`, or becomes `"zero"` where no code can hold it."""
+        if self.bare:
+            return "kept" if self.element.keeps_nan else "zero"
+        storage = self.scaling.scale.coder
+        return "poisons" if storage is None or storage.nan != "zero" else "zero"
+
+    def layout(self, shape: tuple[int, ...]) -> Layout:
+        """How an array of this shape is cut into blocks."""
+        return self.block.layout(shape, self.element.group)
+
+    def check_grid(self, shape: tuple[int, ...], params: Any) -> None:
+        """Raises `ValueError` where the parameters were fitted for another grid of blocks than this shape has."""
+        if self.bare:
+            return
+        grid, fitted = self.layout(shape).grid, self.resolve(params)[1].scale.shape
+        if grid != fitted:
+            raise ValueError(f"x of shape {shape} has {grid} blocks, but params were fitted for {fitted}")
+
     def codes_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the codes of an array."""
-        return self.core.layout(shape).codes.shape
+        return self.layout(shape).codes.shape
 
     def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
         """float32 uniform in [0, 1) in the shape of the array, where a rounding is stochastic; else None."""
-        return self.core.element.draw(key, shape)
+        return self.element.draw(key, shape)
 
     def encode(self, x: Array, params: Any, key: Array | None = None) -> Array:
         """Codes of an array; `params` may have been fitted on another array of the same blocks."""
@@ -116,7 +146,7 @@ class Coder:
 
     def encoded(self, x: Array, params: Any, key: Array | None = None) -> Encoded:
         """`encode`, with the parameters."""
-        return Encoded(self.encode(x, params, key), params, x.shape if self.core.element.group > 1 else None)
+        return Encoded(self.encode(x, params, key), params, x.shape if self.element.group > 1 else None)
 
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
         """`encode(x, fit(x))`, with the parameters."""
@@ -136,13 +166,13 @@ class Coder:
 
     def scales(self, params: Any) -> Array | None:
         """float32 [grid]: one for each block, as decoding sees them; None for a cast."""
-        core, own = self.resolve(params)
-        return core.scaling.load_scale(own)
+        inside, own = self.resolve(params)
+        return inside.scaling.load_scale(own)
 
     def offsets(self, params: Any) -> Array | None:
         """float32 [grid]: zero points or minima; None for symmetric forms."""
-        core, own = self.resolve(params)
-        return core.scaling.load_offset(core.element, own)
+        inside, own = self.resolve(params)
+        return inside.scaling.load_offset(inside.element, own)
 
     def round_trip(self, x: Array, params: Any, u: Array | None) -> Array:
         """float32, in the shape of x: what comes back, without codes where that is shorter."""

@@ -54,7 +54,7 @@ def _mapped(method: Callable[..., Any]) -> Callable[..., Any]:
     def run(coder: Coder, *arguments: Any, batch: int, shape: Any = None) -> Any:
         function = method if shape is None else partial(method, shape=shape)
         for axis in range(batch):
-            stacked = 0 if np.ndim(coder.core.element.bits) > axis else None
+            stacked = 0 if np.ndim(coder.element.bits) > axis else None
             function = jax.vmap(function, in_axes=(stacked, *(0 for _ in arguments)))
         return function(coder, *arguments)
 
@@ -114,11 +114,11 @@ class Fitted:
     @property
     def _batch(self) -> tuple[int, ...]:
         """The leading axes that `jax.vmap` gave to every leaf."""
-        core, own = self.quantizer.resolve(self.params)
+        own = self.quantizer.resolve(self.params)[1]
         if own.scale is None:
             return ()
         scale = own.scale.codes if isinstance(own.scale, Encoded) else own.scale
-        return scale.shape[: scale.ndim - core.block.rank(self.ndim)]
+        return scale.shape[: scale.ndim - self.quantizer.block.rank(self.ndim)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled with the text of the scheme, which a coder does not carry."""
@@ -222,8 +222,8 @@ class QTensor:
     @property
     def _batch(self) -> tuple[int, ...]:
         """The leading axes that `jax.vmap` gave to every leaf."""
-        group = self.quantizer.core.element.group
-        axes = self.fitted.ndim if group == 1 else self.quantizer.core.block.rank(self.fitted.ndim)
+        group = self.quantizer.element.group
+        axes = self.fitted.ndim if group == 1 else self.quantizer.block.rank(self.fitted.ndim)
         return self.codes.shape[: self.codes.ndim - axes]
 
     @property

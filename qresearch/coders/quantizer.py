@@ -20,7 +20,7 @@ from qresearch.coders.coder import Coder
 from qresearch.coders.kernels import has_kernel, one_pass, packing, two_passes
 from qresearch.coders.packer import Packer
 from qresearch.element.element import Element
-from qresearch.scales.block import Block, Layout
+from qresearch.scales.block import Block
 from qresearch.scales.params import Encoded, Params
 from qresearch.scales.scaling import Scaling
 from qresearch.scales.statistic import Blocks
@@ -41,18 +41,9 @@ class Quantizer(Coder):
     scaling: Scaling
     block: Block = static()
 
-    @property
-    def core(self) -> Quantizer:
-        """Itself."""
-        return self
-
     def resolve(self, params: Params) -> tuple[Quantizer, Params]:
         """Itself and its parameters."""
         return self, params
-
-    def layout(self, shape: tuple[int, ...]) -> Layout:
-        """How an array of this shape is cut into blocks."""
-        return self.block.layout(shape, self.element.group)
 
     # --- fit, encode, decode ---------------------------------------------------------------------------------------------
 
@@ -110,14 +101,6 @@ class Quantizer(Coder):
 
     # --- NaN -------------------------------------------------------------------------------------------------------------
 
-    @property
-    def nan(self) -> str:
-        """What a NaN becomes: it `"poisons"` its block, is `"kept"`, or becomes `"zero"` where no code can hold it."""
-        if self.bare:
-            return "kept" if self.element.keeps_nan else "zero"
-        storage = self.scaling.scale.coder
-        return "poisons" if storage is None or storage.core.nan != "zero" else "zero"
-
     def adapt(self, x: Array, params: Params) -> Params:
         """Poisons the blocks in which x holds a NaN, for parameters that were fitted on another array."""
         return params if self.bare else self._poisoned(params, jnp.isnan(x))
@@ -134,25 +117,6 @@ class Quantizer(Coder):
         return self.scaling.spoil(params, jnp.any(layout.split(bad), layout.axes))
 
     # --- blocks ----------------------------------------------------------------------------------------------------------
-
-    @property
-    def bare(self) -> bool:
-        """Whether there is no scale: a cast."""
-        return self.scaling.bare
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether the rounding, or that of a storage, draws random numbers."""
-        stored = (self.scaling.scale.coder, self.scaling.offset.coder)
-        return self.element.stochastic or any(each is not None and each.core.stochastic for each in stored)
-
-    def accepts(self, shape: tuple[int, ...], params: Params) -> None:
-        """Raises `ValueError` where the parameters were fitted for another grid of blocks."""
-        if self.bare:
-            return
-        grid, fitted = self.layout(shape).grid, params.scale.shape
-        if grid != fitted:
-            raise ValueError(f"x of shape {shape} has {grid} blocks, but params were fitted for {fitted}")
 
     def dense(self, params: Params) -> tuple[Quantizer, Params]:
         """The same scheme with its scales and minima decoded to float32, so that they can be sliced by block."""

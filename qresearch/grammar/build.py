@@ -88,9 +88,9 @@ def _assemble(spec: Spec) -> Quantizer:
         offset=storage(offset),
         form=form,
         statistic=statistic,
+        rise=_rise(spec, element, form),
         exact=spec.exact,
         divided=spec.divided,
-        rise=_rise(spec, element, form),
     )
     return Quantizer(element, scaling, spec.block)
 

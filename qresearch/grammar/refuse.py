@@ -23,7 +23,11 @@ def check(spec: Spec, element: Element, form: Form, statistic: Statistic, scale:
         raise ValueError(
             f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another"
         )
-    statistic.check(form, element)
+    if statistic.moves_minimum and not form.movable:
+        raise ValueError(
+            f"the statistic {spec.statistic!r} optimises a minimum that is no integer, so it needs the form 'offset'"
+        )
+    statistic.check(element)
 
 
 def _refuse_statistic(spec: Spec, need: Need) -> None:
@@ -86,4 +90,4 @@ def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder |
 
 def _unsigned(coder: Coder) -> bool:
     """Whether a scheme can store no negative number."""
-    return not coder.core.scaling.form.asymmetric and coder.core.element.ends[0] >= 0
+    return not coder.scaling.form.asymmetric and coder.element.ends[0] >= 0

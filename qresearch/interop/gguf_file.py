@@ -39,7 +39,7 @@ def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], arc
             writer.add_tensor(name, np.asarray(q))
             continue
         kind = ggml_name(q)
-        length = q.quantizer.layout.length  # type: ignore[attr-defined]
+        length = q.quantizer.stored.length  # type: ignore[attr-defined]
         if not q.shape or q.shape[-1] % length:
             raise ValueError(f"{name!r} has the shape {q.shape}; the last axis of a GGUF tensor must be a multiple of {length}")
         data = np.ascontiguousarray(q.pack()["blocks"])
@@ -88,6 +88,6 @@ def ggml_name(q: QTensor) -> str:
     """The name in ggml of the type of a quantized array. Raises `ValueError` if there is none."""
     coder = q.quantizer
     for name, layout in LAYOUTS.items():
-        if isinstance(coder, GGML) and coder.layout == layout and coder.name == name:
+        if isinstance(coder, GGML) and coder.stored == layout and coder.name == name:
             return name
     raise ValueError(f"only the presets {', '.join(PRESETS.values())} have a type in GGUF files; quantize with one of them")

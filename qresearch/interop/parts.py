@@ -94,13 +94,13 @@ def _dtype(coder: Coder, path: str, leaf: Array) -> str:
     *folders, last = path.split(".")
     for folder in folders:
         coder = _beside(coder, folder)
-    return dtype_of(coder.core.element) if last == "codes" else "uint8"
+    return dtype_of(coder.element) if last == "codes" else "uint8"
 
 
 def _beside(coder: Coder, folder: str) -> Coder:
     """The coder that wrote a folder of the packed dict: of scales, of minima, of outliers; itself for `inner`."""
     if folder in ("scale", "offset"):
-        return getattr(coder.core.scaling, folder).coder or coder
+        return getattr(coder.scaling, folder).coder or coder
     if folder == "values":
         return next((each.values for each in chain(coder) if isinstance(each, Outliers) and each.values), coder)
     return coder

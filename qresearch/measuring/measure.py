@@ -136,7 +136,7 @@ def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u:
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
     """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
     rows = quantizer.unit(shape)[0]
-    return not quantizer.core.stochastic and rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
+    return not quantizer.stochastic and rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
 
 
 def _fitted_in_chunks(quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None) -> Sums:

@@ -50,7 +50,7 @@ def cut_for(coder: Coder, shape: tuple[int, ...], most: int) -> Cut:
     found = cut(flat, _steps(coder, flat), most)
     if not coder.packer.fixed:
         raise ValueError("an entropy coder's size hangs on all codes")
-    if coder.core.stochastic and not _draws_elements_only(coder):
+    if coder.stochastic and not _draws_elements_only(coder):
         raise ValueError("random numbers of wrappers, and of scales that are stored, are drawn for the array as a whole")
     reach(coder, found)
     return found
@@ -66,7 +66,7 @@ def _draws_elements_only(coder: Coder) -> bool:
     if not isinstance(coder, Quantizer):
         return False
     stored = (coder.scaling.scale.coder, coder.scaling.offset.coder)
-    return not any(each is not None and each.core.stochastic for each in stored)
+    return not any(each is not None and each.stochastic for each in stored)
 
 
 def reach(coder: Coder, cut: Cut) -> int:
@@ -191,5 +191,5 @@ def sums(
         As `measure.sums`; `metric.totals` puts those of pieces together.
     """
     coder, params = fit(coder, given, x, cut)
-    u = uniform_from(key, place, x.shape) if coder.core.stochastic else None
+    u = uniform_from(key, place, x.shape) if coder.stochastic else None
     return sums_of(coder, params, x, names, scale, None, u)

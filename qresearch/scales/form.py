@@ -12,7 +12,7 @@ in every block, `params` the scale and offset that follow from it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,9 +23,7 @@ from qresearch.base.table import Table
 from qresearch.element.element import Element
 from qresearch.scales.params import Params
 from qresearch.scales.statistic import Blocks, Need, Statistic
-
-if TYPE_CHECKING:
-    from qresearch.scales.scaling import Scaling
+from qresearch.scales.steps import Steps
 
 
 class Form:
@@ -60,7 +58,7 @@ class Form:
 
     def params(
         self,
-        scaling: Scaling,
+        steps: Steps,
         element: Element,
         extent: Any,
         key: Array | None = None,
@@ -72,7 +70,7 @@ class Form:
         """Scale and offset of every block, as they are stored.
 
         Args:
-            scaling: how numbers are stored, and the gain.
+            steps: how scales are computed and stored.
             element: whose grid the block is mapped to.
             extent: of every block.
             key: for storages that round stochastically.

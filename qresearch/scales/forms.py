@@ -6,7 +6,7 @@ Products are kept apart from sums, since compilers fuse them (`exact.rounded`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +18,7 @@ from qresearch.scales.form import FORMS, Form, finished, half_span
 from qresearch.scales.params import Params
 from qresearch.scales.power_of_two import raised
 from qresearch.scales.statistic import Blocks, Statistic
-
-if TYPE_CHECKING:
-    from qresearch.scales.scaling import Scaling
+from qresearch.scales.steps import Steps
 
 _ZERO, _NAN = np.float32(0), np.float32(np.nan)
 
@@ -32,7 +30,7 @@ class Bare(Form):
     def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> None:
         """Nothing."""
 
-    def params(self, scaling: Scaling, element: Element, extent: Any, key: Array | None = None, **_: Any) -> Params:
+    def params(self, steps: Steps, element: Element, extent: Any, key: Array | None = None, **_: Any) -> Params:
         """Nothing."""
         return Params()
 
@@ -50,7 +48,7 @@ class Symmetric(Form):
 
     def params(
         self,
-        scaling: Scaling,
+        steps: Steps,
         element: Element,
         extent: Array,
         key: Array | None = None,
@@ -60,10 +58,10 @@ class Symmetric(Form):
         outer: Params | None = None,
     ) -> Params:
         """The scale maps the block's width to the end of the grid; a scale rule then chooses its power of two."""
-        raw = finished(_times(scaling.per_step(extent), factor), jnp.isfinite(extent))
-        if scaling.rise is not None:
-            raw = raised(raw, scaling.rise)
-        return scaling.stored(raw, None, key, outer)
+        raw = finished(_times(steps.per_step(extent), factor), jnp.isfinite(extent))
+        if steps.rise is not None:
+            raw = raised(raw, steps.rise)
+        return steps.stored(raw, None, key, outer)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
         """The numbers that are rounded."""
@@ -103,7 +101,7 @@ class ZeroPoint(Symmetric):
 
     def params(
         self,
-        scaling: Scaling,
+        steps: Steps,
         element: Element,
         extent: Any,
         key: Array | None = None,
@@ -116,10 +114,10 @@ class ZeroPoint(Symmetric):
         ends toward zero.
         """
         low, high = (_times(end, factor) for end in extent[:2])
-        params = scaling.stored(finished(scaling.per_step(half_span(low, high)), extent[2]), None, key, outer)
+        params = steps.stored(finished(steps.per_step(half_span(low, high)), extent[2]), None, key, outer)
         least, most = _ends(element)
-        steps = jnp.round(self.on_grid(low, scaling.divisor(params), None))
-        z = jnp.clip(jnp.where(jnp.isfinite(steps), least - steps, least), least, most)
+        lowest = jnp.round(self.on_grid(low, self.divisor(steps.encoding_scale(params)), None))
+        z = jnp.clip(jnp.where(jnp.isfinite(lowest), least - lowest, least), least, most)
         return Params(params.scale, z.astype(element.code_dtype), params.raw)
 
     def shift(self, element: Element, offset: Array | None) -> Array | None:
@@ -158,7 +156,7 @@ class Offset(Form):
 
     def params(
         self,
-        scaling: Scaling,
+        steps: Steps,
         element: Element,
         extent: Interval,
         key: Array | None = None,
@@ -173,14 +171,14 @@ class Offset(Form):
         low, high, finite = extent
         if minimum is not None:
             assert outer is not None
-            stored = scaling.stored_offset(jnp.where(finite, minimum, _NAN), key, outer)
-            return Params(outer.scale, stored, outer.raw, minimum if scaling.exact else None)
+            stored = steps.stored_offset(jnp.where(finite, minimum, _NAN), key, outer)
+            return Params(outer.scale, stored, outer.raw, minimum if steps.exact else None)
         low, high = drawn_in(low, high, factor)
-        stored = scaling.stored_offset(jnp.where(finite, low, _NAN), key, outer)
-        if not scaling.exact:
-            low = jnp.where(finite, scaling.offset.load(stored), _ZERO)
-        raw = scaling.per_step(half_span(low, jnp.maximum(high, low)))
-        return scaling.stored(finished(raw, finite), stored, key, outer, low)
+        stored = steps.stored_offset(jnp.where(finite, low, _NAN), key, outer)
+        if not steps.exact:
+            low = jnp.where(finite, steps.offset.load(stored), _ZERO)
+        raw = steps.per_step(half_span(low, jnp.maximum(high, low)))
+        return steps.stored(finished(raw, finite), stored, key, outer, low)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
         """The numbers that are rounded. Both are shrunk first where their difference could overflow."""

@@ -17,12 +17,9 @@ from jax import Array, lax
 
 from qresearch.arithmetic.exact import exponent, flush, power_of_two, rounded, saturate
 from qresearch.arithmetic.exact_power import power
-from qresearch.element.element import Element
 from qresearch.scales.extremes import bounds, largest
-from qresearch.scales.form import Form
 from qresearch.scales.params import Params
-from qresearch.scales.scaling import Candidates
-from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
+from qresearch.scales.statistic import STATISTICS, Blocks, Candidates, Statistic
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class HQQ(Statistic):
     kappa: float = 1.01
     iterations: float = 20.0
 
-    searches = True
+    searches = moves_minimum = True
 
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1 or not self.beta > 0 or not self.kappa >= 1:
@@ -58,11 +55,6 @@ class HQQ(Statistic):
     def interval(self, blocks: Blocks) -> tuple[Array, Array]:
         """Two float32 [grid]: the least and the largest element."""
         return bounds(blocks)
-
-    def check(self, form: Form, element: Element) -> None:
-        """Raises `ValueError` for forms without a free minimum."""
-        if not form.movable:
-            raise ValueError("the statistic 'hqq' optimises a minimum that is no integer, so it needs the form 'offset'")
 
     @property
     def steps(self) -> np.ndarray:

@@ -21,7 +21,6 @@ from qresearch.arithmetic.exact_power import log2
 from qresearch.arithmetic.reductions import tree_sum
 from qresearch.element.element import Element
 from qresearch.scales.extremes import largest, poisoned
-from qresearch.scales.form import Form
 from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 
@@ -42,7 +41,7 @@ class KL(Statistic):
         if self.bins != int(self.bins) or not 8 <= self.bins <= 8192:
             raise ValueError(f"kl: bins must be an integer from 8 to 8192, not {self.bins:g}, such as kl(2048)")
 
-    def check(self, form: Form, element: Element) -> None:
+    def check(self, element: Element) -> None:
         """Raises `ValueError` for grids that are not symmetric integers, and for fewer bins than magnitudes."""
         if element.integers is None or element.ends[0] != -element.ends[1]:
             raise ValueError(

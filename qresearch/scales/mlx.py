@@ -10,7 +10,7 @@ Reference: `mx.quantize`, mode "affine"; `mlx/backend/cpu/quantized.cpp`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +21,7 @@ from qresearch.element.element import Element
 from qresearch.scales.form import FORMS, finished, half_span
 from qresearch.scales.forms import Interval, Offset, drawn_in
 from qresearch.scales.params import Params
-
-if TYPE_CHECKING:
-    from qresearch.scales.scaling import Scaling
+from qresearch.scales.steps import Steps
 
 EPSILON = np.float32(1e-7)
 """The least step."""
@@ -43,7 +41,7 @@ class Edge(Offset):
 
     def params(
         self,
-        scaling: Scaling,
+        steps: Steps,
         element: Element,
         extent: Interval,
         key: Array | None = None,
@@ -55,14 +53,14 @@ class Edge(Offset):
         """Scale and bias of the interval, both stored. A factor draws both ends toward the middle."""
         low, high = drawn_in(extent[0], extent[1], factor)
         finite, below = extent[2], jnp.abs(low) > jnp.abs(high)
-        step = jnp.maximum(saturate(scaling.per_step(half_span(low, high))), EPSILON)
+        step = jnp.maximum(saturate(steps.per_step(half_span(low, high))), EPSILON)
         step, edge = jnp.where(below, step, -step), jnp.where(below, low, high)
-        steps = jnp.round(quotient(edge, step))
-        some = steps != 0
-        scale = jnp.where(some, quotient(edge, jnp.where(some, steps, np.float32(1))), step)
+        count = jnp.round(quotient(edge, step))
+        some = count != 0
+        scale = jnp.where(some, quotient(edge, jnp.where(some, count, np.float32(1))), step)
         bias = jnp.where(some, edge, np.float32(0))
-        stored = scaling.stored_offset(jnp.where(finite, bias, np.float32(np.nan)), key, outer)
-        return scaling.stored(finished(scale, finite), stored, key, outer, bias)
+        stored = steps.stored_offset(jnp.where(finite, bias, np.float32(np.nan)), key, outer)
+        return steps.stored(finished(scale, finite), stored, key, outer, bias)
 
     def divisor(self, scale: Array) -> Reciprocal:
         """The shrunk scale itself, in the place of its inverse; infinity where it is zero."""

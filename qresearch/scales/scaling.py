@@ -8,49 +8,33 @@ from typing import Any
 
 from jax import Array
 
-from qresearch.arithmetic.exact import Reciprocal, quotient
-from qresearch.base.part import Leaf, part, static
+from qresearch.arithmetic.exact import Reciprocal
+from qresearch.base.part import part, static
 from qresearch.element.element import Element
 from qresearch.scales.form import Form
-from qresearch.scales.forms import Bare
 from qresearch.scales.params import Params
-from qresearch.scales.statistic import Blocks, Statistic
+from qresearch.scales.statistic import Blocks, Candidates, Statistic
+from qresearch.scales.steps import Steps
 from qresearch.scales.storage import Codes, Float32, Storage
-
-_SCALES, _MINIMA = 1, 2
-"""The streams of random numbers that storages draw from."""
 
 
 @part
-class Scaling:
+class Scaling(Steps):
     """From blocks to scales and offsets, and from those to numbers on the grid and back.
 
     Attributes:
-        gain: float32 scalar, a block's scale over its width (or, in asymmetric forms, over half of its interval); where it is
-            `divided`, the inverse of that: what the width is divided by.
-        scale: how scales are stored.
-        offset: how the minima of the offset form are stored.
         form: what scale and offset do.
         statistic: how wide a block is.
-        exact: whether encoding uses the scale (and the minimum) before it is stored.
-        divided: whether the scale is a true quotient, not a product with a reciprocal.
-        rise: int32 scalar where scales are stored as powers of two: the least fraction that goes up (`power_of_two`).
     """
 
-    gain: Leaf
-    scale: Storage
-    offset: Storage
     form: Form = static()
     statistic: Statistic = static()
-    exact: bool = static(default=False)
-    divided: bool = static(default=False)
-    rise: Leaf | None = None
 
     # --- fitting ---------------------------------------------------------------------------------------------------------
 
     def fit(self, element: Element, blocks: Blocks, key: Array | None = None, outer: Params | None = None) -> Params:
         """The parameters of every block; in the outer scales of `outer`, where that is given."""
-        return self.statistic.choose(Candidates(self, element, blocks, key, outer))
+        return self.statistic.choose(_Candidates(self, element, blocks, key, outer))
 
     def extent(self, element: Element, blocks: Blocks) -> Any:
         """What the statistic finds in every block."""
@@ -60,26 +44,13 @@ class Scaling:
         """The parameters of blocks whose extent is known."""
         return self.form.params(self, element, extent)
 
-    def per_step(self, width: Array) -> Array:
-        """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
-        return quotient(width, self.gain) if self.divided else width * self.gain
-
-    def stored(self, raw: Array, offset: Any, key: Array | None, outer: Params | None, low: Array | None = None) -> Params:
-        """Params with the scale as its storage keeps it. `-exact` keeps scale and minimum from before they were stored, too."""
-        scale = self.scale.store(raw, key, _SCALES, None if outer is None else outer.scale)
-        return Params(scale, offset, *((raw, low) if self.exact else ()))
-
-    def stored_offset(self, low: Array, key: Array | None, outer: Params | None) -> Any:
-        """A minimum as its storage keeps it."""
-        return self.offset.store(low, key, _MINIMA, None if outer is None else outer.offset)
-
     # --- using -----------------------------------------------------------------------------------------------------------
 
     def on_grid(self, element: Element, x: Array, params: Params, layout: Any) -> tuple[Array, Array | None]:
         """The numbers that are rounded, and what is added after rounding."""
         if self.bare:
             return x, None
-        by = Reciprocal(*map(layout.expand, self.divisor(params)))
+        by = Reciprocal(*map(layout.expand, self.form.divisor(self.encoding_scale(params))))
         offset = self.load_offset(element, params) if params.low is None else params.low
         offset = None if offset is None else layout.expand(offset)
         return self.form.on_grid(x, by, offset), self.form.shift(element, offset)
@@ -106,10 +77,6 @@ class Scaling:
         y, shift = self.on_grid(element, x, params, layout)
         return self.values(element, layout.groups_back(element.round_trip(layout.groups_last(y), u, shift)), params, layout)
 
-    def divisor(self, params: Params) -> Reciprocal:
-        """What encoding multiplies by, or divides by, [grid]."""
-        return self.form.divisor(self.scale.load(params.scale) if params.raw is None else params.raw)
-
     def load_scale(self, params: Params) -> Array | None:
         """float32 [grid]; None for a cast."""
         return None if params.scale is None else self.scale.load(params.scale)
@@ -128,7 +95,7 @@ class Scaling:
     @property
     def bare(self) -> bool:
         """Whether there is no scale: a cast."""
-        return isinstance(self.form, Bare)
+        return self.form.need is None
 
     def offsets(self, element: Element) -> Storage | Codes:
         """How zero points, or minima, are stored."""
@@ -142,22 +109,14 @@ class Scaling:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
-    """The parameters that a statistic may choose among, and what each would give.
-
-    Attributes:
-        scaling: of the scheme.
-        element: of the scheme.
-        blocks: the array.
-        key: for storages that round stochastically.
-        outer: parameters whose outer scales are kept, or None.
-    """
+class _Candidates(Candidates):
+    """Those of a scaling, for an element."""
 
     scaling: Scaling
     element: Element
     blocks: Blocks
-    key: Array | None = None
-    outer: Params | None = None
+    key: Array | None
+    outer: Params | None
 
     @cached_property
     def extent(self) -> Any:
@@ -165,14 +124,14 @@ class Candidates:
         return self.scaling.extent(self.element, self.blocks)
 
     def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:
-        """The parameters for a factor of the extent, or for another minimum; arguments as those of `Form.params`."""
+        """Scale and offset of every block, as they are stored."""
         outer = self.outer if outer is None else outer
         return self.scaling.form.params(
             self.scaling, self.element, self.extent, self.key, factor=factor, minimum=minimum, outer=outer
         )
 
     def values(self, params: Params) -> Array:
-        """What comes back of the blocks with some parameters, in their shape."""
+        """A round trip."""
         return self.scaling.round_trip(self.element, self.blocks.x, params, self.blocks.layout)
 
     def minimum(self, params: Params) -> Array:

@@ -20,8 +20,7 @@ from qresearch.arithmetic.exact_power import power
 from qresearch.arithmetic.reductions import tree_sum
 from qresearch.scales.extremes import bounds, largest
 from qresearch.scales.params import Params
-from qresearch.scales.scaling import Candidates
-from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
+from qresearch.scales.statistic import STATISTICS, Blocks, Candidates, Statistic
 
 
 def error_of(candidates: Candidates, params: Params, p: float) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +20,6 @@ from qresearch.arithmetic.reductions import tree_sum
 from qresearch.base.table import Table
 from qresearch.element.element import Element
 from qresearch.scales.params import Params
-
-if TYPE_CHECKING:
-    from qresearch.scales.form import Form
-    from qresearch.scales.scaling import Candidates
 
 
 class Blocks(NamedTuple):
@@ -62,6 +58,28 @@ class Blocks(NamedTuple):
         return quotient(tree_sum(rounded(weights * rows)), jnp.where(total > 0, total, jnp.float32(1)))
 
 
+class Candidates:
+    """The parameters that a statistic may choose among, and what each of them would give.
+
+    Attributes:
+        blocks: the array.
+    """
+
+    blocks: Blocks
+
+    def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:
+        """The parameters for a factor of the extent, or for another minimum; in the outer scales of `outer`."""
+        raise NotImplementedError
+
+    def values(self, params: Params) -> Array:
+        """What comes back of the blocks with some parameters, in their shape."""
+        raise NotImplementedError
+
+    def minimum(self, params: Params) -> Array:
+        """float32 [grid]: the minima as they are stored."""
+        raise NotImplementedError
+
+
 Need = Literal["width", "interval"]
 
 
@@ -88,6 +106,9 @@ class Statistic:
     searches = False
     """Whether it measures errors of candidates, which random roundings would make random."""
 
+    moves_minimum = False
+    """Whether it replaces the minimum, which only forms with a free one allow."""
+
     replayable = False
     """Whether kernels can run it (`coders.kernels`)."""
 
@@ -107,8 +128,8 @@ class Statistic:
         """The parameters of every block. A search tries several and returns the best."""
         return candidates.params()
 
-    def check(self, form: Form, element: Element) -> None:
-        """Raises `ValueError` where the statistic makes no sense with a form or an element."""
+    def check(self, element: Element) -> None:
+        """Raises `ValueError` where the statistic makes no sense for an element."""
 
     @classmethod
     def of_block_alone(cls) -> bool:

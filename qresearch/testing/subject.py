@@ -71,7 +71,7 @@ class Subject:
     @property
     def stochastic(self) -> bool:
         """Whether any part of the scheme draws random numbers."""
-        return self.quantizer.core.stochastic
+        return self.quantizer.stochastic
 
     def run(self, x: Any, key: Any = None) -> Result:
         """Compiled, through the public face; NumPy arrays."""

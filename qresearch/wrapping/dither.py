@@ -36,9 +36,8 @@ class Dithered(Shifted):
         """D s, the same whenever it is asked for. d is drawn in the shape of the array."""
         key = jax.random.key(self.seed, impl="threefry2x32")
         d = jax.random.uniform(key, shape, jnp.float32) - jnp.float32(0.5)
-        core, own = self.resolve(params)
-        scale = core.scaling.load_scale(own)
-        return d if scale is None else rounded(d * core.layout(shape).spread(scale))
+        scale = self.scales(params)
+        return d if scale is None else rounded(d * self.layout(shape).spread(scale))
 
 
 def dither(inner: Coder, seed: int = 0) -> Dithered:
@@ -53,7 +52,7 @@ def dither(inner: Coder, seed: int = 0) -> Dithered:
     """
     if not 0 <= seed < 2**31:
         raise ValueError(f"dither({seed}): the seed must be 0 to 2^31 - 1, such as dither(0)")
-    if inner.core.element.integers is None:
+    if inner.element.integers is None:
         raise ValueError("dither needs steps of one size: integers, such as int4@32 + dither(0)")
     if rotates(inner):
         raise ValueError("dither adds noise of each element's own step, which a rotation mixes; write dither before it")

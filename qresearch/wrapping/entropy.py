@@ -147,7 +147,7 @@ class RealPacker(EntropyPacker):
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`."""
-        element = self.coder.core.element
+        element = self.coder.element
         restored = self.coder.coding.restore(np.asarray(_codes(packed)).tobytes())
         codes = _from_planes(restored, np.dtype(element.code_dtype)).reshape(self.coder.codes_shape(shape))
         return self.inner.unpack(_with_codes(packed, pack(jnp.asarray(codes), int(element.bits))), shape)

@@ -55,20 +55,20 @@ class GGML(Wrapper):
 
     Attributes:
         inner: a quantizer in blocks of the last axis, its scales (and minima) stored by a cast.
-        layout: of a block.
+        stored: how a block is laid out in bytes.
         name: of the type in ggml.
     """
 
     inner: Quantizer
-    layout: BlockLayout = static()
+    stored: BlockLayout = static()
     name: str = static()
 
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
         """Codes as inside, but that a negative zero becomes a positive one where the layout says so."""
         codes = self.inner.encode_drawn(x, params, u)
-        if self.layout.minus_zero:
+        if self.stored.minus_zero:
             return codes
-        sign = jnp.asarray(1 << (self.layout.bits - 1), codes.dtype)
+        sign = jnp.asarray(1 << (self.stored.bits - 1), codes.dtype)
         return jnp.where(codes == sign, jnp.zeros_like(codes), codes)
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -89,12 +89,12 @@ class GGMLPacker(Packer):
 
     def bits(self, shape: tuple[int, ...]) -> int:
         """Whole blocks."""
-        layout = self.coder.layout
+        layout = self.coder.stored
         return 8 * math.prod(layout.blocks(shape)) * layout.nbytes
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
         """The codes, scales and minima of each block, one after the other."""
-        layout, codes = self.coder.layout, jnp.atleast_1d(encoded.codes)
+        layout, codes = self.coder.stored, jnp.atleast_1d(encoded.codes)
         excess = jnp.uint8(layout.excess)
         parts = {"codes": _filled(codes, layout.length).astype(jnp.uint8) + excess}
         for name, count in layout.counts.items():
@@ -103,17 +103,16 @@ class GGMLPacker(Packer):
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`. Raises `ValueError` where there are not as many bytes as the shape takes."""
-        layout, data = self.coder.layout, jnp.asarray(packed["blocks"])
+        layout, data = self.coder.stored, jnp.asarray(packed["blocks"])
         blocks = layout.blocks(shape)
         wanted = (*blocks[:-1], blocks[-1] * layout.nbytes)
         if data.dtype != jnp.uint8 or data.shape != wanted:
             raise ValueError(f"blocks of shape {shape} take uint8{wanted}, not {data.dtype}{data.shape}")
         parts = layout.read(data, blocks)
         codes = _emptied(parts["codes"] - jnp.uint8(layout.excess), shape)
-        core = self.coder.core
-        grid = core.layout(shape).grid
+        grid = self.coder.layout(shape).grid
         stored = {name: Encoded(_emptied(parts[name], grid), Params()) for name in layout.counts}
-        codes = lax.bitcast_convert_type(codes, core.element.code_dtype)
+        codes = lax.bitcast_convert_type(codes, self.coder.element.code_dtype)
         return Encoded(codes, Params(stored["scale"], stored.get("offset")))
 
 

@@ -138,7 +138,7 @@ def kmeans(inner: Coder, iterations: int = 10, values: Coder | None = None) -> F
         raise ValueError("kmeans fits a table of vectors, directly after the element: write it as in vq8x2@64:bf16 + kmeans")
     if not 1 <= iterations <= 1000:
         raise ValueError(f"kmeans({iterations}): the iterations must be 1 to 1000, such as kmeans(10)")
-    if values is not None and (values.core.stochastic or not values.packer.fixed):
+    if values is not None and (values.stochastic or not values.packer.fixed):
         raise ValueError(f"kmeans({iterations},...): the levels must not be rounded at random or entropy-coded; take bf16")
     return FittedLevels(inner, values, iterations)
 

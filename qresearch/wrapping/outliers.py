@@ -173,8 +173,8 @@ def outliers(inner: Coder, fraction: float, values: Coder | None = None) -> Outl
     """
     if not 0 < fraction < 1:
         raise ValueError(f"outliers({fraction:g}): the fraction must be above 0 and below 1, such as outliers(0.01,bf16)")
-    if values is not None and (values.core.stochastic or not values.packer.fixed):
-        kind = "round at random" if values.core.stochastic else "be entropy-coded"
+    if values is not None and (values.stochastic or not values.packer.fixed):
+        kind = "round at random" if values.stochastic else "be entropy-coded"
         raise ValueError(f"outliers({fraction:g},...): the format of the outliers must not {kind}; write outliers(0.01,bf16)")
     return Outliers(inner, values, fraction)
 

@@ -17,10 +17,10 @@ from jax import Array
 from qresearch.base.part import part
 from qresearch.coders.coder import Coder
 from qresearch.coders.packer import Packer
-from qresearch.coders.quantizer import Quantizer
 from qresearch.element.element import Element
 from qresearch.scales.block import Block
 from qresearch.scales.params import Encoded, Params
+from qresearch.scales.scaling import Scaling
 
 
 @part
@@ -42,21 +42,21 @@ class Wrapper(Coder):
         return inner
 
     @property
-    def core(self) -> Quantizer:
-        """The quantizer inside all wrappers."""
-        return self.inner.core
-
-    @property
     def element(self) -> Element:  # type: ignore[override]
-        """That of the core."""
-        return self.core.element
+        """That of the quantizer inside."""
+        return self.inner.element
 
     @property
     def block(self) -> Block:  # type: ignore[override]
-        """That of the core."""
-        return self.core.block
+        """That of the quantizer inside."""
+        return self.inner.block
 
-    def resolve(self, params: Any) -> tuple[Quantizer, Params]:
+    @property
+    def scaling(self) -> Scaling:  # type: ignore[override]
+        """That of the quantizer inside."""
+        return self.inner.scaling
+
+    def resolve(self, params: Any) -> tuple[Coder, Params]:
         """That of the coder inside."""
         return self.inner.resolve(self.inside(params))
 
@@ -177,6 +177,5 @@ def chain(coder: Coder) -> Iterator[Coder]:
 
 def refuse_unsigned(name: str, inner: Coder) -> None:
     """`ValueError` where a wrapper makes numbers of both signs and the grid inside has one."""
-    core = inner.core
-    if core.element.ends[0] >= 0 and not core.scaling.form.asymmetric:
+    if inner.element.ends[0] >= 0 and not inner.scaling.form.asymmetric:
         raise ValueError(f"{name} makes numbers of both signs, but the numbers inside have one; take a signed element inside")

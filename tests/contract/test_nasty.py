@@ -127,7 +127,7 @@ def test_casts_keep_what_their_format_has():
         ("e2m1-unit", [0, 6, -6]),
     ]:
         np.testing.assert_array_equal(result(x, text).values, wanted)
-        assert qr.build(text).core.nan == ("zero" if text.startswith("e2m1") else "kept")
+        assert qr.build(text).nan == ("zero" if text.startswith("e2m1") else "kept")
 
 
 @pytest.mark.parametrize("text", ["int4@4", "e5m2@4", "nf4@4"])

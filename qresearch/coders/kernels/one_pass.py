@@ -68,7 +68,7 @@ def _parts(quantizer: Any) -> bool:
         and element.grid.replayable
         and not element.rounding.stochastic
         and element.rounding.from_least is None  # it adds to a product, which compilers fuse
-        and (scale is None or (scale.separable and scale.core is scale and scale.bare and not scale.stochastic))
+        and (scale is None or (type(scale) is type(quantizer) and scale.bare and not scale.stochastic))
     )
 
 

@@ -102,7 +102,7 @@ POWER = 9
 
 def scalable(subject: Subject) -> str | None:
     """Applies where scales can be multiplied by a power of two."""
-    if subject.quantizer.core.bare:
+    if subject.quantizer.bare:
         return "a cast has no scale"
     scheme, result = subject.known, subject.ordinary
     if scheme.statistic == "hqq":
@@ -207,17 +207,17 @@ def _poison(subject: Subject) -> None:
             assert_same(got.codes[~near], subject.ordinary.codes[~near], f"codes of other blocks, with {bad} in one")
         if scheme.unit:
             _assert_cast(subject, bad, got.values[place])
-        elif subject.quantizer.core.nan == "poisons":
+        elif subject.quantizer.nan == "poisons":
             assert np.isnan(got.values[near]).all(), f"{bad} in a block, and a number came back"
         else:
-            assert np.isfinite(got.values[near]).all(), f"{subject.quantizer.core.nan!r} is declared, and {bad} was not zeroed"
+            assert np.isfinite(got.values[near]).all(), f"{subject.quantizer.nan!r} is declared, and {bad} was not zeroed"
 
 
 def _assert_cast(subject: Subject, bad: np.float32, value: np.float32) -> None:
     grid = subject.known.grid
     if np.isnan(bad):
         kept = isinstance(grid, Floats) and grid.nan_code is not None
-        assert subject.quantizer.core.nan == ("kept" if kept else "zero"), f"Quantizer.nan is {subject.quantizer.core.nan!r}"
+        assert subject.quantizer.nan == ("kept" if kept else "zero"), f"Quantizer.nan is {subject.quantizer.nan!r}"
         assert np.isnan(value) == kept, f"a NaN becomes {value}"
         return
     wanted = np.float32(grid.ends[0] if bad < 0 else grid.ends[1])
@@ -228,8 +228,8 @@ def _assert_cast(subject: Subject, bad: np.float32, value: np.float32) -> None:
 
 def ragged(subject: Subject) -> str | None:
     """Applies to blocks that can be cut short by the end of an axis."""
-    block = subject.quantizer.core.block
-    if subject.quantizer.core.bare:
+    block = subject.quantizer.block
+    if subject.quantizer.bare:
         return "a cast has no blocks"
     if block.sizes is None or not any(n % b for n, b in zip(_cut(block), block.lengths(_cut(block)), strict=True)):
         return "no block of it is ever cut short"
@@ -271,8 +271,8 @@ def _zeros(subject: Subject) -> None:
     got = subject.run(zeros)
     if got.scales is not None:
         assert np.isfinite(got.scales).all(), "the scale of zeros is not finite"
-    if subject.quantizer.core.bare:
-        element = subject.quantizer.core.element
+    if subject.quantizer.bare:
+        element = subject.quantizer.element
         wanted = np.abs(np.asarray(element.decode(element.codes()))).min()  # NumPy keeps the 2^-127 of E8M0
         assert (np.abs(got.values) == wanted).all(), f"zeros come back as {got.values.flat[0]}, the least number is {wanted}"
         return

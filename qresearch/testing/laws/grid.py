@@ -38,11 +38,11 @@ def padded(numbers: np.ndarray) -> np.ndarray:
 @law("codes")
 def _codes(subject: Subject) -> None:
     """encode(decode(c)) == c for every code of a number, all of them (infinities in casts only: elsewhere they saturate)."""
-    element = subject.quantizer.core.element
+    element = subject.quantizer.element
     codes = padded(element.codes())
     numbers = np.asarray(_decode(element, codes))
     assert not np.isnan(numbers).any(), "element.codes() lists a code that decodes to NaN"
-    kept = np.isfinite(numbers) | subject.quantizer.core.bare
+    kept = np.isfinite(numbers) | subject.quantizer.bare
     again = np.asarray(_encode(element, numbers, subject.key, None))
     assert again.dtype == np.dtype(element.code_dtype), f"codes are {again.dtype}, declared as {element.code_dtype}"
     assert_same(again[kept], codes[kept], "encode(decode(c))")
@@ -53,7 +53,7 @@ def _nearest(subject: Subject) -> None:
     """At every threshold, at both its float32 neighbours, at every level and at the ends of float32, the code is the one that
     exact arithmetic gives.
     """
-    scheme, element = subject.known, subject.quantizer.core.element
+    scheme, element = subject.known, subject.quantizer.element
     y = padded(critical(scheme))
     shifts = [None] if scheme.form == "sym" else [None, np.float32(scheme.grid.ends[0])]
     u = np.asarray(jax.random.uniform(subject.key, y.shape, np.float32)) if scheme.rounding == "stochastic" else None
@@ -143,11 +143,11 @@ def _monotone(subject: Subject) -> None:
     y = np.geomspace(1e-6, 1e6, 1024) if scheme is None else critical(scheme)
     y = np.sort(padded(np.concatenate([-y, y])[~np.isnan(np.concatenate([-y, y]))])).astype(np.float32)
     for u in (0.0, 0.37, 0.99):
-        back = np.asarray(_encode_drawn(quantizer.core.element, y, np.full(y.shape, u, np.float32)))
+        back = np.asarray(_encode_drawn(quantizer.element, y, np.full(y.shape, u, np.float32)))
         falls = np.flatnonzero(back[1:] < back[:-1])
         assert not falls.size, f"{y[falls[:1]]} comes back above {y[falls[:1] + 1]}"
     mixing = scheme is not None and any(isinstance(each, Hadamard | Orthogonal | Feedback) for each in scheme.wrappers)
-    if not quantizer.core.bare and not mixing:
+    if not quantizer.bare and not mixing:
         _monotone_in_array(subject)
 
 
@@ -166,7 +166,7 @@ def _at_same_scale(quantizer: Quantizer, x: Any, more: Any, key: Any) -> tuple[A
 
 def random_rounding(subject: Subject) -> str | None:
     """Applies to stochastic rounding."""
-    return None if subject.quantizer.core.element.stochastic else "the rounding is not random"
+    return None if subject.quantizer.element.stochastic else "the rounding is not random"
 
 
 DRAWS = 4096
@@ -178,7 +178,7 @@ def _unbiased(subject: Subject) -> None:
 
     By chance that fails once in 10^7 keys, and the key is fixed.
     """
-    grid, element = subject.known.grid, subject.quantizer.core.element
+    grid, element = subject.known.grid, subject.quantizer.element
     levels = np.arange(grid.low, grid.high + 1.0) if isinstance(grid, Integers) else numbers_of(grid)
     gaps = np.linspace(0, levels.size - 2, 16).astype(int)
     low, high = levels[gaps], levels[gaps + 1]

@@ -50,7 +50,7 @@ def described(subject: Subject) -> str | None:
 
 def scaled(subject: Subject) -> str | None:
     """Applies to schemes with a scale."""
-    return "a cast has no scale" if subject.quantizer.core.bare else None
+    return "a cast has no scale" if subject.quantizer.bare else None
 
 
 def plain(subject: Subject) -> str | None:

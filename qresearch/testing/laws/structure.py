@@ -29,7 +29,7 @@ EMPTY = ((), (0,), (3, 0), (0, 40))
 def fits(subject: Subject, shape: tuple[int, ...]) -> bool:
     """Whether the scheme's block has as many axes as it needs."""
     try:
-        subject.quantizer.core.layout(shape)
+        subject.quantizer.layout(shape)
     except ValueError:
         return False
     return True
@@ -41,20 +41,20 @@ def _shapes(subject: Subject) -> None:
     for shape in EMPTY:
         x = np.full(shape, 1.5, np.float32)
         if not fits(subject, shape):
-            assert_refused(partial(subject.run, x), ValueError, str(subject.quantizer.core.block), f"the shape {shape}")
+            assert_refused(partial(subject.run, x), ValueError, str(subject.quantizer.block), f"the shape {shape}")
             continue
         got = subject.run(x)
         wanted = subject.quantizer.codes_shape(shape)
         assert got.codes.shape == wanted, f"{shape} became codes of {got.codes.shape}, not {wanted}"
         assert got.values.shape == shape, f"{shape} came back as {got.values.shape}"
         assert got.values.dtype == np.float32, f"values are {got.values.dtype}"
-        assert got.codes.dtype == np.dtype(subject.quantizer.core.element.code_dtype), f"codes are {got.codes.dtype}"
+        assert got.codes.dtype == np.dtype(subject.quantizer.element.code_dtype), f"codes are {got.codes.dtype}"
 
 
 def _own(quantizer: Quantizer) -> bool:
     """Whether nothing is shared between the arrays of a stack."""
     stored = (quantizer.scaling.scale.coder, quantizer.scaling.offset.coder)
-    nested = any(each is not None and not each.core.bare for each in stored)
+    nested = any(each is not None and not each.bare for each in stored)
     block = quantizer.block
     return quantizer.bare or (block.sizes is not None and not block.flat and len(block.sizes) <= 2 and not nested)
 

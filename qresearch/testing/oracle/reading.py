@@ -78,7 +78,7 @@ def describe(scheme: Any) -> Description:
         return scheme
     coder = build(scheme)
     if isinstance(coder, GGML):
-        layout = coder.layout
+        layout = coder.stored
         return dataclasses.replace(describe(coder.inner), minus_zero=layout.minus_zero, stored=(layout.length, layout.nbytes))
     wrappers: list[Wrapping] = []
     while isinstance(coder, Wrapper):

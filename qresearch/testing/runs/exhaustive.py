@@ -99,7 +99,7 @@ def _specs() -> Iterator[Spec]:
 
 def _case(spec: Spec) -> Case:
     quantizer = build(spec)
-    cast = "-unit" if quantizer.core.bare and spec.statistic != spec.row.statistic else ""
+    cast = "-unit" if quantizer.bare and spec.statistic != spec.row.statistic else ""
     said = spec.range and (spec.row.ranges == INTEGER_RANGES or spec.range != spec.row.ranges[0])
     return Case(spec.element + (f"-{spec.range}" if said else "") + cast, scalar(quantizer.element), describe(quantizer))
 

@@ -63,7 +63,7 @@ def expected_sums(
             raise ValueError(f"{name} must be a finite number other than 0, such as 0.3, not {checks.shown(number)}")
     question = Question(_quantizer(scheme), density(given), scale, outer, finer)
     storage = question.quantizer.scaling.scale.coder
-    if outer is not None and (scale is not None or storage is None or storage.core.bare):
+    if outer is not None and (scale is not None or storage is None or storage.bare):
         raise ValueError("outer is the scale of what stores the scales, and here that has none; leave it out")
     answer = _way(question)
     total: Sums | None = None
@@ -83,7 +83,7 @@ def expected_sums(
 
 def _quantizer(scheme: Any) -> Quantizer:
     coder = build(scheme)
-    while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.layout.minus_zero):  # changes no number and no code
+    while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.stored.minus_zero):  # changes no number and no code
         coder = coder.inner  # type: ignore[attr-defined]
     if not isinstance(coder, Quantizer):
         raise ValueError(
@@ -185,7 +185,7 @@ def _range(question: Question, block: int) -> Sums:
         scheme: minmax.Ranged = minmax.ZeroPoints(steps, rounding, kept, scaling.exact)
     else:
         minima = scaling.offset.coder
-        if minima is not None and not minima.core.bare:
+        if minima is not None and not minima.bare:
             raise ValueError(
                 "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
             )
