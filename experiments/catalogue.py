@@ -25,7 +25,6 @@ from experiments.figures.levels import codebooks, levels
 from experiments.figures.style import save, styled
 from experiments.rows.sources import data_key, draw
 from qresearch import testing
-from qresearch.element.scalar import Scalar
 
 SOURCES = {"normal": {}, "laplace": {}, "student_t": {"df": 5}}
 """The standard sources and their parameters; 2^20 numbers of each, seed 0."""
@@ -89,7 +88,7 @@ def entries() -> list[Entry]:
 
 def _entry(name: str, doc: str) -> Entry:
     element = qr.build(name).element
-    kind = type(element.grid if isinstance(element, Scalar) else element).__name__
+    kind = type(element.grid).__name__
     nan = "NaN" if element.keeps_nan else "a number"
     return Entry(name, HEADINGS.get(kind, kind), int(element.bits), levels(name), nan, doc)
 

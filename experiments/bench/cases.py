@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import qresearch as qr
 from qresearch.coders.coder import Coder
-from qresearch.element.scalar import Scalar
 from qresearch.grammar.spec import Spec, scheme
 
 BITS = 8
@@ -37,14 +36,12 @@ class Case:
     @property
     def grid(self) -> str:
         """The class of its grid."""
-        element = self.coder.element
-        return type(element.grid if isinstance(element, Scalar) else element).__name__
+        return type(self.coder.element.grid).__name__
 
     @property
     def rounding(self) -> str:
         """The name of its rounding."""
-        element = self.coder.element
-        return element.rounding.name if isinstance(element, Scalar) else "nearest"
+        return self.coder.element.rounding.name
 
     @property
     def searches(self) -> bool:

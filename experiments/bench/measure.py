@@ -48,10 +48,10 @@ def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
 def _element(case: Case, x: np.ndarray) -> tuple[Program, Program]:
     """Numbers on the grid -> codes, the uniform numbers of a stochastic rounding given; codes -> numbers."""
     element = case.coder.element
-    largest = max(map(abs, element.ends))
+    largest = max(map(abs, element.grid.ends))
     # Powers of two alone have no scale: they take the numbers as they are.
     y = x * np.float32(largest / SPAN) if largest < 2.0**100 else np.abs(x)
-    u = np.random.default_rng(1).random(x.shape, np.float32) if element.stochastic else None
+    u = np.random.default_rng(1).random(x.shape, np.float32) if element.rounding.stochastic else None
     encode = program(lambda element, y, u: element.encode_drawn(y, u), element, y, u)
     return encode, program(lambda element, codes: element.decode(codes), element, encode.run())
 

@@ -67,7 +67,7 @@ class Levels(Quantity):
     @property
     def count(self) -> int:
         """How many levels there are."""
-        return len(build(self.levels).element.codes())
+        return len(build(self.levels).element.grid.codes())
 
 
 class Storage(Quantity):

@@ -23,7 +23,7 @@ DEPTH = 32
 """The deepest nesting."""
 
 
-class Scalar(NamedTuple):
+class Element(NamedTuple):
     """A kind of plain scalar: its tag, how it is written, the characters it may begin with, and how it is read."""
 
     tag: str
@@ -32,8 +32,8 @@ class Scalar(NamedTuple):
     read: Callable[[str], Any]
 
 
-def _scalar(tag: str, pattern: str, first: str, read: Callable[[str], Any]) -> Scalar:
-    return Scalar(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), list(first) or [""], read)
+def _scalar(tag: str, pattern: str, first: str, read: Callable[[str], Any]) -> Element:
+    return Element(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), list(first) or [""], read)
 
 
 def _integer(text: str) -> int:

@@ -41,5 +41,5 @@ def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
 def levels(text: str) -> np.ndarray:
     """float64: all finite numbers that a scheme's element can represent, ascending, each once."""
     element = qr.build(text).element
-    values = np.asarray(element.decode(jnp.asarray(element.codes())), np.float64)
+    values = np.asarray(element.decode(jnp.asarray(element.grid.codes())), np.float64)
     return np.unique(values[np.isfinite(values)])

@@ -14,7 +14,6 @@ import numpy as np
 import qresearch as qr
 from experiments.peers.row import comparison
 from qresearch.element.levels.quantiles import normal_float
-from qresearch.element.scalar import scalar
 
 BLOCK = 64
 COUNT = 2**18
@@ -37,7 +36,7 @@ def _compared(form: str, what: str, ours: Any, theirs: Any, why: str = "", input
 
 def levels(text: str) -> np.ndarray:
     """float32: the table of a scheme's element."""
-    grid: Any = scalar(qr.build(text).element).grid
+    grid: Any = qr.build(text).element.grid
     return np.asarray(grid.levels)[: grid.codes().size]
 
 
@@ -118,7 +117,7 @@ def _softposit() -> Iterator[dict[str, Any]]:
 
 
 def _posit(text: str, bits: int, write: Callable[[float], Any], read: Callable[[Any], float]) -> Iterator[dict[str, Any]]:
-    element = scalar(qr.build(text).element)
+    element = qr.build(text).element
     grid: Any = element.grid
     table = levels(text)
     inputs = _posit_numbers(grid, table.size)
@@ -151,7 +150,7 @@ def _playground() -> Iterator[dict[str, Any]]:
 
     for bits, exponent in ((6, 1), (8, 0), (8, 1), (8, 2), (12, 2), (16, 1), (16, 2)):
         text = f"posit{bits}es{exponent}"
-        grid: Any = scalar(qr.build(text).element).grid
+        grid: Any = qr.build(text).element.grid
         table = levels(text)
         words = np.asarray(grid.words)[: table.size]
         theirs = [posit_playground.from_bits(int(word) % 2**bits, bits, exponent).eval() for word in words]

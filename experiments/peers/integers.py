@@ -12,7 +12,6 @@ import numpy as np
 
 import qresearch as qr
 from experiments.peers import inputs
-from qresearch.element.scalar import scalar
 
 F32 = np.float32
 
@@ -70,7 +69,7 @@ class Blocks:
 def blocks(name: str) -> Iterator[tuple[str, Blocks]]:
     """Each input, quantized by a format."""
     text, length = FORMATS[name]
-    grid = scalar(qr.build(text).element).grid
+    grid = qr.build(text).element.grid
     least, most = (int(end) for end in grid.ends)
     for source, x in inputs.every(np.arange(least, most + 1)).items():
         if length is None and source == "powers":

@@ -14,7 +14,6 @@ import numpy as np
 
 import qresearch as qr
 from experiments.peers.row import comparison
-from qresearch.element.scalar import scalar
 
 RULES = {"FLOOR": "floor", "CEIL": "ceil", "EVEN": "even", "RCEIL": "rceil"}
 """torchao's name of a rule, and ours."""
@@ -101,7 +100,7 @@ def _mx() -> list[dict[str, Any]]:
 def _exact(x: np.ndarray, scales: np.ndarray, element: str) -> bool:
     """Whether every scale is the least power of two that does not clip, in float64."""
     largest = np.abs(x).reshape(x.shape[0], -1, 32).max(-1).astype(np.float64)
-    reach = scalar(qr.build(f"{element}-unit").element).grid.reach
+    reach = qr.build(f"{element}-unit").element.grid.reach
     s = np.exp2(scales.astype(np.float64) - 127)
     return bool(((largest <= reach * s) & ((largest > reach * s / 2) | (scales == 0))).all())
 
@@ -148,7 +147,7 @@ def _why_block_scales(x: np.ndarray, ours: np.ndarray, theirs: np.ndarray, outer
     exact = np.abs(x).reshape(x.shape[0], -1, 16).max(-1).astype(np.float64) / 6 / outer
     apart = ours != theirs
     low = apart & (theirs == 8) & (exact < 2.0**-6)
-    values = np.asarray(scalar(qr.build("e4m3-unit").element).grid.bit_patterns, np.float64)
+    values = np.asarray(qr.build("e4m3-unit").element.grid.bit_patterns, np.float64)
     middle = (values[ours] + values[theirs]) / 2
     close = apart & (np.abs(exact - middle) <= 2.0**-21 * middle)
     return (
@@ -157,7 +156,7 @@ def _why_block_scales(x: np.ndarray, ours: np.ndarray, theirs: np.ndarray, outer
 
 
 def _close_codes(x: np.ndarray, q: qr.QTensor, theirs: np.ndarray, same: np.ndarray) -> bool:
-    values = np.asarray(scalar(qr.build("e2m1-unit").element).grid.bit_patterns, np.float64)
+    values = np.asarray(qr.build("e2m1-unit").element.grid.bit_patterns, np.float64)
     middle = (values[np.asarray(q.codes)] + values[theirs]) / 2
     y = x.astype(np.float64) / np.repeat(np.asarray(q.scales, np.float64), 16, axis=1)
     apart = same & (np.asarray(q.codes) != theirs)

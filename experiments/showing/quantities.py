@@ -57,7 +57,7 @@ def _by_seed(frame: pd.DataFrame, text: str, wanted: FromRows) -> pd.Series:
 
 def _levels(wanted: Levels, frame: pd.DataFrame, config: Config) -> list[Ours]:
     element = qr.build(wanted.levels).element
-    return [Ours(float(level)) for level in np.sort(np.asarray(element.decode(jnp.asarray(element.codes()))))]
+    return [Ours(float(level)) for level in np.sort(np.asarray(element.decode(jnp.asarray(element.grid.codes()))))]
 
 
 def _storage(wanted: Storage, frame: pd.DataFrame, config: Config) -> list[Ours]:

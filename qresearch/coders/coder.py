@@ -110,7 +110,7 @@ class Coder:
     def stochastic(self) -> bool:
         """Whether the rounding, or that of a storage, draws random numbers."""
         stored = (self.scaling.scale.coder, self.scaling.offset.coder)
-        return self.element.stochastic or any(each is not None and each.stochastic for each in stored)
+        return self.element.rounding.stochastic or any(each is not None and each.stochastic for each in stored)
 
     @property
     def nan(self) -> str:

@@ -85,7 +85,7 @@ class Quantizer(Coder):
         """bool, in the shape of x: which elements lie more than half a gap beyond the ends of the grid."""
         layout = self.layout(x.shape)
         y, shift = self.scaling.on_grid(self.element, layout.split(x), params, layout)
-        return layout.merge(layout.groups_back(self.element.clipped(layout.groups_last(y), shift)))
+        return layout.merge(layout.groups_back(self.element.grid.clipped(layout.groups_last(y), shift)))
 
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
         """`encode(x, fit(x))`, with the parameters: in one pass where the platform has a kernel for the scheme."""

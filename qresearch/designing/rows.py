@@ -12,7 +12,7 @@ from qresearch.designing.vectors import check_vectors, designed_vectors
 from qresearch.element.levels.families import Book, Family
 from qresearch.element.levels.files import is_file, read_numbers, stamps
 from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row, widths
-from qresearch.element.vector import Vector, vector
+from qresearch.element.vectors import Vectors, vectors
 
 
 def abnormal(bits: int, block: int = 64, source: str = "normal", *parameters: float, zero: bool = True) -> Book:
@@ -91,10 +91,10 @@ _CBRT = book_row(cube_root, texts=True, statistic="rms(1)", check=widths(1, 16))
 ELEMENTS.add("cbrt{bits}", _CBRT, doc=_CBRT_DOC, examples=["cbrt4", "cbrt4(student_t,7)"])
 
 
-def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: int, dim: int) -> Vector:
+def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: int, dim: int) -> Vectors:
     if choice.rounding.name != "even":
         raise ValueError(f"vq{bits}x{dim} takes the nearest vector; leave '~{choice.rounding.name}' out")
-    return vector(designed_vectors(bits, dim, source, *parameters))
+    return vectors(designed_vectors(bits, dim, source, *parameters))
 
 
 _VQ_DOC = "vectors: a code of so many bits for each group of so many numbers, levels by k-means, over the RMS"

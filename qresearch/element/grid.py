@@ -23,6 +23,9 @@ class Grid:
     reach: Any
     """The number on the grid that a block's width is mapped to."""
 
+    group = 1
+    """How many neighbouring numbers share a code. Arrays hold groups along their last axis; codes are that much shorter."""
+
     replayable = False
     """Whether kernels can run it (`coders.kernels`)."""
 

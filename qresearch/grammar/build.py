@@ -18,7 +18,6 @@ from qresearch.coders.storage import storage
 from qresearch.element.element import Element
 from qresearch.element.levels.files import stamps
 from qresearch.element.rounding import ROUNDINGS, Rounding
-from qresearch.element.scalar import Scalar
 from qresearch.element.table import ELEMENTS, Choice
 from qresearch.grammar import refuse
 from qresearch.grammar.letters import listed, number_or_word, numbers, split_call
@@ -118,14 +117,14 @@ def _element(spec: Spec, rounding: Rounding, cast: bool) -> Element:
     except TypeError as error:
         example = found.row.examples[0]
         raise ValueError(f"the element {spec.element!r} cannot be built: {error}; write it as {example!r}") from error
-    return made if isinstance(made, Element) else Scalar(made, rounding)
+    return Element(made, rounding)
 
 
 def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
     """The least fraction of a scale that goes up; None where no power of two stores the scales of symmetric blocks."""
     stored = spec.scale
     ruled = form.need == "width" and stored is not None and stored == scheme(stored.element) and stored.row.power_of_two
-    if ruled and not spec.exact and isinstance(element, Scalar):
+    if ruled and not spec.exact:
         return np.int32(RULES[spec.rule](top(element.grid)))
     if spec.rule != "floor":
         why = "'-exact' encodes with the scale itself" if ruled else "only a symmetric scale stored as a power of two has one"
@@ -146,10 +145,10 @@ def _gain(spec: Spec, element: Element, form: Form, statistic: Statistic) -> np.
 
 def _target(spec: Spec, element: Element, form: Form, statistic: Statistic) -> float:
     """What a block's width, or half of its interval, is mapped to."""
-    least, most = element.ends
+    least, most = element.grid.ends
     if form.asymmetric:
         return (most - least) / 2
-    target = float(element.reach)
+    target = float(element.grid.reach)
     if statistic.signed and -least > most:
         target = least
     if spec.scale is not None and spec.scale.row.power_of_two and not spec.scale.wrappers:

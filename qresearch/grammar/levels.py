@@ -31,7 +31,7 @@ def levels(element: str | Spec) -> np.ndarray:
     [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
     """
     found = build(element).element
-    numbers = np.asarray(found.decode(found.codes()), np.float64)
+    numbers = np.asarray(found.decode(found.grid.codes()), np.float64)
     if found.group > 1:
         return numbers.reshape(-1, found.group)
     return np.unique(numbers[np.isfinite(numbers)]) + 0.0  # -0 and 0 are one level; the sum makes it 0

@@ -19,7 +19,7 @@ def check(spec: Spec, element: Element, form: Form, statistic: Statistic, scale:
         _refuse_statistic(spec, form.need)
     _check_element(spec, element, form)
     _check_storages(spec, form, statistic, scale, offset)
-    if statistic.searches and element.stochastic:
+    if statistic.searches and element.rounding.stochastic:
         raise ValueError(
             f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another"
         )
@@ -55,7 +55,7 @@ def _check_element(spec: Spec, element: Element, form: Form) -> None:
     """Refuses forms, ranges and blocks that the element cannot have."""
     if not isinstance(form, Bare):
         spec.block.check_group(element.group)
-    if form.asymmetric and element.integers is None:
+    if form.asymmetric and element.grid.integers is None:
         raise ValueError(f"the form {spec.form!r} needs an integer element, such as int4, not {spec.element!r}")
     if spec.range is not None and spec.range not in spec.row.ranges:
         owners = {"full": "signed integers", "restricted": "signed integers"}.get(spec.range, "floats")
@@ -90,4 +90,4 @@ def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder |
 
 def _unsigned(coder: Coder) -> bool:
     """Whether a scheme can store no negative number."""
-    return not coder.scaling.form.asymmetric and coder.element.ends[0] >= 0
+    return not coder.scaling.form.asymmetric and coder.element.grid.ends[0] >= 0

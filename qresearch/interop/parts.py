@@ -12,7 +12,6 @@ from jax import Array, lax
 from qresearch.coders.coder import Coder
 from qresearch.coders.qtensor import QTensor
 from qresearch.element.element import Element
-from qresearch.element.scalar import Scalar
 from qresearch.floats.named import FORMATS
 from qresearch.wrapping.outliers import Outliers
 from qresearch.wrapping.wrapper import chain
@@ -109,9 +108,9 @@ def _beside(coder: Coder, folder: str) -> Coder:
 def dtype_of(element: Element) -> str:
     """The dtype in torch of the packed codes of an element; `uint8` if there is none."""
     bits = int(element.bits)
-    if element.integers is not None:
+    if element.grid.integers is not None:
         return str(element.code_dtype) if bits in (8, 16) else "uint8"
-    patterns = element.grid.bit_patterns if isinstance(element, Scalar) else None
+    patterns = element.grid.bit_patterns
     for name, dtype in DTYPES.items():
         form = FORMATS[name]
         if patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True):

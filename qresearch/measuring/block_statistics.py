@@ -18,7 +18,6 @@ from jax import Array, lax
 
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
-from qresearch.element.element import Element
 from qresearch.measuring.accumulate import Sums
 from qresearch.measuring.measure import LARGE, rows_together, sums_of
 from qresearch.scales.block import Block, Layout
@@ -76,7 +75,7 @@ class BlockStatistics:
 
     def _of_chunk(self, x: Array) -> Any:
         layout, grid = self.block.layout(x.shape), _SMALL.grid(x.shape)
-        found = self.form.extent(self.statistic, Element(), Blocks(layout.split(x), None, layout))  # no element is looked at
+        found = self.form.extent(self.statistic, None, Blocks(layout.split(x), None, layout))  # no element is looked at
         small = Layout(grid, grid, (*layout.lengths[:-1], layout.lengths[-1] // SMALL_BLOCK))
         return jax.tree.map(small.spread, found)
 

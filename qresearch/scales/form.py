@@ -23,7 +23,7 @@ from qresearch.base.table import Table
 from qresearch.element.element import Element
 from qresearch.scales.params import Params
 from qresearch.scales.statistic import Blocks, Need, Statistic
-from qresearch.scales.steps import Steps
+from qresearch.scales.steps import Steps, Trial
 
 
 class Form:
@@ -52,32 +52,15 @@ class Form:
         """Whether there is an offset."""
         return self.minimum or self.integer_offset
 
-    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Any:
-        """What the statistic finds in every block: a width, or an interval and whether it is finite."""
+    def extent(self, statistic: Statistic, element: Element | None, blocks: Blocks) -> Any:
+        """What the statistic finds in every block: a width, or an interval and whether it is finite.
+
+        The element may be None for a statistic that looks at blocks alone.
+        """
         raise NotImplementedError
 
-    def params(
-        self,
-        steps: Steps,
-        element: Element,
-        extent: Any,
-        key: Array | None = None,
-        *,
-        factor: Any = None,
-        minimum: Array | None = None,
-        outer: Params | None = None,
-    ) -> Params:
-        """Scale and offset of every block, as they are stored.
-
-        Args:
-            steps: how scales are computed and stored.
-            element: whose grid the block is mapped to.
-            extent: of every block.
-            key: for storages that round stochastically.
-            factor: float32, of the extent: what a search tries.
-            minimum: float32 [grid], in the place of the one that follows from the extent; only where `movable`.
-            outer: parameters whose outer scales (of nested storages) are kept.
-        """
+    def params(self, steps: Steps, element: Element, extent: Any, trial: Trial) -> Params:
+        """Scale and offset of every block, as they are stored; `extent` as `extent` gives it."""
         raise NotImplementedError
 
     def divisor(self, scale: Array) -> Reciprocal:

@@ -18,7 +18,7 @@ from qresearch.scales.form import FORMS, Form, finished, half_span
 from qresearch.scales.params import Params
 from qresearch.scales.power_of_two import raised
 from qresearch.scales.statistic import Blocks, Statistic
-from qresearch.scales.steps import Steps
+from qresearch.scales.steps import Steps, Trial
 
 _ZERO, _NAN = np.float32(0), np.float32(np.nan)
 
@@ -27,10 +27,10 @@ _ZERO, _NAN = np.float32(0), np.float32(np.nan)
 class Bare(Form):
     """No scale and no offset: a cast."""
 
-    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> None:
+    def extent(self, statistic: Statistic, element: Element | None, blocks: Blocks) -> None:
         """Nothing."""
 
-    def params(self, steps: Steps, element: Element, extent: Any, key: Array | None = None, **_: Any) -> Params:
+    def params(self, steps: Steps, element: Element, extent: Any, trial: Trial) -> Params:
         """Nothing."""
         return Params()
 
@@ -42,26 +42,16 @@ class Symmetric(Form):
     need = "width"
     replayable = True
 
-    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Array:
+    def extent(self, statistic: Statistic, element: Element | None, blocks: Blocks) -> Array:
         """The width of every block, float32 [grid]."""
         return statistic.width_for(element, blocks)
 
-    def params(
-        self,
-        steps: Steps,
-        element: Element,
-        extent: Array,
-        key: Array | None = None,
-        *,
-        factor: Any = None,
-        minimum: Array | None = None,
-        outer: Params | None = None,
-    ) -> Params:
+    def params(self, steps: Steps, element: Element, extent: Array, trial: Trial) -> Params:
         """The scale maps the block's width to the end of the grid; a scale rule then chooses its power of two."""
-        raw = finished(_times(steps.per_step(extent), factor), jnp.isfinite(extent))
+        raw = finished(_times(steps.per_step(extent), trial.factor), jnp.isfinite(extent))
         if steps.rise is not None:
             raw = raised(raw, steps.rise)
-        return steps.stored(raw, None, key, outer)
+        return steps.stored(raw, None, trial)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
         """The numbers that are rounded."""
@@ -94,27 +84,17 @@ class ZeroPoint(Symmetric):
     integer_offset = True
     replayable = False
 
-    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Interval:  # type: ignore[override]
+    def extent(self, statistic: Statistic, element: Element | None, blocks: Blocks) -> Interval:  # type: ignore[override]
         """The interval, zero included, and whether it is finite."""
         low, high, finite = _interval(statistic, blocks)
         return jnp.minimum(low, _ZERO), jnp.maximum(high, _ZERO), finite
 
-    def params(
-        self,
-        steps: Steps,
-        element: Element,
-        extent: Any,
-        key: Array | None = None,
-        *,
-        factor: Any = None,
-        minimum: Array | None = None,
-        outer: Params | None = None,
-    ) -> Params:
+    def params(self, steps: Steps, element: Element, extent: Any, trial: Trial) -> Params:
         """The scale spans the interval; the zero point is what the *stored* scale makes of its lower end. A factor draws both
         ends toward zero.
         """
-        low, high = (_times(end, factor) for end in extent[:2])
-        params = steps.stored(finished(steps.per_step(half_span(low, high)), extent[2]), None, key, outer)
+        low, high = (_times(end, trial.factor) for end in extent[:2])
+        params = steps.stored(finished(steps.per_step(half_span(low, high)), extent[2]), None, trial)
         least, most = _ends(element)
         lowest = jnp.round(self.on_grid(low, self.divisor(steps.encoding_scale(params)), None))
         z = jnp.clip(jnp.where(jnp.isfinite(lowest), least - lowest, least), least, most)
@@ -130,7 +110,7 @@ class ZeroPoint(Symmetric):
 
 
 def _ends(element: Element) -> tuple[Any, Any]:
-    found = element.integers
+    found = element.grid.integers
     assert found is not None  # `grammar.refuse` saw to that
     return found
 
@@ -150,35 +130,24 @@ class Offset(Form):
     need = "interval"
     minimum = movable = True
 
-    def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Interval:
+    def extent(self, statistic: Statistic, element: Element | None, blocks: Blocks) -> Interval:
         """The interval, and whether it is finite."""
         return _interval(statistic, blocks)
 
-    def params(
-        self,
-        steps: Steps,
-        element: Element,
-        extent: Interval,
-        key: Array | None = None,
-        *,
-        factor: Any = None,
-        minimum: Array | None = None,
-        outer: Params | None = None,
-    ) -> Params:
+    def params(self, steps: Steps, element: Element, extent: Interval, trial: Trial) -> Params:
         """The minimum is stored first; the scale spans what lies above the stored one (`-exact`: above the true one). A factor
         draws both ends toward the middle; a minimum that is given replaces the other and leaves the scale of `outer`.
         """
         low, high, finite = extent
-        if minimum is not None:
-            assert outer is not None
-            stored = steps.stored_offset(jnp.where(finite, minimum, _NAN), key, outer)
-            return Params(outer.scale, stored, outer.raw, minimum if steps.exact else None)
-        low, high = drawn_in(low, high, factor)
-        stored = steps.stored_offset(jnp.where(finite, low, _NAN), key, outer)
+        if trial.minimum is not None and trial.outer is not None:
+            stored = steps.stored_offset(jnp.where(finite, trial.minimum, _NAN), trial)
+            return Params(trial.outer.scale, stored, trial.outer.raw, trial.minimum if steps.exact else None)
+        low, high = drawn_in(low, high, trial.factor)
+        stored = steps.stored_offset(jnp.where(finite, low, _NAN), trial)
         if not steps.exact:
             low = jnp.where(finite, steps.offset.load(stored), _ZERO)
         raw = steps.per_step(half_span(low, jnp.maximum(high, low)))
-        return steps.stored(finished(raw, finite), stored, key, outer, low)
+        return steps.stored(finished(raw, finite), stored, trial, low)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
         """The numbers that are rounded. Both are shrunk first where their difference could overflow."""

@@ -43,20 +43,21 @@ class KL(Statistic):
 
     def check(self, element: Element) -> None:
         """Raises `ValueError` for grids that are not symmetric integers, and for fewer bins than magnitudes."""
-        if element.integers is None or element.ends[0] != -element.ends[1]:
+        if element.grid.integers is None or element.grid.ends[0] != -element.grid.ends[1]:
             raise ValueError(
                 "the statistic 'kl' cuts a histogram into equal levels, so it needs symmetric integers, such as int8"
             )
-        magnitudes = int(element.integers[1]) + 1
+        magnitudes = int(element.grid.integers[1]) + 1
         if magnitudes > self.bins:
             raise ValueError(f"kl({self.bins:g}): bins must be at least the magnitudes of the grid, {magnitudes}")
 
-    def width_for(self, element: Element, blocks: Blocks) -> Array:
+    def width_for(self, element: Element | None, blocks: Blocks) -> Array:
         """float32 [grid]: a share of the largest magnitude."""
-        assert element.integers is not None  # `check` saw to that
+        assert element is not None  # `of_block_alone` saw to that
+        assert element.grid.integers is not None  # and `check` to that
         size, bins = largest(blocks), int(self.bins)
         counts = self._histogram(blocks, size)
-        levels = jnp.asarray(element.integers[1]).astype(jnp.int32) + 1
+        levels = jnp.asarray(element.grid.integers[1]).astype(jnp.int32) + 1
 
         def step(i: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
             least, best = state

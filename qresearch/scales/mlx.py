@@ -21,7 +21,7 @@ from qresearch.element.element import Element
 from qresearch.scales.form import FORMS, finished, half_span
 from qresearch.scales.forms import Interval, Offset, drawn_in
 from qresearch.scales.params import Params
-from qresearch.scales.steps import Steps
+from qresearch.scales.steps import Steps, Trial
 
 EPSILON = np.float32(1e-7)
 """The least step."""
@@ -39,19 +39,9 @@ class Edge(Offset):
     signed = True
     movable = False
 
-    def params(
-        self,
-        steps: Steps,
-        element: Element,
-        extent: Interval,
-        key: Array | None = None,
-        *,
-        factor: Any = None,
-        minimum: Array | None = None,
-        outer: Params | None = None,
-    ) -> Params:
+    def params(self, steps: Steps, element: Element, extent: Interval, trial: Trial) -> Params:
         """Scale and bias of the interval, both stored. A factor draws both ends toward the middle."""
-        low, high = drawn_in(extent[0], extent[1], factor)
+        low, high = drawn_in(extent[0], extent[1], trial.factor)
         finite, below = extent[2], jnp.abs(low) > jnp.abs(high)
         step = jnp.maximum(saturate(steps.per_step(half_span(low, high))), EPSILON)
         step, edge = jnp.where(below, step, -step), jnp.where(below, low, high)
@@ -59,8 +49,8 @@ class Edge(Offset):
         some = count != 0
         scale = jnp.where(some, quotient(edge, jnp.where(some, count, np.float32(1))), step)
         bias = jnp.where(some, edge, np.float32(0))
-        stored = steps.stored_offset(jnp.where(finite, bias, np.float32(np.nan)), key, outer)
-        return steps.stored(finished(scale, finite), stored, key, outer, bias)
+        stored = steps.stored_offset(jnp.where(finite, bias, np.float32(np.nan)), trial)
+        return steps.stored(finished(scale, finite), stored, trial, bias)
 
     def divisor(self, scale: Array) -> Reciprocal:
         """The shrunk scale itself, in the place of its inverse; infinity where it is zero."""

@@ -14,7 +14,7 @@ from qresearch.element.element import Element
 from qresearch.scales.form import Form
 from qresearch.scales.params import Params
 from qresearch.scales.statistic import Blocks, Candidates, Statistic
-from qresearch.scales.steps import Steps
+from qresearch.scales.steps import Steps, Trial
 from qresearch.scales.storage import Codes, Float32, Storage
 
 
@@ -42,7 +42,7 @@ class Scaling(Steps):
 
     def of_extent(self, element: Element, extent: Any) -> Params:
         """The parameters of blocks whose extent is known."""
-        return self.form.params(self, element, extent)
+        return self.form.params(self, element, extent, Trial())
 
     # --- using -----------------------------------------------------------------------------------------------------------
 
@@ -125,10 +125,8 @@ class _Candidates(Candidates):
 
     def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:
         """Scale and offset of every block, as they are stored."""
-        outer = self.outer if outer is None else outer
-        return self.scaling.form.params(
-            self.scaling, self.element, self.extent, self.key, factor=factor, minimum=minimum, outer=outer
-        )
+        trial = Trial(factor, minimum, self.outer if outer is None else outer, self.key)
+        return self.scaling.form.params(self.scaling, self.element, self.extent, trial)
 
     def values(self, params: Params) -> Array:
         """A round trip."""

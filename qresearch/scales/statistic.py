@@ -116,7 +116,7 @@ class Statistic:
         """float32 [grid]: the width of every block; negative only where `signed`."""
         raise NotImplementedError
 
-    def width_for(self, element: Element, blocks: Blocks) -> Array:
+    def width_for(self, element: Element | None, blocks: Blocks) -> Array:
         """`width`, unless the element matters: KL calibration counts its levels."""
         return self.width(blocks)
 

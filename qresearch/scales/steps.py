@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from jax import Array
 
@@ -13,6 +13,22 @@ from qresearch.scales.storage import Storage
 
 _SCALES, _MINIMA = 1, 2
 """The streams of random numbers that storages draw from."""
+
+
+class Trial(NamedTuple):
+    """What is tried on a block in the place of what follows from its extent.
+
+    Attributes:
+        factor: float32, of the extent; None for 1.
+        minimum: float32 [grid], in the place of the one of the extent; only where a form is `movable`.
+        outer: parameters whose outer scales (of nested storages) are kept.
+        key: for storages that round stochastically.
+    """
+
+    factor: Any = None
+    minimum: Array | None = None
+    outer: Params | None = None
+    key: Array | None = None
 
 
 @part
@@ -40,14 +56,14 @@ class Steps:
         """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
         return quotient(width, self.gain) if self.divided else width * self.gain
 
-    def stored(self, raw: Array, offset: Any, key: Array | None, outer: Params | None, low: Array | None = None) -> Params:
+    def stored(self, raw: Array, offset: Any, trial: Trial, low: Array | None = None) -> Params:
         """Params with the scale as its storage keeps it. `-exact` keeps scale and minimum from before they were stored, too."""
-        scale = self.scale.store(raw, key, _SCALES, None if outer is None else outer.scale)
+        scale = self.scale.store(raw, trial.key, _SCALES, None if trial.outer is None else trial.outer.scale)
         return Params(scale, offset, *((raw, low) if self.exact else ()))
 
-    def stored_offset(self, low: Array, key: Array | None, outer: Params | None) -> Any:
+    def stored_offset(self, low: Array, trial: Trial) -> Any:
         """A minimum as its storage keeps it."""
-        return self.offset.store(low, key, _MINIMA, None if outer is None else outer.offset)
+        return self.offset.store(low, trial.key, _MINIMA, None if trial.outer is None else trial.outer.offset)
 
     def encoding_scale(self, params: Params) -> Array:
         """float32 [grid]: the scale that encodes, before it was stored where the scheme is `-exact`."""

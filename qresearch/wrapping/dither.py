@@ -52,7 +52,7 @@ def dither(inner: Coder, seed: int = 0) -> Dithered:
     """
     if not 0 <= seed < 2**31:
         raise ValueError(f"dither({seed}): the seed must be 0 to 2^31 - 1, such as dither(0)")
-    if inner.element.integers is None:
+    if inner.element.grid.integers is None:
         raise ValueError("dither needs steps of one size: integers, such as int4@32 + dither(0)")
     if rotates(inner):
         raise ValueError("dither adds noise of each element's own step, which a rotation mixes; write dither before it")

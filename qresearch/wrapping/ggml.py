@@ -21,7 +21,6 @@ from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.coders.packer import Packer
 from qresearch.coders.quantizer import Quantizer
-from qresearch.element.scalar import Scalar
 from qresearch.floats.named import FORMATS
 from qresearch.scales.block import Block
 from qresearch.scales.params import Encoded, Params
@@ -143,7 +142,7 @@ def ggml(name: str, inner: Coder) -> GGML:
     for each, coder in stored.items():
         if each in layout.counts and not (isinstance(coder, Quantizer) and coder.bare and _holds(coder, layout.words)):
             raise ValueError(f"ggml_{name} stores the {each} in {layout.words}; write it so, after a colon, as the preset does")
-    least, bits = int(inner.element.codes().min()), int(inner.element.bits)
+    least, bits = int(inner.element.grid.codes().min()), int(inner.element.bits)
     offset = inner.scaling.form.asymmetric
     if bits != layout.bits or (bits < 8 and least != -layout.excess) or offset != ("offset" in layout.counts):
         raise ValueError(f"ggml_{name} does not store these codes; write what its preset says")
@@ -153,7 +152,7 @@ def ggml(name: str, inner: Coder) -> GGML:
 def _holds(quantizer: Quantizer, name: str) -> bool:
     """Whether the codes of a cast are those of a float format."""
     element, form = quantizer.element, FORMATS[name]
-    patterns = element.grid.bit_patterns if isinstance(element, Scalar) else None
+    patterns = element.grid.bit_patterns
     return patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True)
 
 

@@ -20,7 +20,8 @@ from qresearch.arithmetic.reductions import tree_sum
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
-from qresearch.element.vector import Vector
+from qresearch.element.element import Element
+from qresearch.element.vectors import Vectors
 from qresearch.scales.params import Params
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Keeper, Kept
@@ -57,25 +58,25 @@ class FittedLevels(Keeper):
         return Kept(params, levels if self.values is None else self.values.quantize(levels))
 
     @property
-    def _element(self) -> Vector:
-        element = self.inner.element
-        assert isinstance(element, Vector)  # `kmeans` saw to that
-        return element
+    def _grid(self) -> Vectors:
+        grid = self.inner.element.grid
+        assert isinstance(grid, Vectors)  # `kmeans` saw to that
+        return grid
 
     @property
     def _start(self) -> Array:
-        return jnp.asarray(self._element.levels)
+        return jnp.asarray(self._grid.levels)
 
-    def _with(self, levels: Array) -> Vector:
-        return dataclasses.replace(self._element, levels=levels)
+    def _with(self, levels: Array) -> Element:
+        return dataclasses.replace(self.inner.element, grid=dataclasses.replace(self._grid, levels=levels))
 
     def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
         """float32 [n, group] on the grid, and bool [n]: which of them count."""
-        layout, element = self.inner.layout(x.shape), self._element
-        y, _ = self.inner.scaling.on_grid(element, layout.split(x), params, layout)
+        layout, grid = self.inner.layout(x.shape), self._grid
+        y, _ = self.inner.scaling.on_grid(self.inner.element, layout.split(x), params, layout)
         there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
-        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there)).reshape(-1, element.group)
-        return element.grouped(layout.groups_last(y)).reshape(-1, element.group), jnp.all(counted, -1)
+        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there)).reshape(-1, grid.group)
+        return grid.grouped(layout.groups_last(y)).reshape(-1, grid.group), jnp.all(counted, -1)
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
         """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
@@ -134,7 +135,7 @@ def kmeans(inner: Coder, iterations: int = 10, values: Coder | None = None) -> F
     Raises:
         ValueError: for another coder inside, another number of iterations, and levels rounded at random or entropy-coded.
     """
-    if not isinstance(inner, Quantizer) or not isinstance(inner.element, Vector):
+    if not isinstance(inner, Quantizer) or not isinstance(inner.element.grid, Vectors):
         raise ValueError("kmeans fits a table of vectors, directly after the element: write it as in vq8x2@64:bf16 + kmeans")
     if not 1 <= iterations <= 1000:
         raise ValueError(f"kmeans({iterations}): the iterations must be 1 to 1000, such as kmeans(10)")

@@ -177,5 +177,5 @@ def chain(coder: Coder) -> Iterator[Coder]:
 
 def refuse_unsigned(name: str, inner: Coder) -> None:
     """`ValueError` where a wrapper makes numbers of both signs and the grid inside has one."""
-    if inner.element.ends[0] >= 0 and not inner.scaling.form.asymmetric:
+    if inner.element.grid.ends[0] >= 0 and not inner.scaling.form.asymmetric:
         raise ValueError(f"{name} makes numbers of both signs, but the numbers inside have one; take a signed element inside")

@@ -11,8 +11,8 @@ import qresearch as qr
 from qresearch import api, testing
 from qresearch.base.part import part
 from qresearch.coders.quantizer import Quantizer
+from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
-from qresearch.element.scalar import Scalar
 from qresearch.scales.params import Params
 
 
@@ -66,13 +66,13 @@ class Creeps(Uniform):
 
 
 @part
-class Biased(Scalar):
+class Biased(Element):
     def draw(self, key, shape):
         return super().draw(key, shape) * jnp.float32(0.8)
 
 
 @part
-class ForgetsTheKey(Scalar):
+class ForgetsTheKey(Element):
     def draw(self, key, shape):
         return super().draw(jax.random.key(1), shape)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from qresearch.element.element import Element
 from qresearch.element.minifloat import minifloat
 from qresearch.element.rounding import ROUNDINGS
-from qresearch.element.scalar import Scalar
 from qresearch.floats.float_format import exmy, fn, fnuz, ieee, p3109, unsigned
 from qresearch.floats.named import find_format
 
@@ -179,7 +179,7 @@ def test_there_and_back_without_codes(form, ends):
     words = np.random.default_rng(0).integers(0, 2**32, 2**14, np.uint32).view(np.float32)
     x = np.concatenate([x, -x, tiny.ravel(), words, np.float32([0, -0.0, np.inf, -np.inf, np.nan, -np.nan])])
     for rounding in (ROUNDINGS["even"], ROUNDINGS["up"]):
-        element = Scalar(grid, rounding)
+        element = Element(grid, rounding)
         back, plain = jax.jit(lambda e, x: (e.round_trip(x, None), e.decode(e.encode(x))))(element, x)
         np.testing.assert_array_equal(np.asarray(back).view(np.uint32), np.asarray(plain).view(np.uint32))
 

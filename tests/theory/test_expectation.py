@@ -109,7 +109,7 @@ def test_cells_are_the_codes_of_the_library(scheme):
     y[: len(levels)] = levels
     codes = np.asarray(encode(element, y))
     at = found.find(y.astype(np.float64))
-    assert np.array_equal(np.searchsorted(np.sort(element.codes()), codes), found.codes[0][at])
+    assert np.array_equal(np.searchsorted(np.sort(element.grid.codes()), codes), found.codes[0][at])
     assert np.array_equal(np.asarray(element.decode(codes), np.float64), found.low[at])
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import qresearch as qr
 from experiments.bench.contests.contest import Maker, Work
 from experiments.bench.contests.ours import compiled, first, normal_levels
-from qresearch.element.scalar import scalar
 
 
 def ml_dtypes_cast(name: str) -> Maker:
@@ -39,7 +38,7 @@ def searchsorted(count: int) -> Maker:
 
 def brute_force(element: str, block: int, share: int) -> Maker:
     """Every number is compared with every level; on one of `share` numbers."""
-    grid: Any = scalar(qr.build(element).element).grid
+    grid: Any = qr.build(element).element.grid
     levels = jnp.asarray(np.asarray(grid.levels)[: grid.codes().size])
 
     def quantize(x: jax.Array) -> tuple[jax.Array, jax.Array]:

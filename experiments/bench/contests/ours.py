@@ -15,7 +15,7 @@ import qresearch as qr
 from experiments.bench.clock import program
 from experiments.bench.contests.contest import Maker, Work
 from qresearch.element.codebook import codebook
-from qresearch.element.scalar import Scalar
+from qresearch.element.element import Element
 
 
 def compiled(function: Callable[..., Any], *arguments: Any, size: int, answer: Callable[[Any], Any] = np.asarray) -> Work:
@@ -90,7 +90,7 @@ def normal_levels(count: int) -> np.ndarray:
 
 def nearest_of(count: int) -> Maker:
     """Numbers -> codes of the nearest of so many levels."""
-    element = Scalar(codebook(normal_levels(count), qr.roundings["even"]), qr.roundings["even"])
+    element = Element(codebook(normal_levels(count), qr.roundings["even"]), qr.roundings["even"])
     return lambda x: compiled(lambda element, x: element.encode(x), element, x, size=x.size)
 
 

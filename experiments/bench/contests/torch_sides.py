@@ -10,7 +10,6 @@ import qresearch as qr
 from experiments.bench.contests.contest import Maker, Work
 from experiments.bench.contests.ours import first, mse
 from experiments.bench.machine import cores
-from qresearch.element.scalar import scalar
 
 
 def torch() -> Any:
@@ -101,7 +100,7 @@ def int8_absmax(block: int) -> Maker:
 
 def rms_error(element: str, block: int) -> Maker:
     """Largest magnitude, bucketize by the middles, gather, root of the mean squared error."""
-    grid: Any = scalar(qr.build(element).element).grid
+    grid: Any = qr.build(element).element.grid
     table = np.asarray(grid.levels)[: grid.codes().size]
 
     def make(x: np.ndarray) -> Work:

@@ -21,7 +21,6 @@ from qresearch.coders.kernels.ptx import ptx_rules
 from qresearch.coders.kernels.replay import RULES, replay
 from qresearch.coders.kernels.tile import Tile, cut
 from qresearch.coders.kernels.trial import passes
-from qresearch.element.scalar import Scalar
 
 LEAST = 1024
 """Elements of a tile, below which arrays of an awkward length are left to XLA."""
@@ -64,7 +63,6 @@ def _parts(quantizer: Any) -> bool:
     return (
         scaling.form.replayable
         and scaling.statistic.replayable
-        and isinstance(element, Scalar)
         and element.grid.replayable
         and not element.rounding.stochastic
         and element.rounding.from_least is None  # it adds to a product, which compilers fuse

@@ -273,7 +273,7 @@ def _zeros(subject: Subject) -> None:
         assert np.isfinite(got.scales).all(), "the scale of zeros is not finite"
     if subject.quantizer.bare:
         element = subject.quantizer.element
-        wanted = np.abs(np.asarray(element.decode(element.codes()))).min()  # NumPy keeps the 2^-127 of E8M0
+        wanted = np.abs(np.asarray(element.decode(element.grid.codes()))).min()  # NumPy keeps the 2^-127 of E8M0
         assert (np.abs(got.values) == wanted).all(), f"zeros come back as {got.values.flat[0]}, the least number is {wanted}"
         return
     # A scale cannot be zero where its storage has none (e8m0): then it is below the least normal number.

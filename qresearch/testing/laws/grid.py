@@ -39,9 +39,9 @@ def padded(numbers: np.ndarray) -> np.ndarray:
 def _codes(subject: Subject) -> None:
     """encode(decode(c)) == c for every code of a number, all of them (infinities in casts only: elsewhere they saturate)."""
     element = subject.quantizer.element
-    codes = padded(element.codes())
+    codes = padded(element.grid.codes())
     numbers = np.asarray(_decode(element, codes))
-    assert not np.isnan(numbers).any(), "element.codes() lists a code that decodes to NaN"
+    assert not np.isnan(numbers).any(), "element.grid.codes() lists a code that decodes to NaN"
     kept = np.isfinite(numbers) | subject.quantizer.bare
     again = np.asarray(_encode(element, numbers, subject.key, None))
     assert again.dtype == np.dtype(element.code_dtype), f"codes are {again.dtype}, declared as {element.code_dtype}"
@@ -166,7 +166,7 @@ def _at_same_scale(quantizer: Quantizer, x: Any, more: Any, key: Any) -> tuple[A
 
 def random_rounding(subject: Subject) -> str | None:
     """Applies to stochastic rounding."""
-    return None if subject.quantizer.element.stochastic else "the rounding is not random"
+    return None if subject.quantizer.element.rounding.stochastic else "the rounding is not random"
 
 
 DRAWS = 4096

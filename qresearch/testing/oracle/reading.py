@@ -12,7 +12,6 @@ from qresearch.element.codebook import Codebook
 from qresearch.element.integers import Uniform
 from qresearch.element.minifloat import Minifloat
 from qresearch.element.rounding import ROUNDINGS
-from qresearch.element.scalar import Scalar
 from qresearch.grammar.build import build
 from qresearch.scales.block import WHOLE
 from qresearch.scales.extremes import AbsMax, FirstMax, MinMax, Quantile, SignMax
@@ -88,8 +87,6 @@ def describe(scheme: Any) -> Description:
     if not isinstance(quantizer, Quantizer):
         raise NotDescribed(f"the oracle does not know the coder {type(quantizer).__name__}")
     element, scaling = quantizer.element, quantizer.scaling
-    if not isinstance(element, Scalar):
-        raise NotDescribed(f"the oracle does not know the element {type(element).__name__}")
     rounding = element.rounding
     if rounding.name not in _ROUNDINGS or ROUNDINGS[rounding.name] is not rounding:
         raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}")

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qresearch.element.scalar import Scalar, scalar
+from qresearch.element.element import Element
 from qresearch.element.table import INTEGER_RANGES
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import PRESETS, Spec, scheme
@@ -42,7 +42,7 @@ class Case:
     """One grid with one rounding: the compiled element and what the oracle knows of it."""
 
     name: str
-    element: Scalar
+    element: Element
     scheme: Description
 
     @property
@@ -101,7 +101,7 @@ def _case(spec: Spec) -> Case:
     quantizer = build(spec)
     cast = "-unit" if quantizer.bare and spec.statistic != spec.row.statistic else ""
     said = spec.range and (spec.row.ranges == INTEGER_RANGES or spec.range != spec.row.ranges[0])
-    return Case(spec.element + (f"-{spec.range}" if said else "") + cast, scalar(quantizer.element), describe(quantizer))
+    return Case(spec.element + (f"-{spec.range}" if said else "") + cast, quantizer.element, describe(quantizer))
 
 
 def _among(case: Case, others: Any) -> bool:
@@ -170,7 +170,7 @@ def _oracle(scheme: Description, place: np.ndarray) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="size")
-def _encode(element: Scalar, start: Any, stride: Any, size: int) -> Any:
+def _encode(element: Element, start: Any, stride: Any, size: int) -> Any:
     """The codes of some bit patterns, and which of those come back as other bits by the way without codes."""
     word = start + stride * jax.lax.iota(jnp.uint32, size)
     y = jax.lax.bitcast_convert_type(word, jnp.float32)

@@ -166,7 +166,7 @@ def _table(quantizer: Any, surprise: np.ndarray) -> Array:
     """The bits of every code, at its place; float32 of one length for a dtype, so that structures share a compilation."""
     info = np.iinfo(quantizer.element.code_dtype)
     table = np.full(min(2**info.bits, 2**19), 40.0, np.float32)
-    codes = np.sort(np.asarray(quantizer.element.codes()).astype(np.int64)) - (info.min if info.min < 0 else 0)
+    codes = np.sort(np.asarray(quantizer.element.grid.codes()).astype(np.int64)) - (info.min if info.min < 0 else 0)
     table[codes] = surprise
     return jnp.asarray(table)
 

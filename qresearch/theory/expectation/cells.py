@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
 from qresearch.element.rounding import Rounding
-from qresearch.element.scalar import Scalar
 
 _LARGEST = 0x7F7FFFFF
 """The place of the largest finite float32 in the order of numbers."""
@@ -75,14 +75,14 @@ class Cells:
 
 
 @lru_cache(maxsize=256)
-def cells(element: Scalar) -> Cells:
+def cells(element: Element) -> Cells:
     """The cells of an element; what rounds beyond a format that overflows becomes infinite."""
-    codes = np.asarray(element.codes())
+    codes = np.asarray(element.grid.codes())
     levels = np.asarray(element.decode(jnp.asarray(codes)), np.float32)
     finite = np.isfinite(levels)
     order = np.argsort(_place(levels[finite]), kind="stable")
     levels, codes = levels[finite][order], codes[finite][order]
-    everything = np.sort(element.codes())
+    everything = np.sort(element.grid.codes())
     numbers, ids = levels.astype(np.float64), np.searchsorted(everything, codes)
     if element.rounding.stochastic:
         return Cells(*_between(numbers), np.stack([np.append(ids[:1], ids), np.append(ids, ids[-1:])]), len(everything))
@@ -101,7 +101,7 @@ def cells(element: Scalar) -> Cells:
 def integer_cells(rounding: Rounding, span: int) -> Cells:
     """The cells of the integers from -span to span."""
     grid = Uniform(np.float32(-span), np.float32(span), np.int32(max(span, 1).bit_length() + 1), "int32")
-    return cells(Scalar(grid, rounding))
+    return cells(Element(grid, rounding))
 
 
 def window(wide: Cells, span: int, first: np.ndarray, count: int) -> Cells:
@@ -123,7 +123,7 @@ def _between(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return edges, np.concatenate([first, levels], axis=-1), np.concatenate([levels, last], axis=-1)
 
 
-def _first_change(element: Scalar, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _first_change(element: Element, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The least place above `low` with another code than `low` has; `high` has another one. By bisection."""
     below, low, high = _codes(element, low), low.astype(np.int64), high.astype(np.int64)
     while np.any(high - low > 1):
@@ -133,13 +133,13 @@ def _first_change(element: Scalar, low: np.ndarray, high: np.ndarray) -> np.ndar
     return high.astype(np.int32)
 
 
-def _codes(element: Scalar, places: np.ndarray) -> np.ndarray:
+def _codes(element: Element, places: np.ndarray) -> np.ndarray:
     padded = np.pad(places, (0, (1 << max(len(places) - 1, 31).bit_length()) - len(places)))  # few lengths to compile
     return np.asarray(_encode(element, padded))[: len(places)]
 
 
 @jax.jit
-def _encode(element: Scalar, places: Array) -> Array:
+def _encode(element: Element, places: Array) -> Array:
     bits = places ^ ((places >> 31) & np.int32(0x7FFFFFFF))
     return element.encode_drawn(lax.bitcast_convert_type(bits, jnp.float32), None)
 

@@ -13,7 +13,6 @@ from qresearch.base import checks
 from qresearch.coders.quantizer import Quantizer
 from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
-from qresearch.element.scalar import Scalar
 from qresearch.grammar.build import build
 from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
 from qresearch.theory.expectation import absmax, errors, minmax
@@ -94,7 +93,7 @@ def _quantizer(scheme: Any) -> Quantizer:
         raise ValueError(
             f"no exact expectation: '{scheme}' gives one code to {coder.element.group} numbers; measure with qr.compare"
         )
-    if coder.scaling.exact and coder.element.stochastic:
+    if coder.scaling.exact and coder.element.rounding.stochastic:
         raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
     return coder
 
@@ -178,8 +177,7 @@ def _range(question: Question, block: int) -> Sums:
     if block < 2:
         raise ValueError("an interval needs blocks of at least 2 numbers, not 1")
     element, scaling = quantizer.element, quantizer.scaling
-    assert isinstance(element, Scalar)
-    steps, rounding = round(element.ends[1] - element.ends[0]), element.rounding
+    steps, rounding = round(element.grid.ends[1] - element.grid.ends[0]), element.rounding
     kept = stored(scaling.scale.coder, question.outer)
     if scaling.form.integer_offset:
         scheme: minmax.Ranged = minmax.ZeroPoints(steps, rounding, kept, scaling.exact)

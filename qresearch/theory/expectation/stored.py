@@ -78,7 +78,7 @@ def _check(storage: Any, outer: float | None, what: str) -> None:
             f"no exact expectation: the {what} is stored with a wrapper around it, so it hangs on other blocks; "
             "leave the wrapper out"
         )
-    if storage.element.stochastic:
+    if storage.element.rounding.stochastic:
         raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")
     if storage.bare:
         return

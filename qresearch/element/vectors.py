@@ -1,4 +1,4 @@
-"""Vector elements: one code for a group of numbers, the nearest of a table of vectors (vector quantization).
+"""Grids of vectors: one code for a group of numbers, the nearest of a table of vectors (vector quantization).
 
 Gray, "Vector quantization", IEEE ASSP Magazine 1 (1984). Two bits a number are four numbers in eight bits: a table of 256
 vectors can follow the density of a group, which a scalar table cannot.
@@ -16,7 +16,8 @@ from qresearch.arithmetic.exact import TINY, rounded
 from qresearch.arithmetic.packing import code_dtype
 from qresearch.base import sharding
 from qresearch.base.part import Leaf, part, static
-from qresearch.element.element import Element
+from qresearch.element.grid import Grid
+from qresearch.element.rounding import Rounding
 
 LEVELS_PER_STEP = 16
 """Vectors that one step of the search compares."""
@@ -26,47 +27,32 @@ FAR = np.float32(8)
 
 
 @part
-class Vector(Element):
+class Vectors(Grid):
     """A table of vectors; the code of a vector is its index. Arrays hold groups along their last axis.
 
     A group takes the vector of least squared distance, the first of equals. The distance is a sum over coordinates in their
-    order, every square and every sum rounded to float32. A NaN counts as zero.
+    order, every square and every sum rounded to float32. A NaN counts as zero. There is no other rounding.
 
     Attributes:
         levels: float32 [2^bits, group].
-        width: int32 scalar, the bits of a code.
-        unit: float32 scalar, the number that a block's width is mapped to.
+        reach: float32 scalar, the number that a block's width is mapped to.
+        bits: int32 scalar, the bits of a code.
         group: numbers in a code.
         dtype: of the codes.
     """
 
     levels: Leaf
-    width: Leaf
-    unit: Leaf
+    reach: Leaf
+    bits: Leaf
     group: int = static()
     dtype: str = static()
-
-    @property
-    def bits(self) -> Leaf:
-        """The bits of a code, which stands for `group` numbers."""
-        return self.width
-
-    @property
-    def code_dtype(self) -> str:
-        """The dtype of the codes."""
-        return self.dtype
-
-    @property
-    def reach(self) -> Any:
-        """The number that a block's width is mapped to."""
-        return self.unit
 
     @property
     def ends(self) -> tuple[float, float]:
         """The least and the largest coordinate."""
         return float(np.min(self.levels)), float(np.max(self.levels))
 
-    def encode_drawn(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
+    def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
         """float32 [..., n * group] -> codes [..., n]."""
         groups = self.grouped(y)
         count = self.levels.shape[0]
@@ -123,12 +109,12 @@ def _along(end: Array, groups: Array) -> Array:
     return end.reshape((1,) * (groups.ndim - 1) + end.shape)
 
 
-def vector(levels: Any, unit: float = 1.0) -> Vector:
-    """The element of a table of vectors.
+def vectors(levels: Any, reach: float = 1.0) -> Vectors:
+    """The grid of a table of vectors.
 
     Args:
         levels: 2, 4, 8 ... 65,536 different vectors of 1 to 8 finite numbers, rounded to float32; codes are their indices.
-        unit: the number that a block's width is mapped to.
+        reach: the number that a block's width is mapped to.
 
     Raises:
         ValueError: for another number of vectors or coordinates, equal vectors, numbers that are not finite or subnormal, and
@@ -147,4 +133,4 @@ def vector(levels: Any, unit: float = 1.0) -> Vector:
         raise ValueError("levels must be zero or at least 2^-126 in magnitude, and not all zero")
     if len(np.unique(table, axis=0)) != count:
         raise ValueError(f"levels must be different vectors; {count - len(np.unique(table, axis=0))} of {count} are repeated")
-    return Vector(table + np.float32(0), np.int32(bits), np.float32(unit), group, str(code_dtype(bits, False)))
+    return Vectors(table + np.float32(0), np.float32(reach), np.int32(bits), group, str(code_dtype(bits, False)))
