@@ -40,10 +40,10 @@ docs: $(VENV)/.dev               ## generates the pages docs/tables.md and docs/
 	$(RUN) -m experiments.catalogue docs/formats.md
 
 exhaustive: $(VENV)/.dev         ## all 2^32 float32 values through every element grid of at most 8 bits
-	$(RUN) -m qresearch.testing.runs.exhaustive --out results/exhaustive
+	$(RUN) -m experiments.proofs.exhaustive --out results/exhaustive
 
 sampling: $(VENV)/.dev           ## compares exact expected errors of 1,200 schemes and sources with sampling
-	$(RUN) -m qresearch.testing.runs.sampling --out results/sampling
+	$(RUN) -m experiments.proofs.sampling --out results/sampling
 
 peers: $(PEERS)/.ready           ## compares codes, scales and values with other libraries, in an environment of its own
 	$(PEERS)/bin/python -m experiments.peers

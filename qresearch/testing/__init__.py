@@ -1,13 +1,11 @@
 """Test your own schemes with the laws that the project's schemes keep.
 
-    from qresearch import testing
+from qresearch import testing
 
-    testing.check("my-scheme")                       # every law; raises LawBroken
-    testing.LAWS.rows                                # name, doc, applies, check
-    testing.quantize(x, "int4@32")                   # the oracle: the definition in NumPy
-    from qresearch.testing import strategies         # hypothesis: schemes(), arrays(); needs hypothesis
-
-`python -m qresearch.testing.runs.exhaustive` compares every float32 with brute force.
+testing.check("my-scheme")                       # every law; raises LawBroken
+testing.LAWS.rows                                # name, doc, applies, check
+testing.quantize(x, "int4@32")                   # the oracle: the definition in NumPy
+from qresearch.testing import strategies         # hypothesis: schemes(), arrays(); needs hypothesis
 """
 
 from qresearch.testing.laws.check import LawBroken, Outcome, check, run

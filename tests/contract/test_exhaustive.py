@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.proofs import exhaustive
 from qresearch.element.lookup import lookup
 from qresearch.element.thresholds import thresholds
 from qresearch.testing.oracle import nearest
-from qresearch.testing.runs import exhaustive
 
 STRIDE = 65_537
 """Prime to every power of two, so that all low bits occur."""

@@ -10,7 +10,7 @@ from scipy import integrate
 from scipy.special import log_ndtr, ndtr
 
 import qresearch as qr
-from qresearch.testing.runs import sampling
+from experiments.proofs import sampling
 from qresearch.theory import expect, expectation_error
 from qresearch.theory.expectation.cells import cells, integer_cells, window
 from qresearch.theory.expectation.stored import stored

@@ -1,6 +1,6 @@
 """Exact expected errors against sampling: a thousand schemes and sources and more, with a bound that correct code keeps.
 
-    python -m qresearch.testing.runs.sampling [--out results/sampling] [--count 1200] [--seed 0] [--factor 1.0]
+    python -m experiments.proofs.sampling [--out results/sampling] [--count 1200] [--seed 0] [--factor 1.0]
 
 Elements of a block share its scale, so they are not independent, but blocks are: every metric is a mean over blocks, and its
 standard error is theirs. All comparisons together pass with a probability of at least 99.9 % if the expectations are right: the
@@ -27,11 +27,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from experiments.proofs.combinations import SOURCES, Combination, combinations
+from experiments.proofs.output import write_results
 from qresearch.densities.density import density
 from qresearch.grammar.build import build
 from qresearch.scales.params import Encoded, Params
-from qresearch.testing.runs.combinations import SOURCES, Combination, combinations
-from qresearch.testing.runs.tables import write
 from qresearch.theory.expectation.expect import expectation_error
 from qresearch.theory.expectation.integrals import expected_sums
 
@@ -238,7 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in totals.items()))
     if options.out:
-        write(options.out, found, {"size": options.size, "seed": options.seed, "level": LEVEL} | totals)
+        write_results(options.out, found, {"size": options.size, "seed": options.seed, "level": LEVEL} | totals)
     return int(bool(totals["metrics_that_differ"]))
 
 

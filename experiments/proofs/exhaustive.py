@@ -1,6 +1,6 @@
 """All 2^32 float32 values through every element grid of at most 8 bits that has a preset, against brute force.
 
-    python -m qresearch.testing.runs.exhaustive [--out results/exhaustive] [--grids int4,nf4] [--stride 4096]
+    python -m experiments.proofs.exhaustive [--out results/exhaustive] [--grids int4,nf4] [--stride 4096]
 
 The oracle finds the threshold of each pair of neighbouring codes by bisection over the float32 numbers themselves, deciding
 each one by the definition in float64 (`nearest.py`); between thresholds the code is constant, so the intervals are filled
@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.proofs.output import write_results
 from qresearch.element.element import Element
 from qresearch.element.table import INTEGER_RANGES
 from qresearch.grammar.build import build
@@ -31,7 +32,6 @@ from qresearch.grammar.spec import PRESETS, Spec, scheme
 from qresearch.testing.oracle import nearest
 from qresearch.testing.oracle.description import Description, Integers, Levels
 from qresearch.testing.oracle.reading import describe
-from qresearch.testing.runs.tables import write
 
 CHUNK = 2**22
 """Bit patterns compared at once."""
@@ -238,7 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows.append(count(case, options.stride))
         print(rows[-1], flush=True)
     if options.out:
-        write(options.out, rows, {"stride": options.stride} | _totals(rows))
+        write_results(options.out, rows, {"stride": options.stride} | _totals(rows))
     return int(any(row.mismatches for row in rows))
 
 

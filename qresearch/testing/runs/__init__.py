@@ -1,1 +1,0 @@
-"""Long runs: `python -m qresearch.testing.runs.exhaustive` and `python -m qresearch.testing.runs.sampling`."""
