@@ -1,1 +1,1 @@
-"""Long proofs: `make exhaustive`, every float32 through every small grid; `make sampling`, exact expected errors held against samples."""
+"""Long proofs: `exhaustive`, every float32 through every small grid; `sampling`, exact expected errors against samples."""
