@@ -42,15 +42,15 @@ from qresearch.wrapping.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from qresearch import theory
-    from qresearch.designing import DESIGNS as designs
-    from qresearch.designing import Design, Recipe, design
+    from qresearch.designing.table import DESIGNS as designs
+    from qresearch.designing.table import Design, Recipe, design
 
 __version__ = "0.1.0"
 
 LATER = {
     "theory": ("qresearch.theory", ""),
-    "designs": ("qresearch.designing", "DESIGNS"),
-    **{name: ("qresearch.designing", name) for name in ("Design", "Recipe", "design")},
+    "designs": ("qresearch.designing.table", "DESIGNS"),
+    **{name: ("qresearch.designing.table", name) for name in ("Design", "Recipe", "design")},
 }
 """What is imported when it is first asked for: name -> module, and the name there."""
 

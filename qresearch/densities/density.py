@@ -1,6 +1,6 @@
 """A distribution's density as polynomials on pieces: integrals of p, t p and t^2 p between any points. Host only, float64.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> mass, first, second = density(DISTRIBUTIONS["normal"]()).between(1.0, float("inf"))
 >>> round(float(mass), 12), round(float(first), 12)  # 1 - Phi(1) and phi(1)
 (0.158655253931, 0.241970724519)

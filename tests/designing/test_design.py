@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.designing import samples
-from qresearch.designing.block import exact_scale, stored_scale
-from qresearch.designing.blockwise import expected_maximum
-from qresearch.designing.fit import MOST, distinct
+from qresearch.designing.block_levels import expected_maximum
+from qresearch.designing.block_source import exact_scale, stored_scale
+from qresearch.designing.data import sorted_data
+from qresearch.designing.fit import MOST_POINTS, distinct
 from qresearch.designing.kmeans import Points, kmeans
 from qresearch.designing.objective import OBJECTIVES
 
@@ -131,6 +131,7 @@ def test_laws_of_blocks_hold_all_of_the_numbers():
     for law in (
         exact_scale(NORMAL, 64),
         exact_scale(STUDENT, 2),
+        exact_scale(qr.distributions["normal_outliers"](0.01, 20), 64),  # whose maximum has two peaks
         stored_scale(NORMAL, 64, "bf16"),
         stored_scale(LAPLACE, 5, "e5m2"),
     ):
@@ -227,10 +228,12 @@ def test_weights_count_as_repetitions():
         for name in ("kmeans", "lloyd_max"):
             got = qr.design(name, x.astype(dtype), 3, weights=w.astype(dtype)).levels
             np.testing.assert_allclose(got, qr.design(name, np.repeat(x, w), 3).levels)
-    packed = samples(-x.astype(np.float32), np.arange(1, 9, dtype=np.float32))  # negative numbers sort backwards by their bits
+    packed = sorted_data(
+        -x.astype(np.float32), np.arange(1, 9, dtype=np.float32)
+    )  # negative numbers sort backwards by their bits
     np.testing.assert_array_equal(packed.x, np.sort(-x.astype(np.float32)))
     assert packed.weights[0] == 6
-    assert distinct(samples(x)).mass.tolist() == [2, 1, 1, 1, 1, 1, 1]
+    assert distinct(sorted_data(x)).mass.tolist() == [2, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_weights_count_as_repetitions():
         (lambda: qr.design("power_density", NORMAL, at="ends"), "block length"),
         (lambda: qr.design("bof", NORMAL, scale="bf61"), "did you mean 'bf16'"),
         (lambda: qr.design("bof", NORMAL, scale="f16"), "too fine"),
-        (lambda: qr.design("bof", NORMAL, block=1), "at least 2"),
+        (lambda: qr.design("bof", NORMAL, block=1), "an integer, 2 or more"),
         (lambda: qr.design("entropy_constrained", NORMAL), "either bits"),
         (lambda: qr.design("sf", levels=12), "power of two"),
     ],
@@ -265,7 +268,7 @@ def test_errors_name_the_way_out(call, words):
 
 def test_too_many_numbers_for_the_exact_partition():
     with pytest.raises(ValueError, match="take lloyd_max"):
-        qr.design("kmeans", np.arange(MOST + 1.0), 2)
+        qr.design("kmeans", np.arange(MOST_POINTS + 1.0), 2)
 
 
 def test_families_in_schemes():

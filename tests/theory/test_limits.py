@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.densities import density
+from qresearch.densities.density import density
 from qresearch.densities.distribution import DISTRIBUTIONS as D
 from qresearch.theory import (
     LIMITS,

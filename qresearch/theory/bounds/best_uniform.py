@@ -1,6 +1,6 @@
 """The best uniform quantizers: of N levels, and of a given entropy. Host only, float64.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> best = uniform_levels(DISTRIBUTIONS["normal"](), 16)
 >>> round(best.step, 4), round(best.mse.value, 5)
 (0.3352, 0.01154)
@@ -18,7 +18,7 @@ import numpy as np
 from qresearch.base import checks
 from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
-from qresearch.densities.quadrature import spread
+from qresearch.densities.quadrature import on_intervals
 from qresearch.theory.bounds.high_rate import Bound, differential_entropy, entropy_coded
 
 CELLS = 2**12
@@ -244,7 +244,7 @@ def _rest_entropy(distribution: Distribution, low: float, high: float, step: flo
     total = 0.0
     for cut in (np.minimum(ends, low), np.maximum(ends, high)):
         starts, stops = (each[np.diff(cut) > 0] for each in (cut[:-1], cut[1:]))
-        x, length = spread(starts, stops, NODES)
+        x, length = on_intervals(starts, stops, NODES)
         p = q.pdf(x)
         total -= float(np.sum(length * p * (np.log2(np.where(p > 0, p, 1.0)) + np.log2(step))))
     return total

@@ -9,7 +9,7 @@ at any distortion D. Z comes from the iteration, on a uniform grid of y four to 
 density is flat over a kernel, Z is `p sqrt(pi / s)`, the Shannon lower bound's. So every point is a lower bound; `error` says
 how far it may lie under the curve.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> point = blahut_arimoto(DISTRIBUTIONS["normal"](), 8.0)
 >>> round(point.bits, 3), round(point.mse, 4)
 (2.0, 0.0625)

@@ -2,7 +2,7 @@
 
 All are mean square errors `factor * 2^(-2 bits)`; factors are found once for each distribution. Host only, float64.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> laplace = DISTRIBUTIONS["laplace"]()
 >>> [round(float(limit(laplace, 0).value) ** 0.5, 4) for limit in (panter_dite, entropy_coded, shannon_lower_bound)]
 [2.1213, 1.1097, 0.9302]

@@ -2,7 +2,7 @@
 
 Points of the curve are iterated (`blahut`) where they are needed, half a bit apart; between them it is a cubic.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> rate_distortion(DISTRIBUTIONS["normal"](), 2).value
 0.0625
 >>> round(rate_distortion(DISTRIBUTIONS["laplace"](), 0.5).value, 2)  # its Shannon lower bound is 0.43

@@ -21,6 +21,7 @@ from qresearch.base import checks
 from qresearch.base.table import Table
 from qresearch.densities.density import density
 from qresearch.densities.distribution import Distribution
+from qresearch.designing.recipes import lloyd_max as designed
 from qresearch.theory.bounds.best_uniform import best_step, best_uniform, whole_levels
 from qresearch.theory.bounds.high_rate import Bound, entropy_coded, panter_dite, shannon_lower_bound
 from qresearch.theory.bounds.rate_distortion import rate_distortion
@@ -34,8 +35,6 @@ def lloyd_max(distribution: Distribution, bits: float) -> Bound:
 
     From `MANY` bits on it is Panter-Dite's limit, and the error what the two differ by there.
     """
-    from qresearch.designing import lloyd_max as designed
-
     q = density(distribution)
     if not np.isfinite(q.variance):
         return Bound(np.inf, 0.0)

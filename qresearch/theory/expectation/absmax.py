@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import legendre
 
+from qresearch.densities.block_extremes import NEGLIGIBLE_SHARE, beyond, magnitude_pieces, none_beyond, squared_share
 from qresearch.densities.density import Density
-from qresearch.densities.quadrature import gauss, spread
+from qresearch.densities.quadrature import gauss_legendre, on_intervals
 from qresearch.theory.expectation import errors
 from qresearch.theory.expectation.cells import Cells
+from qresearch.theory.expectation.collect import Part, collect
 from qresearch.theory.expectation.errors import Affine, Sums
-from qresearch.theory.expectation.extremes import NEGLIGIBLE, Part, collect, magnitude_pieces, outside, power, size
 from qresearch.theory.expectation.stored import Stored
 
 NODES = 8
@@ -121,10 +122,10 @@ def _branch(density: Density, scheme: Scaled, block: int, signs: tuple[float, ..
         return Sums(np.zeros(scheme.cells.count), *np.zeros(4))  # no number has that sign
     ends = magnitude_pieces(density, block)
     m, length, piece = _nodes(scheme, ends, signs[0], finer)
-    falling = power(outside(density, m), block - 1) * length
+    falling = none_beyond(beyond(density, m), block - 1) * length
     weights = [density.pdf(sign * m) * falling for sign in signs]  # of one element being the largest, and m
     others = (block - 1) * sum(weights[1:], weights[0])
-    kept = block * sum(weights[1:], weights[0]) * size(density, m) > NEGLIGIBLE
+    kept = block * sum(weights[1:], weights[0]) * squared_share(density, m) > NEGLIGIBLE_SHARE
     m, piece, others, weights = m[kept], piece[kept], others[kept], [w[kept] for w in weights]
     affine = scheme.at(m, signs[0])
     parts = [_others(density, scheme, signs[0], Nodes(m, others, piece), ends, finer)]
@@ -158,12 +159,12 @@ def _others(density: Density, scheme: Scaled, sign: float, nodes: Nodes, ends: n
         return Part(errors.inside(density, affine, -m, m, weight), weight, piece)
     used, starts = np.unique(piece, return_index=True)
     u = (m - ends[piece]) / np.diff(ends)[piece]
-    at_points = legendre.legvander(2 * gauss(points)[0] - 1, points - 1)
+    at_points = legendre.legvander(2 * gauss_legendre(points)[0] - 1, points - 1)
     along = legendre.legvander(2 * u - 1, points - 1) @ np.linalg.inv(at_points)
     t = deviation / most
     across = np.stack([t * (t - 1) / 2, 1 - t**2, t * (t + 1) / 2], axis=1)
     shares = np.add.reduceat(weight[:, None, None] * along[:, :, None] * across[:, None, :], starts).ravel()
-    at, _ = spread(ends[used], ends[used + 1], points)
+    at, _ = on_intervals(ends[used], ends[used + 1], points)
     at, off = (each.ravel() for each in np.broadcast_arrays(at[..., None], most * np.array([-1.0, 0.0, 1.0])))
     plain = at * abs(scheme.gain)
     moved = replace(affine, scale=plain if scheme.exact else plain * (1 + off), value_scale=plain * (1 + off))
@@ -182,7 +183,7 @@ def _nodes(scheme: Scaled, ends: np.ndarray, sign: float, finer: int) -> Nodes:
     short = high - low < np.diff(ends)[piece] / 4
     found = []
     for which, nodes in ((~short, NODES * finer), (short, FEW + finer - 1)):
-        points, weights = spread(low[which], high[which], nodes)
+        points, weights = on_intervals(low[which], high[which], nodes)
         found.append((points.ravel(), weights.ravel(), np.repeat(piece[which], nodes)))
     points, weights, piece = (np.concatenate(each) for each in zip(*found))
     order = np.argsort(points)

@@ -58,7 +58,7 @@ def expect(
         ValueError: where the scale is no function of the block's own extremes, saying which part of the scheme is in the way,
             and for metrics without an expectation.
 
-    >>> from qresearch.distribution import DISTRIBUTIONS
+    >>> from qresearch.densities.distribution import DISTRIBUTIONS
     >>> found = expect("nf4@64", DISTRIBUTIONS["normal"](), ["mse", "mae", "entropy"])
     >>> {name: round(value, 6) for name, value in found.items()}
     {'mse': 0.00846, 'mae': 0.072796, 'entropy': 3.884661}
@@ -77,7 +77,7 @@ def expectation_error(
 ) -> dict[str, float]:
     """How far off `expect` is, by quadrature: the change of every metric when the points are doubled. Arguments as there.
 
-    >>> from qresearch.distribution import DISTRIBUTIONS
+    >>> from qresearch.densities.distribution import DISTRIBUTIONS
     >>> expectation_error("nf4@64:bf16", DISTRIBUTIONS["normal"](), ["mse"])["mse"] < 1e-9
     True
     """

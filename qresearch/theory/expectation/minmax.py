@@ -14,13 +14,14 @@ from typing import Protocol
 
 import numpy as np
 
+from qresearch.densities.block_extremes import largest_pieces, least_pieces, magnitude_pieces, none_beyond, squared_share
 from qresearch.densities.density import Density
-from qresearch.densities.quadrature import spread
+from qresearch.densities.quadrature import on_intervals
 from qresearch.element.rounding import Rounding
 from qresearch.theory.expectation import errors
 from qresearch.theory.expectation.cells import Cells, integer_cells, window
+from qresearch.theory.expectation.collect import Part, collect
 from qresearch.theory.expectation.errors import Affine, Sums
-from qresearch.theory.expectation.extremes import Part, collect, largest_pieces, least_pieces, magnitude_pieces, power, size
 from qresearch.theory.expectation.stored import Stored
 
 NODES = 4
@@ -236,9 +237,9 @@ def _nodes(
     ends = least_pieces(density, block)
     jumps = np.zeros(1) if scheme is None else scheme.outer_jumps(ends[0], ends[-1])
     cuts = np.unique(np.concatenate([ends, jumps])) if len(jumps) <= FEW_JUMPS else ends
-    low, length = (each.ravel() for each in spread(cuts[:-1], cuts[1:], many))
+    low, length = (each.ravel() for each in on_intervals(cuts[:-1], cuts[1:], many))
     tail = density.below(low)[0]
-    outer = block * density.pdf(low) * power(tail, block - 1) * length
+    outer = block * density.pdf(low) * none_beyond(tail, block - 1) * length
     low, length, tail = (each[outer > NEGLIGIBLE] for each in (low, length, tail))
 
     ends = largest_pieces(density, block - 1)
@@ -250,10 +251,10 @@ def _nodes(
     whole = np.diff(ends)[np.clip(np.searchsorted(ends, start, side="right") - 1, 0, len(ends) - 2)]
     found = []
     for chosen, nodes in ((stop - start >= whole / 4, many), (stop - start < whole / 4, few)):
-        points, lengths = spread(start[chosen], stop[chosen], nodes)
+        points, lengths = on_intervals(start[chosen], stop[chosen], nodes)
         found.append((np.repeat(which[chosen], nodes), points.ravel(), lengths.ravel()))
     which, high, inner = (np.concatenate(each) for each in zip(*found, strict=True))
     weight = density.pdf(low)[which] * length[which] * density.pdf(high) * inner
-    weight *= block * (block - 1.0) * power(tail[which] + density.above(high)[0], block - 2)
-    kept = weight * size(density, np.maximum(np.abs(low[which]), np.abs(high))) > NEGLIGIBLE
+    weight *= block * (block - 1.0) * none_beyond(tail[which] + density.above(high)[0], block - 2)
+    kept = weight * squared_share(density, np.maximum(np.abs(low[which]), np.abs(high))) > NEGLIGIBLE
     return low[which[kept]], high[kept], weight[kept]
