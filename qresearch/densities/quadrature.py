@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import legendre
 
 
 @lru_cache
 def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre points and weights on [0, 1], float64 [nodes] each."""
-    x, w = legendre.leggauss(nodes)
+    x, w = np.polynomial.legendre.leggauss(nodes)
     return (x + 1) / 2, w / 2
 
 

@@ -94,7 +94,7 @@ def total(source: Source) -> np.ndarray:
     return moments(source, np.empty(0))[:, 0]
 
 
-def squared_error(moments: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def squared_error(moments: np.ndarray, levels: np.ndarray | float) -> np.ndarray:
     """float64 [n]: the squared error of cells with these moments (float64 [3, n]), each represented by one level."""
     mass, first, second = moments
     return second - 2 * levels * first + levels**2 * mass
