@@ -15,7 +15,7 @@ from numpy.polynomial import legendre, polynomial
 
 Function = Callable[[np.ndarray], np.ndarray]
 
-NODES = 12
+NODES_PER_PIECE = 12
 """Gauss-Legendre points on each piece: more would mean fewer pieces, but longer sums at every evaluation."""
 
 MOST_HALVINGS = 100
@@ -37,9 +37,13 @@ TINY = float(np.finfo(np.float64).tiny)
 POINTS_PER_CHUNK = 4096
 """Points that are evaluated at once, so that the intermediate results stay in the cache."""
 
-_U, _W = legendre.leggauss(NODES)
-_SERIES = legendre.legvander(_U, NODES - 1).T * _W * (np.arange(NODES)[:, None] + 0.5)  # values at the points -> coefficients
-_POWERS = np.stack([np.pad(legendre.leg2poly(row), (0, NODES - 1 - k)) for k, row in enumerate(np.eye(NODES))])
+_U, _W = legendre.leggauss(NODES_PER_PIECE)
+_SERIES = (
+    legendre.legvander(_U, NODES_PER_PIECE - 1).T * _W * (np.arange(NODES_PER_PIECE)[:, None] + 0.5)
+)  # values at the points -> coefficients
+_POWERS = np.stack(
+    [np.pad(legendre.leg2poly(row), (0, NODES_PER_PIECE - 1 - k)) for k, row in enumerate(np.eye(NODES_PER_PIECE))]
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Pieces:
 
     Attributes:
         edges: float64 [n + 1], ascending.
-        points: float64 [n, NODES], the Gauss points of each piece.
-        values: float64 [n, NODES], the function there.
+        points: float64 [n, NODES_PER_PIECE], the Gauss points of each piece.
+        values: float64 [n, NODES_PER_PIECE], the function there.
     """
 
     edges: np.ndarray
@@ -68,7 +72,7 @@ class Pieces:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """float64 [n, NODES]: quadrature weights, for integrals of anything as smooth as the function."""
+        """float64 [n, NODES_PER_PIECE]: quadrature weights, for integrals of anything as smooth as the function."""
         return self.half[:, None] * _W
 
     @cached_property
@@ -94,13 +98,13 @@ class Pieces:
 
     @cached_property
     def _antiderivatives(self) -> np.ndarray:
-        """float64 [NODES + 3, 3, n]: powers of u = (t - middle) / half of the three integrals from the left end of a piece."""
-        f = (self.values @ _SERIES.T @ _POWERS) * self.half[:, None]  # [n, NODES], of f dt / du
-        found = np.zeros((NODES + 3, 3, len(f)))
+        """float64 [NODES_PER_PIECE + 3, 3, n]: the three integrals from the left end, in powers of (t - middle) / half."""
+        f = (self.values @ _SERIES.T @ _POWERS) * self.half[:, None]  # [n, NODES_PER_PIECE], of f dt / du
+        found = np.zeros((NODES_PER_PIECE + 3, 3, len(f)))
         for k in range(3):
             if k:  # times t = middle + half u
                 f = np.pad(f * self.middle[:, None], ((0, 0), (0, 1))) + np.pad(f * self.half[:, None], ((0, 0), (1, 0)))
-            found[: NODES + k + 1, k] = polynomial.polyint(f, lbnd=-1, axis=1).T
+            found[: NODES_PER_PIECE + k + 1, k] = polynomial.polyint(f, lbnd=-1, axis=1).T
         return found
 
     def left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +129,7 @@ class Pieces:
     def error(self) -> float:
         """The integral of the last Legendre terms over all pieces, relative to the integral of f."""
         series = self.values @ _SERIES.T
-        return float(np.sum(np.abs(series[:, -2:]).max(axis=1) * self.half) / np.sum(self.whole[0])) / NODES
+        return float(np.sum(np.abs(series[:, -2:]).max(axis=1) * self.half) / np.sum(self.whole[0])) / NODES_PER_PIECE
 
 
 def between_edges(under: np.ndarray, over: np.ndarray, centre: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -123,21 +123,21 @@ def test_a_source_without_negative_numbers_has_no_negative_levels():
 
 def test_a_design_for_the_stored_scale_beats_one_for_the_exact_scale():
     plain, stored = qr.design("bof", NORMAL, 16), qr.design("bof", NORMAL, 16, scale="e8m0")
-    law = stored_scale(NORMAL, 64, "e8m0", rounding="floor")
-    assert stored.mse < 0.9 * OBJECTIVES["mse"](law, plain.levels).error
+    source = stored_scale(NORMAL, 64, "e8m0", rounding="floor")
+    assert stored.mse < 0.9 * OBJECTIVES["mse"](source, plain.levels).error
 
 
-def test_laws_of_blocks_hold_all_of_the_numbers():
-    for law in (
+def test_ratios_of_blocks_have_all_of_the_mass():
+    for source in (
         exact_scale(NORMAL, 64),
         exact_scale(STUDENT, 2),
         exact_scale(qr.distributions["normal_outliers"](0.01, 20), 64),  # whose maximum has two peaks
         stored_scale(NORMAL, 64, "bf16"),
         stored_scale(LAPLACE, 5, "e5m2"),
     ):
-        low, high = (np.array([end]) for end in law.support)
+        low, high = (np.array([end]) for end in source.support)
         # E[s^2 (x / s)^2] is the variance, whatever the scale
-        assert law.between(low, high)[2, 0] == pytest.approx(1, abs=1e-10)
+        assert source.between(low, high)[2, 0] == pytest.approx(1, abs=1e-10)
     assert expected_maximum(NORMAL, 2) == pytest.approx(2 / np.sqrt(np.pi), abs=1e-12)  # of |x|, |y|
     with pytest.raises(ValueError, match="take another format"):
         stored_scale(qr.distributions["normal"](scale=1e6), 64, "e4m3")

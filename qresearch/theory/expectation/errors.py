@@ -128,15 +128,36 @@ def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray,
     edges = np.clip(scheme.edges(), low[:, None], high[:, None])
     below, above = scheme.levels()
     whole = below != above  # stochastic, or NaN where a format overflows
-    random = whole & ~np.isnan(below)
     cut = np.clip(np.where(whole, edges[:, 1:], below), edges[:, :-1], edges[:, 1:])  # cells with one level are cut at it
     points = np.empty((len(edges), 2 * edges.shape[1] - 1))
     points[:, ::2], points[:, 1::2] = edges, cut
     moments = density.along(points)
     left, right = moments[..., ::2], moments[..., 1::2]
+    mass = left[0] + right[0]
+    random = whole & ~np.isnan(below) & (mass > 0)
+    below, above = (np.where(mass > 0, each, 0.0) for each in (below, above))  # no infinities in cells without probability
+    up, found = _cell_sums(left, right, below, above, random)
+    total = density.between(low, high)[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(total > 0, weight / np.where(total > 0, total, 1.0), 0.0)
+        sums = [np.where(total > 0, np.sum(each, 1) / total, 0.0) for each in found]
+    codes, count = scheme.cells.codes, scheme.cells.count
+    return Sums(np.bincount(codes[0], share @ (mass - up), count) + np.bincount(codes[1], share @ up, count), *sums)
+
+
+def _cell_sums(
+    left: np.ndarray, right: np.ndarray, below: np.ndarray, above: np.ndarray, random: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The probability of the upper level; and the sums over each cell, in the order of `Sums`. All float64 [nodes, n].
+
+    Args:
+        left: float64 [3, nodes, n], the moments of the part of a cell below its level.
+        right: the same above it.
+        below: float64 [nodes, n], the lower level of the cell.
+        above: the upper one, the same unless the rounding is stochastic.
+        random: bool [nodes, n], whether the rounding there is stochastic.
+    """
     m0, m1, m2 = left + right
-    random &= m0 > 0
-    below, above = (np.where(m0 > 0, each, 0.0) for each in (below, above))  # no infinities in cells without probability
     with np.errstate(invalid="ignore", divide="ignore"):
         square = m2 - (below + above) * m1 + below * above * m0
         size = below * (left[0] - right[0]) - (left[1] - right[1])
@@ -149,15 +170,8 @@ def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray,
             error, back = np.where(random, 0.0, error), back + (above**2 - below**2) * up
         overflow = (m0 > 0) & np.isinf(below)  # where the formulas give infinity less infinity
         square, size, back = (np.where(overflow, np.inf, each) for each in (square, size, back))
-        error = np.where(overflow, below, error)
         square = np.where(np.isinf(m2), np.inf, np.where(m0 > 0, square, 0.0))
-        total = density.between(low, high)[0]
-        share = np.where(total > 0, weight / np.where(total > 0, total, 1.0), 0.0)
-        sums = [
-            np.where(total > 0, np.sum(each, 1) / total, 0.0) for each in (square, np.where(m0 > 0, size, 0.0), error, back)
-        ]
-    histogram = np.bincount(scheme.cells.codes[0], share @ (m0 - up), scheme.cells.count)
-    return Sums(histogram + np.bincount(scheme.cells.codes[1], share @ up, scheme.cells.count), *sums)
+        return up, [square, np.where(m0 > 0, size, 0.0), np.where(overflow, below, error), back]
 
 
 def at(scheme: Affine, x: np.ndarray, weight: np.ndarray) -> Sums:
@@ -170,7 +184,6 @@ def at(scheme: Affine, x: np.ndarray, weight: np.ndarray) -> Sums:
     errors = [np.where(np.abs(v - x) > FLOAT32_ROUNDING * np.abs(x), v - x, 0.0) for v in (below, above)]
     square, size, error = ((1 - up) * f(errors[0]) + up * f(errors[1]) for f in (np.square, np.abs, np.positive))
     codes = scheme.cells.codes[:, cell]
-    histogram = np.bincount(codes[0], weight * (1 - up), scheme.cells.count) + np.bincount(
-        codes[1], weight * up, scheme.cells.count
-    )
+    count = scheme.cells.count
+    histogram = np.bincount(codes[0], weight * (1 - up), count) + np.bincount(codes[1], weight * up, count)
     return Sums(histogram, square, size, error, (1 - up) * below**2 + up * above**2)
