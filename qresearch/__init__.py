@@ -47,8 +47,8 @@ from qresearch.wrapping.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from qresearch import theory
-    from qresearch.designing import DESIGNS as designs
-    from qresearch.designing import Design, Recipe, design
+    from qresearch.designing.table import DESIGNS as designs
+    from qresearch.designing.table import Design, Recipe, design
 
 __version__ = "0.1.0"
 
@@ -66,8 +66,8 @@ __all__ = [  # noqa: RUF022  by subject
 
 IMPORTED_ON_FIRST_USE = {
     "theory": ("qresearch.theory", ""),
-    "designs": ("qresearch.designing", "DESIGNS"),
-    **{name: ("qresearch.designing", name) for name in ("Design", "Recipe", "design")},
+    "designs": ("qresearch.designing.table", "DESIGNS"),
+    **{name: ("qresearch.designing.table", name) for name in ("Design", "Recipe", "design")},
 }
 """Name -> module, and the name there; empty for the module itself. These are slow to import."""
 

@@ -1,1 +1,1 @@
-"""Distributions, and integrals of their densities in float64. Host only."""
+"""Distributions, and integrals of their densities. On the host, in float64; only drawing is JAX."""

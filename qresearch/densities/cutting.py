@@ -1,7 +1,7 @@
-"""Where a density is cut into pieces, and what lies beyond the last ones. Host only, float64.
+"""Cuts a density into pieces, and describes the tails beyond them. Host only, float64.
 
-The line is cut at the distribution's quantiles, in the body and down to 1e-300; pieces that miss probability of the cdf are cut
-at more of them. Beyond the last piece a tail is a power of x, where the density has not fallen to nothing.
+The line is cut at the distribution's quantiles, down to 1e-300, and at more of them where pieces miss probability of the cdf.
+Beyond the last piece a heavy tail is a power of x.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ import numpy as np
 
 from qresearch.densities.distribution import Distribution
 from qresearch.densities.piecewise import Pieces, pieces
+from qresearch.densities.quadrature import bisect
 
-FAR = 1e145
+LARGEST_EDGE = 1e145
 """Where the pieces end at the latest, in units of the scale: its square times a density is still a float64."""
 
-FAR_POWERS = 27
-"""How many of the quantiles, those under 1e-30, are of use in a falling tail only."""
+FAR_QUANTILES = 27
+"""How many of the lowest quantiles, those below 1e-30, only a falling tail needs."""
 
-LEAST = 1e-290
-"""The least density that pieces are made for; under it float64 loses its digits."""
+LEAST_DENSITY = 1e-290
+"""The least density on pieces; below it float64 loses digits."""
 
-MISSED = 1e-10
-"""The probability that pieces may miss between their edges; above, they are cut at more quantiles."""
+MISSED_PROBABILITY = 1e-10
+"""Pieces that miss more of the cdf's probability than this are cut at more quantiles."""
 
-ROUNDS = 12
+MOST_ROUNDS = 12
 """How often pieces are cut at more quantiles at most."""
 
 
 class Tail(NamedTuple):
-    """What lies beyond the last piece: `p(x) = height (x / edge)^-slope`, to rounding; no tail where the height is 0.
+    """The density beyond the last piece, `p(x) = height (x / edge)^-slope`; there is no tail where the height is 0.
 
     Attributes:
         edge: the magnitude of the end of the last piece.
         height: the density there.
-        slope: of the density, by logarithms.
+        slope: minus the derivative of log p by log x.
     """
 
     edge: float
@@ -56,11 +57,11 @@ class Tail(NamedTuple):
 
 @lru_cache(maxsize=256)
 def cut(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
-    """Whether a density is symmetric; its pieces; what lies below and above them. `ValueError` where it cannot be computed."""
+    """Whether a density is even; its pieces; the tails below and above them. `ValueError` where it cannot be computed."""
     try:
-        # far out quantiles overflow and densities underflow: those edges are dropped
+        # far out, quantiles overflow and densities underflow; those edges are dropped
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # what SciPy's beta says from C++
+            warnings.simplefilter("ignore", RuntimeWarning)  # from SciPy's C++ beta
             symmetric = _is_symmetric(distribution)
             edges = _edges(distribution, symmetric)
             found = _pieces(distribution, edges)
@@ -72,13 +73,13 @@ def cut(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
 
 
 def _pieces(distribution: Distribution, edges: np.ndarray) -> Pieces:
-    """Pieces that have the probability between their edges: where a feature lies between the points, more quantiles cut."""
+    """Pieces that agree with the cdf; where a feature lies between their points, they are cut at more quantiles."""
     pdf = at_unit_scale(distribution)
     found, before = pieces(pdf, edges), np.inf
-    for _ in range(ROUNDS):
+    for _ in range(MOST_ROUNDS):
         cdf = distribution.cdf(found.edges)
         missed = np.abs(found.whole[0] - np.diff(cdf))
-        bad = np.flatnonzero(missed > MISSED)
+        bad = np.flatnonzero(missed > MISSED_PROBABILITY)
         if not len(bad) or not np.sum(missed) < before:  # else the pdf and the cdf do not agree
             break
         before = 0.9 * np.sum(missed)
@@ -95,13 +96,13 @@ def _pieces(distribution: Distribution, edges: np.ndarray) -> Pieces:
 
 
 def at_unit_scale(distribution: Distribution) -> Callable[[np.ndarray], np.ndarray]:
-    """A density without what polynomials cannot hold: infinities at single points, and digits lost near underflow."""
+    """The density at scale 1, and 0 where it is infinite, as at single points, or so small that it has lost digits."""
     unit = replace(distribution, given_scale=1.0)
 
     def pdf(x: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             p = unit.pdf(x)
-        return np.where((p >= LEAST) & np.isfinite(p), p, 0.0)
+        return np.where((p >= LEAST_DENSITY) & np.isfinite(p), p, 0.0)
 
     return pdf
 
@@ -117,12 +118,15 @@ def _is_symmetric(distribution: Distribution) -> bool:
 
 
 def _edges(distribution: Distribution, symmetric: bool) -> np.ndarray:
-    """Quantiles, far out those of powers of ten; an upper tail that is no mirror image in doubling steps."""
+    """Edges of the first pieces: quantiles, in the tails those of powers of ten.
+
+    Without symmetry the upper tail has steps of doubling length instead: its quantiles near 1 have no digits.
+    """
     low, high = distribution.quantile([0.0, 1.0])
     body = distribution.quantile(np.append(np.arange(1, 20) / 20, [0.99, 0.999, 0.9999]))
     lower = distribution.quantile([*10.0 ** -np.append(np.arange(300.0, 20, -10), np.arange(20.0, 1, -1))])
     if np.isfinite(low) and np.greater(*distribution.pdf(distribution.quantile([1e-10, 1e-2]))):
-        lower = lower[FAR_POWERS:]  # the density rises to that end: nothing hangs on what is nearer
+        lower = lower[FAR_QUANTILES:]  # the density rises to that end, so closer edges are not needed
     if symmetric:
         upper, body = -lower, np.concatenate([body, -body, [0.0]])
     else:
@@ -130,22 +134,19 @@ def _edges(distribution: Distribution, symmetric: bool) -> np.ndarray:
         doubling = middle + (start - middle) * 2.0 ** np.arange(600)
         upper = doubling[doubling < high]
     edges = np.unique(np.concatenate([lower, body, upper]))
-    edges = edges[np.isfinite(edges) & (np.abs(edges) <= FAR) & (edges > low) & (edges < high)]
-    kept = distribution.pdf(edges) >= LEAST
+    edges = edges[np.isfinite(edges) & (np.abs(edges) <= LARGEST_EDGE) & (edges > low) & (edges < high)]
+    kept = distribution.pdf(edges) >= LEAST_DENSITY
     if not np.any(kept):
         return edges
     last = int(np.flatnonzero(kept)[-1])
     beyond = [] if symmetric else edges[last + 1 : last + 2]
-    ends = [end for end in (low, high) if np.abs(end) <= FAR]
+    ends = [end for end in (low, high) if np.abs(end) <= LARGEST_EDGE]
     return np.unique(np.concatenate([edges[kept], [_end(distribution, edges[last], each) for each in beyond], ends]))
 
 
 def _end(distribution: Distribution, inside: float, outside: float) -> float:
-    """Between a number that has a density and one that has none left: where it ends, by bisection."""
-    for _ in range(60):
-        middle = inside / 2 + outside / 2
-        inside, outside = (middle, outside) if distribution.pdf(middle) >= LEAST else (inside, middle)
-    return float(inside)
+    """Where the density falls below `LEAST_DENSITY` between two numbers, by bisection."""
+    return float(bisect(lambda x: distribution.pdf(x) >= LEAST_DENSITY, np.asarray(inside), np.asarray(outside))[0])
 
 
 def _tail(distribution: Distribution, edge: float, is_end: bool) -> Tail:

@@ -1,8 +1,8 @@
-"""Distributions: one table of sources of numbers. Drawn in JAX by key; density, distribution and quantiles on the host.
+"""The table of distributions. Numbers are drawn in JAX by key; pdf, cdf and quantiles are computed on the host.
 
-A row is a `Family`; called with its parameters it gives a frozen, hashable `Distribution` of mean 0 and variance 1. For
-another width give `scale`, the scale parameter of the form that textbooks and `scipy.stats` print. Two exceptions:
-Student's t with `df <= 2` has no variance, and its scale is 1; the lognormal is left as textbooks have it.
+A row is a `Family`. Called with its parameters it gives a frozen, hashable `Distribution` of mean 0 and variance 1, or one with
+a given `scale`, the scale parameter of the form in textbooks and in `scipy.stats`. Two families differ: Student's t with
+`df <= 2` has no variance, and its scale is 1; the lognormal is that of the textbooks, unshifted and with scale 1.
 SciPy is imported when it is first needed.
 
 >>> student = DISTRIBUTIONS["student_t"]
@@ -32,17 +32,17 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Family:
-    """Distributions that differ in their parameters. The three functions take those in order and have the scale 1.
+    """Distributions that differ in their parameters. The functions below take these in order, and are for scale 1.
 
     Attributes:
         name: as in the table.
-        doc: one line: what it is, and its variance at scale 1.
-        draw: `draw(key, shape, *parameters)` gives float32 `[shape]`, independent numbers; traced, the parameters floats.
+        doc: one line: its density, and its variance at scale 1.
+        draw: `draw(key, shape, *parameters)` gives independent numbers, float32 `[shape]`; it is traced, with Python floats.
         textbook: `textbook(*parameters)` gives a frozen `scipy.stats` distribution, or anything with its methods pdf,
             cdf, ppf, mean and var.
-        unit_scale: `unit_scale(*parameters)` gives the scale with variance 1, or 1.0 where no scale has it.
-        parameters: their names. All are positive.
-        upper: for each parameter, what it must lie under.
+        unit_scale: `unit_scale(*parameters)` gives the scale with variance 1, or 1.0 where there is none.
+        parameters: their names; their values are positive.
+        upper: an upper limit for each parameter, excluded.
     """
 
     name: str
@@ -54,7 +54,10 @@ class Family:
     upper: tuple[float, ...] = (math.inf, math.inf)
 
     def __call__(self, *values: float, scale: float | None = None, **named: float) -> Distribution:
-        """The distribution with these parameters, by position or name; `TypeError`, `ValueError` name a bad one."""
+        """The distribution with these parameters, by position or name.
+
+        Raises `TypeError` or `ValueError`, naming the parameter that is unknown, missing or out of range.
+        """
         usage = f"call it as {self.name}({', '.join([*self.parameters, 'scale=None'])})"
         if unknown := [name for name in named if name not in self.parameters]:
             raise TypeError(f"unknown parameter {unknown[0]!r}{suggestion(unknown[0], self.parameters)}; {usage}")
@@ -72,7 +75,7 @@ class Distribution:
     Attributes:
         family: the row of the table.
         values: the family's parameters, in order.
-        given_scale: the `scale` it was called with; None for the one that gives variance 1.
+        given_scale: the `scale` it was called with; None for the scale with variance 1.
     """
 
     family: Family
@@ -82,8 +85,8 @@ class Distribution:
     def sample(self, key: jax.Array, shape: Shape | int) -> jax.Array:
         """float32 `[shape]`: independent numbers; the same key gives the same bytes, eager and under `jit`.
 
-        The uniform numbers behind them have 23 bits, so light tails end (a normal at 5.4 standard deviations). A number
-        of a heavy tail that float32 cannot hold is an infinity.
+        They derive from uniform numbers of 23 bits, so light tails end early (a normal at 5.4 standard deviations). Where a
+        heavy tail exceeds float32, the number is infinite.
         """
         return _sample(self, key, (shape,) if isinstance(shape, int) else tuple(shape))
 
@@ -92,14 +95,14 @@ class Distribution:
         return np.asarray(_textbook(self).pdf(_float64(x) / self.scale)) / self.scale
 
     def cdf(self, x: ArrayLike) -> np.ndarray:
-        """float64: the probability of a number that is not above x. On the host."""
+        """float64: the probability of a number at or below x. On the host."""
         return np.asarray(_textbook(self).cdf(_float64(x) / self.scale))
 
     def quantile(self, p: ArrayLike) -> np.ndarray:
         """float64: the x with `cdf(x) == p`. On the host. Raises `ValueError` where p is outside [0, 1]."""
         p = _float64(p)
         if not np.all((p >= 0) & (p <= 1)):
-            raise ValueError(f"p must lie in [0, 1], got {p}; a quantile is asked for by its probability, such as 0.99")
+            raise ValueError(f"p must lie in [0, 1], got {p}; give a probability, such as 0.99")
         return np.asarray(_textbook(self).ppf(p)) * self.scale
 
     @property
@@ -125,9 +128,9 @@ class Distribution:
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _sample(distribution: Distribution, key: jax.Array, shape: Shape) -> jax.Array:
-    # One compiled function whoever calls it, its parameters constants: as arguments they would be folded under the caller's
-    # jit but not without, and a last bit would change (seen with Student's t). The barrier keeps the caller's own constants
-    # from being merged with the scale.
+    # One compiled function for all callers, with the parameters as constants. As arguments they would be folded under the
+    # caller's jit but not in eager mode, which changes the last bit (seen with Student's t). The barrier keeps the compiler
+    # from merging the caller's constants with the scale.
     numbers = distribution.family.draw(key, shape, *distribution.values) * np.float32(distribution.scale)
     return jax.lax.optimization_barrier(numbers)
 
@@ -138,7 +141,7 @@ def _textbook(distribution: Distribution) -> Any:
 
 
 def _stats() -> Any:
-    import scipy.stats  # slow to import, and only the host side needs it
+    import scipy.stats  # slow to import; only the host side needs it
 
     return scipy.stats
 
@@ -159,14 +162,14 @@ def _draw_student_t(key: jax.Array, shape: Shape, df: float) -> jax.Array:
     # Bailey (1994), the polar method in closed form: sqrt(df (u^(-2 / df) - 1)) cos(2 pi v) follows Student's t exactly, for
     # every df, without the rejections of a gamma variate. With a = -(2 / df) log u, the root is e^(a / 2) sqrt(df (1 - e^-a)).
     coarse, fine, angle = (random.uniform(each, shape, jnp.float32) for each in random.split(key, 3))
-    u = coarse + (fine + np.float32(2**-24)) * np.float32(2**-23)  # 46 bits where it matters: a small u is a far tail
+    u = coarse + (fine + np.float32(2**-24)) * np.float32(2**-23)  # 46 bits for small u, the far tail
     a = np.float32(-2 / df) * jnp.log(jnp.minimum(u, np.float32(1)))
     radius = jnp.exp(a * np.float32(0.5)) * jnp.sqrt(np.float32(df) * -jnp.expm1(-a))
     return radius * jnp.cos(angle * np.float32(2 * math.pi))
 
 
 def _draw_generalized_normal(key: jax.Array, shape: Shape, beta: float) -> jax.Array:
-    # abs(x)^beta is a gamma variate of shape 1 / beta; as its logarithm, for the same reason
+    # abs(x)^beta is a gamma variate of shape 1 / beta; drawn as its logarithm, which does not underflow
     sign, size = random.split(key)
     inverse = np.float32(1 / beta)
     gamma = random.loggamma(size, inverse, shape, jnp.float32)

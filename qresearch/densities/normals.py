@@ -1,6 +1,6 @@
-"""The normal, and the mixture of two that has outliers, behind the interface of `scipy.stats`. Host only, float64.
+"""The normal, and a mixture of two normals, with the interface of `scipy.stats`. Host only, float64.
 
-Written out, so that normals, the most common source, do without `scipy.stats`, which is slow to import.
+`scipy.stats` is slow to import, and normals are the most common source; so they are written out here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from qresearch.densities.quadrature import bisect
+
 
 def _special() -> Any:
-    import scipy.special  # all that normals need; slow to import
+    import scipy.special  # slow to import
 
     return scipy.special
 
@@ -48,7 +50,7 @@ NORMAL = Normal()
 
 @dataclass(frozen=True)
 class Outliers:
-    """The mixture `(1 - fraction) N(0, 1) + fraction N(0, factor^2)`, as `scipy.stats` would have it."""
+    """The mixture `(1 - fraction) N(0, 1) + fraction N(0, factor^2)`, with the methods of a `scipy.stats` distribution."""
 
     fraction: float
     factor: float
@@ -72,12 +74,9 @@ class Outliers:
         return (1 - self.fraction) * cdf(x) + self.fraction * cdf(x / self.factor)
 
     def ppf(self, p: np.ndarray) -> np.ndarray:
-        """The quantiles, by bisection between those of the two normals; in the lower half, where a cdf is precise."""
+        """The quantiles, by bisection between those of the two normals, in the lower half, where the cdf is precise."""
         tail = np.minimum(p, 1 - p)
         normal = NORMAL.ppf(tail)
         low, high = normal * max(self.factor, 1.0), normal * min(self.factor, 1.0)
-        for _ in range(100):  # closes a bracket of one ratio `factor` to neighbouring float64s, up to a factor of 2^47
-            middle = low / 2 + high / 2
-            below = self.cdf(middle) < tail
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        _, high = bisect(lambda x: self.cdf(x) < tail, low, high, 100)  # down to neighbouring float64s, for factors up to 2^47
         return np.where(p < 0.5, high, 0.0 - high)

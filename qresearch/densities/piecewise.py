@@ -1,7 +1,7 @@
-"""A function as polynomials on pieces, cut until they hold it to rounding; integrals of f, t f and t^2 f to any point. float64.
+"""A function as polynomials on pieces, exact to rounding; the integrals of f, t f and t^2 f to any point. Host only, float64.
 
-On every piece the Legendre series through the Gauss points is taken; where its last coefficients are not rounding, the piece is
-cut in two (Trefethen, "Approximation Theory and Approximation Practice", 2013, chapters 3 and 19).
+Each piece has the Legendre series through its Gauss points. Where the last coefficients are above rounding, the piece is cut in
+two (Trefethen, "Approximation Theory and Approximation Practice", 2013, chapters 3 and 19).
 """
 
 from __future__ import annotations
@@ -15,41 +15,45 @@ from numpy.polynomial import legendre, polynomial
 
 Function = Callable[[np.ndarray], np.ndarray]
 
-NODES = 12
-"""Gauss-Legendre points of a piece: more would mean fewer pieces, but longer sums at every evaluation."""
+NODES_PER_PIECE = 12
+"""Gauss-Legendre points on each piece: more would mean fewer pieces, but longer sums at every evaluation."""
 
-DEPTH = 100
+MOST_HALVINGS = 100
 """How often a piece is halved at most; a cusp as sharp as that of exp(-sqrt(abs(x))) needs 90."""
 
-MOST = 20_000
-"""Pieces that are cut in one round at most: a function that is rough everywhere is taken as it is."""
+MOST_PIECES_CUT = 20_000
+"""With more pieces to cut than this the function is rough everywhere, and they stay as they are."""
 
-ENOUGH = 1e-14
-"""The last coefficients, over the largest value of a piece, that end the cutting: some ten roundings."""
+TOLERANCE = 1e-14
+"""A piece is accurate where its last coefficients, over its largest value, are below this: some ten roundings."""
 
-ROUNDING = 1e-10
-"""Under this, coefficients may be the function's own rounding: that of exp(-700) is 700 times that of exp(-1)."""
+FUNCTION_ROUNDING = 1e-10
+"""Below this, coefficients may be the function's own rounding: that of exp(-700) is 700 times that of exp(-1)."""
 
 EPSILON = float(np.finfo(np.float64).eps)
 
 TINY = float(np.finfo(np.float64).tiny)
 
-CHUNK = 4096
-"""Points that are evaluated at once: what they need stays in the cache."""
+POINTS_PER_CHUNK = 4096
+"""Points that are evaluated at once, so that the intermediate results stay in the cache."""
 
-_U, _W = legendre.leggauss(NODES)
-_SERIES = legendre.legvander(_U, NODES - 1).T * _W * (np.arange(NODES)[:, None] + 0.5)  # values at the points -> coefficients
-_POWERS = np.stack([np.pad(legendre.leg2poly(row), (0, NODES - 1 - k)) for k, row in enumerate(np.eye(NODES))])
+_U, _W = legendre.leggauss(NODES_PER_PIECE)
+_SERIES = (
+    legendre.legvander(_U, NODES_PER_PIECE - 1).T * _W * (np.arange(NODES_PER_PIECE)[:, None] + 0.5)
+)  # values at the points -> coefficients
+_POWERS = np.stack(
+    [np.pad(legendre.leg2poly(row), (0, NODES_PER_PIECE - 1 - k)) for k, row in enumerate(np.eye(NODES_PER_PIECE))]
+)
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """A function on pieces that follow one another.
+    """A function on adjacent pieces.
 
     Attributes:
-        edges: float64 [n + 1], rising.
-        points: float64 [n, NODES], the Gauss points of each piece.
-        values: float64 [n, NODES], the function there.
+        edges: float64 [n + 1], ascending.
+        points: float64 [n, NODES_PER_PIECE], the Gauss points of each piece.
+        values: float64 [n, NODES_PER_PIECE], the function there.
     """
 
     edges: np.ndarray
@@ -58,7 +62,7 @@ class Pieces:
 
     @cached_property
     def middle(self) -> np.ndarray:
-        """float64 [n]."""
+        """float64 [n]: the middle of each piece."""
         return self.edges[:-1] / 2 + self.edges[1:] / 2
 
     @cached_property
@@ -68,7 +72,7 @@ class Pieces:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """float64 [n, NODES]: `sum(weights * g(points))` is the integral of any g that is as smooth as the function."""
+        """float64 [n, NODES_PER_PIECE]: quadrature weights, for integrals of anything as smooth as the function."""
         return self.half[:, None] * _W
 
     @cached_property
@@ -89,18 +93,18 @@ class Pieces:
 
     @cached_property
     def centre(self) -> int:
-        """The edge up to which sums from below are the smaller ones."""
+        """The index of the edge up to which sums from below are smaller than sums from above."""
         return int(np.searchsorted(self.under[0], self.under[0, -1] / 2))
 
     @cached_property
     def _antiderivatives(self) -> np.ndarray:
-        """float64 [NODES + 3, 3, n]: powers of u = (t - middle) / half of the three integrals from the left end of a piece."""
-        f = (self.values @ _SERIES.T @ _POWERS) * self.half[:, None]  # [n, NODES], of f dt / du
-        found = np.zeros((NODES + 3, 3, len(f)))
+        """float64 [NODES_PER_PIECE + 3, 3, n]: the three integrals from the left end, in powers of (t - middle) / half."""
+        f = (self.values @ _SERIES.T @ _POWERS) * self.half[:, None]  # [n, NODES_PER_PIECE], of f dt / du
+        found = np.zeros((NODES_PER_PIECE + 3, 3, len(f)))
         for k in range(3):
             if k:  # times t = middle + half u
                 f = np.pad(f * self.middle[:, None], ((0, 0), (0, 1))) + np.pad(f * self.half[:, None], ((0, 0), (1, 0)))
-            found[: NODES + k + 1, k] = polynomial.polyint(f, lbnd=-1, axis=1).T
+            found[: NODES_PER_PIECE + k + 1, k] = polynomial.polyint(f, lbnd=-1, axis=1).T
         return found
 
     def left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +112,8 @@ class Pieces:
         at = np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, len(self.half) - 1)
         u = (x - self.middle[at]) / self.half[at]
         total = np.empty((3, len(x)))
-        for start in range(0, len(x), CHUNK):
-            here = slice(start, start + CHUNK)
+        for start in range(0, len(x), POINTS_PER_CHUNK):
+            here = slice(start, start + POINTS_PER_CHUNK)
             total[:, here] = self._horner(at[here], u[here])
         return at, total
 
@@ -123,38 +127,38 @@ class Pieces:
 
     @cached_property
     def error(self) -> float:
-        """What the last coefficients stand for, summed over the pieces, in units of the integral of f."""
+        """The integral of the last Legendre terms over all pieces, relative to the integral of f."""
         series = self.values @ _SERIES.T
-        return float(np.sum(np.abs(series[:, -2:]).max(axis=1) * self.half) / np.sum(self.whole[0])) / NODES
+        return float(np.sum(np.abs(series[:, -2:]).max(axis=1) * self.half) / np.sum(self.whole[0])) / NODES_PER_PIECE
 
 
 def between_edges(under: np.ndarray, over: np.ndarray, centre: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """float64 [3, ...]: the integrals from one edge to another, from the sums that are small on each side of the centre."""
+    """float64 [3, ...]: the integrals from one edge to another, from the smaller sums on each side of the centre."""
     rising = under[:, np.minimum(last, centre)] - under[:, np.minimum(first, centre)]
     return rising + (over[:, np.maximum(first, centre)] - over[:, np.maximum(last, centre)])
 
 
 def pieces(f: Function, edges: np.ndarray) -> Pieces:
-    """A function on pieces, cut at `edges` (float64, rising) and further where needed; f takes and gives float64 [n]."""
+    """A function on pieces, cut at `edges` (float64, ascending) and further where needed; f maps float64 [n] to float64 [n]."""
     low, high, before = edges[:-1], edges[1:], np.full(len(edges) - 1, np.inf)
     done: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for depth in range(DEPTH + 1):
+    for depth in range(MOST_HALVINGS + 1):
         points = (low / 2 + high / 2)[:, None] + (high / 2 - low / 2)[:, None] * _U
         values = f(points.ravel()).reshape(points.shape)
         rest = _rest(values)
-        # a small rest that halving does not lessen is f's own rounding; and points themselves are rounded, which shows where a
-        # density rises from an end other than 0
+        # A small rest that halving does not reduce is f's own rounding. The points are rounded too, which shows where a density
+        # rises from an end other than 0.
         rounded = 4 * EPSILON * np.maximum(np.abs(low), np.abs(high)) / (high - low)
         good = (
-            (rest <= np.maximum(ENOUGH, rounded))
-            | ((rest <= ROUNDING) & (rest > before / 4))
-            | (depth == DEPTH)
-            | (len(low) > MOST)
+            (rest <= np.maximum(TOLERANCE, rounded))
+            | ((rest <= FUNCTION_ROUNDING) & (rest > before / 4))
+            | (depth == MOST_HALVINGS)
+            | (len(low) > MOST_PIECES_CUT)
         )
         done.append((low[good], points[good], values[good]))
         low, high, before = low[~good], high[~good], rest[~good]
         cut = _middle(low, high)
-        keep = (low < cut) & (cut < high)  # nothing is left to cut between neighbouring floats
+        keep = (low < cut) & (cut < high)  # neighbouring floats cannot be cut
         low, high = np.concatenate([low[keep], cut[keep]]), np.concatenate([cut[keep], high[keep]])
         before = np.tile(before[keep], 2)
         if not len(low):
@@ -165,7 +169,7 @@ def pieces(f: Function, edges: np.ndarray) -> Pieces:
 
 
 def halved(f: Function, given: Pieces) -> Pieces:
-    """The function on the same pieces, each cut in two: what that changes is the error of a quadrature."""
+    """The function on the same pieces, each cut in two; the change of an integral is its quadrature error."""
     edges = np.sort(np.concatenate([given.edges, given.middle]))
     half = np.diff(edges) / 2
     points = (edges[:-1] + half)[:, None] + half[:, None] * _U
@@ -173,12 +177,12 @@ def halved(f: Function, given: Pieces) -> Pieces:
 
 
 def _middle(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Where a piece is cut: in the geometric middle where it spans powers of ten."""
+    """Where a piece is cut: at the geometric mean of its ends where these differ by a factor of e^2 or more."""
     far = (low * np.sign(high) > 0) & (np.abs(np.log(np.abs(low) + TINY) - np.log(np.abs(high) + TINY)) > 2)
     return np.where(far, np.sign(low) * np.sqrt(np.abs(low)) * np.sqrt(np.abs(high)), low / 2 + high / 2)
 
 
 def _rest(values: np.ndarray) -> np.ndarray:
-    """The last coefficients of the series, over the largest value of the piece."""
+    """float64 [n]: the last coefficients of each series, over the largest value of the piece."""
     top = np.abs(values).max(axis=1)
     return np.abs(values @ _SERIES[-2:].T).max(axis=1) / np.where(top > 0, top, 1.0)

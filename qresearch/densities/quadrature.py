@@ -1,22 +1,43 @@
-"""Gauss-Legendre quadrature on intervals. Host only, float64."""
+"""Gauss-Legendre quadrature and bisection, on many intervals at once. Host only, float64."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.polynomial import legendre
 
 
 @lru_cache
-def gauss(nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre points and weights on [0, 1]."""
-    x, w = legendre.leggauss(nodes)
+def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre points and weights on [0, 1], float64 [nodes] each."""
+    x, w = np.polynomial.legendre.leggauss(nodes)
     return (x + 1) / 2, w / 2
 
 
-def spread(low: np.ndarray, high: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights on intervals, float64 [...] -> [..., nodes]."""
-    x, w = gauss(nodes)
+def on_intervals(low: np.ndarray, high: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre points and weights on intervals: float64 [...] -> [..., nodes] each."""
+    x, w = gauss_legendre(nodes)
     length = (high - low)[..., None]
     return low[..., None] + length * x, length * w
+
+
+def bisect(
+    is_below: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, halvings: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+    """Narrows brackets around the points at which a condition stops holding.
+
+    Args:
+        is_below: float64 [n] -> bool [n], whether each number lies below its point.
+        low: float64 [n], where the condition holds.
+        high: float64 [n], where it does not.
+        halvings: how often each bracket is halved.
+
+    Returns:
+        The two ends of each bracket, float64 [n].
+    """
+    for _ in range(halvings):
+        middle = low / 2 + high / 2
+        below = is_below(middle)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return low, high

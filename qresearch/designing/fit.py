@@ -1,80 +1,78 @@
-"""Levels fitted to data. Host only.
+"""Levels fitted to data. Host only, float64.
 
-Two ways: `exact`, the partition of least error of all (`kmeans`, dynamic programming over the different numbers), and Lloyd-Max
-on sorted samples, as fast as they are sorted: Newton's steps with the slopes of prefix sums, the density counted in half a gap
-about each cut, until the error falls no more.
+`exact` finds the partition of least error (`kmeans`, dynamic programming over the distinct numbers). `lloyd` takes Newton steps
+on sorted data, which cost less than the sorting: prefix sums give the moments of cells, and the numbers within half a gap of a
+cut give the density there.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from qresearch.designing.data import Data
 from qresearch.designing.kmeans import Points, kmeans
-from qresearch.designing.law import midpoints, moments
-from qresearch.designing.lloyd import begin
+from qresearch.designing.levenberg_marquardt import descend
+from qresearch.designing.lloyd import starting_levels
 from qresearch.designing.objective import OBJECTIVES
-from qresearch.designing.samples import Samples
-from qresearch.designing.settle import ascending, newton_step
+from qresearch.designing.source import midpoints, moments
 
-MOST = 2**18
-"""The most different numbers for the exact way: beyond, it takes minutes."""
+MOST_POINTS = 2**18
+"""The most distinct numbers that `exact` takes: more would take minutes."""
 
-STEPS = 500
-"""Steps at most; a dozen are usual."""
+LEAST_GAIN = 1e-12
+"""`lloyd` stops at an undamped step that lowers the error by less than this, relative."""
 
-GAIN = 1e-12
-"""The last gain of a step, in units of the error."""
+MOST_DAMPING = 1e3
+"""With more damping than this, steps are too short to move a number from cell to cell."""
 
 
-def exact(samples: Samples, count: int) -> np.ndarray:
-    """float64 [count]: the levels of least weighted squared error of all.
+def exact(data: Data, count: int) -> np.ndarray:
+    """float64 [count]: the levels of least weighted squared error.
 
-    Raises `ValueError` for more than `MOST` different numbers, and for fewer than levels.
+    Raises `ValueError` for more than `MOST_POINTS` distinct numbers, and for fewer than levels.
     """
-    points = distinct(samples)
+    points = distinct(data)
     if points.mass.size < count:
         raise ValueError(f"{count} levels are more than the {points.mass.size} different numbers there are; ask for fewer")
-    if points.mass.size > MOST:
+    if points.mass.size > MOST_POINTS:
         raise ValueError(
-            f"{points.mass.size:,} different numbers are too many for the exact partition, at most {MOST:,}; take lloyd_max, "
-            "or a part of the numbers"
+            f"{points.mass.size:,} different numbers are too many for the exact partition, at most {MOST_POINTS:,}; "
+            "take lloyd_max, or a part of the numbers"
         )
     return kmeans(points, count).levels
 
 
-def distinct(samples: Samples) -> Points:
-    """The different numbers, with their weights."""
-    starts = np.flatnonzero(np.append(True, samples.x[1:] != samples.x[:-1]))
-    x = samples.x[starts].astype(np.float64)
-    counts = np.diff(np.append(starts, samples.x.size)).astype(np.float64)
-    mass = counts if samples.weights is None else np.add.reduceat(samples.weights, starts)
+def distinct(data: Data) -> Points:
+    """The distinct numbers, with their weights."""
+    starts = np.flatnonzero(np.append(True, data.x[1:] != data.x[:-1]))
+    x = data.x[starts].astype(np.float64)
+    counts = np.diff(np.append(starts, data.x.size)).astype(np.float64)
+    mass = counts if data.weights is None else np.add.reduceat(data.weights, starts)
     return Points(mass, mass * x, mass * x * x)
 
 
-def lloyd(samples: Samples, count: int, metric: str = "mse") -> np.ndarray:
-    """float64 [count]: levels that no step moves for the better, from the best partition of a few hundred quantiles.
+def lloyd(data: Data, count: int, metric: str = "mse") -> np.ndarray:
+    """float64 [count]: levels at a local minimum of the error, from the best partition of a few hundred quantiles.
 
-    Raises `ValueError` where there are fewer different numbers than levels.
+    Raises `ValueError` where there are fewer distinct numbers than levels.
     """
-    objective = OBJECTIVES[metric]
-    levels, free, damping = begin(samples, count), np.ones(count, bool), 0.0
-    now = objective(samples, levels)
-    for _ in range(STEPS):
-        step = newton_step(now, free, damping)
-        then = objective(samples, levels + step) if step is not None and ascending(levels + step) else None
-        if then is not None and then.error < now.error:
-            gain, levels, now = now.error - then.error, levels + step, then
-            if damping == 0.0 and gain <= GAIN * now.error:
-                break
-            damping = damping / 8 if damping > 1e-3 else 0.0
-        elif damping > 1e3:
+    objective, error = OBJECTIVES[metric], np.inf
+    trials = descend(
+        lambda levels: objective(data, levels),
+        starting_levels(data, count),
+        np.ones(count, bool),
+        lambda now, then: then.error < now.error,
+    )
+    for trial in trials:
+        gain, error = error - trial.slope.error, trial.slope.error
+        if trial.accepted and trial.damping == 0.0 and gain <= LEAST_GAIN * error:
             break
-        else:
-            damping = max(4 * damping, 1e-2)
-    return _centred(samples, levels) if metric == "mse" else levels
+        if not trial.accepted and trial.damping > MOST_DAMPING:
+            break
+    return _centroids(data, trial.levels) if metric == "mse" else trial.levels
 
 
-def _centred(samples: Samples, levels: np.ndarray) -> np.ndarray:
-    """Each level at the mean of its cell."""
-    mass, first, _ = moments(samples, midpoints(levels))
+def _centroids(data: Data, levels: np.ndarray) -> np.ndarray:
+    """The mean of each level's cell; the level itself where the cell is empty."""
+    mass, first, _ = moments(data, midpoints(levels))
     return np.divide(first, mass, out=levels.copy(), where=mass > 0)

@@ -1,9 +1,10 @@
-"""Exact k-means on a line: the partition of least squared error of all, by dynamic programming. Host only, float64.
+"""Exact k-means in one dimension: the partition of least squared error, by dynamic programming. Host only, float64.
 
-The best partition of the first i numbers into k cells ends with a cell that begins where `D[k-1][j] + cost(j, i)` is least over
-j, and that j never moves back as i grows (the cost is concave: Wu, "Optimal quantization by matrix searching", J. Algorithms
-12, 1991; Gronlund et al., arXiv 1701.07204). So each layer is filled by halving: the middle i first, then the middles of both
-halves inside the bounds that it leaves, all of a depth at once: O(k n log n) for n different numbers.
+The last cell of the best partition of the first i numbers into k cells begins at the j that minimizes
+`D[k-1][j] + cost(j, i)`. That j never decreases as i grows, since the cost is concave (Wu, "Optimal quantization by matrix
+searching", J. Algorithms 12, 1991; Gronlund et al., arXiv 1701.07204). So each layer is filled by divide and conquer: the
+middle i first, then the middles of both halves within the bounds it gives, a whole depth at a time. For n distinct numbers that
+is O(k n log n).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 
 class Points(NamedTuple):
-    """Weighted points in ascending order, each perhaps a bin of many numbers.
+    """Weighted points, or bins of numbers, in ascending order.
 
     Attributes:
         mass: float64 [n], positive.
@@ -31,7 +32,7 @@ class Partition(NamedTuple):
     """A best partition.
 
     Attributes:
-        starts: int64 [k], the first point of each cell.
+        starts: int64 [k], the index of each cell's first point.
         levels: float64 [k], the means of the cells.
         error: the squared error, summed.
     """
@@ -64,7 +65,7 @@ def kmeans(points: Points, count: int) -> Partition:
 
 
 class _Sums(NamedTuple):
-    """Prefix sums about the mean, so that squares lose nothing to a common offset."""
+    """Prefix sums about the mean, so that a common offset costs no digits."""
 
     mass: np.ndarray
     first: np.ndarray
@@ -103,7 +104,7 @@ def _layer(sums: _Sums, before: np.ndarray, k: int) -> tuple[np.ndarray, np.ndar
 def _least(
     sums: _Sums, before: np.ndarray, at: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each i in `at`, the j from `first` to `last` of least error, and that error: all candidates laid end to end."""
+    """For each i in `at`, the j from `first` to `last` of least error, and that error. All candidates are laid end to end."""
     lengths = last - first + 1
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     j = np.arange(lengths.sum()) - np.repeat(begins - first, lengths)

@@ -1,7 +1,7 @@
-"""Levels of least error for a law: Lloyd-Max quantizers, some levels fixed where a format wants them.
+"""Lloyd-Max quantizers: levels of least error for a source, some of them fixed where a format requires it.
 
-Levels begin at the best partition of a few hundred bins (`kmeans`, which looks everywhere) or, where there are many, at equal
-shares of the cube root of the density; Newton's method goes on from there.
+The start is the best partition of a few hundred bins (`kmeans`, a global search) or, for many levels, equal shares of the cube
+root of the density. Newton's method goes on from there.
 """
 
 from __future__ import annotations
@@ -11,84 +11,87 @@ from collections.abc import Mapping
 import numpy as np
 
 from qresearch.designing.kmeans import Points, kmeans
-from qresearch.designing.law import Law, Part, moments, spread
+from qresearch.designing.levenberg_marquardt import minimize
 from qresearch.designing.objective import OBJECTIVES, Objective
-from qresearch.designing.settle import settle
+from qresearch.designing.source import Restricted, Source, density_quantiles, moments
 
-SEARCHED = 64
-"""Up to so many levels, all partitions of bins are searched for where to begin."""
+MOST_SEARCHED_LEVELS = 64
+"""Up to this many levels start from the best of all partitions of bins."""
 
-BINS = 12
-"""Bins to a level in that search."""
+BINS_PER_LEVEL = 12
+"""Bins of that search, for each level."""
 
 
-def least_error(law: Law, count: int, metric: str = "mse", fixed: Mapping[int, float] | None = None) -> np.ndarray:
-    """float64 [count], ascending: levels at which the error is least, each to 1e-10 of the largest magnitude.
+def least_error(source: Source, count: int, metric: str = "mse", fixed: Mapping[int, float] | None = None) -> np.ndarray:
+    """float64 [count], ascending: levels of least error, each to 1e-10 of the largest magnitude.
 
-    Where a law is symmetric so are the levels, unless levels that are not have a smaller error.
+    For a symmetric source they are symmetric, unless levels that are not have a smaller error.
 
     Args:
-        law: of the numbers.
+        source: of the numbers.
         count: how many levels.
         metric: `mse` or `mae`, a row of `OBJECTIVES`.
-        fixed: index -> level, of levels that stay where they are.
+        fixed: index -> level, of levels that do not move.
 
     Raises:
-        ValueError: for a count below 1, an unknown metric, fixed levels that do not ascend or lie outside the law.
-        ArithmeticError: where levels do not settle.
+        ValueError: for a count below 1, an unknown metric, fixed levels that do not ascend or lie outside the source.
+        ArithmeticError: where the levels do not converge.
     """
     objective = OBJECTIVES[metric]
     if fixed:
-        return settle(law, objective, *_between_fixed(law, count, dict(sorted(fixed.items()))))
-    if not law.symmetric:
-        return settle(law, objective, begin(law, count))
-    mirrored = _mirrored(law, objective, count)
-    if 1 < count <= SEARCHED:
-        free = begin(law, count)
-        if objective(law, free).error < objective(law, mirrored).error * (1 - 1e-6):
-            return settle(law, objective, free)
+        return minimize(source, objective, *_between_fixed(source, count, dict(sorted(fixed.items()))))
+    if not source.symmetric:
+        return minimize(source, objective, starting_levels(source, count))
+    mirrored = _mirrored(source, objective, count)
+    if 1 < count <= MOST_SEARCHED_LEVELS:
+        free = starting_levels(source, count)
+        if objective(source, free).error < objective(source, mirrored).error * (1 - 1e-6):
+            return minimize(source, objective, free)
     return mirrored
 
 
-def begin(law: Law, count: int) -> np.ndarray:
-    """float64 [count]: levels near the best ones, the means of their cells."""
-    if count > SEARCHED:
-        return spread(law, (np.arange(count) + 0.5) / count)
-    bins = count * BINS
-    cuts = np.unique(spread(law, np.arange(1, bins) / bins))
-    points = moments(law, cuts)
+def starting_levels(source: Source, count: int) -> np.ndarray:
+    """float64 [count]: levels close to the best ones, for Newton's method to start from."""
+    if count > MOST_SEARCHED_LEVELS:
+        return density_quantiles(source, (np.arange(count) + 0.5) / count)
+    bins = count * BINS_PER_LEVEL
+    cuts = np.unique(density_quantiles(source, np.arange(1, bins) / bins))
+    points = moments(source, cuts)
     points = points[:, points[0] > 1e-14 * points[0].sum()]
     if points.shape[1] < count:
         raise ValueError(f"{count} levels are more than the different numbers there are; ask for fewer")
     return kmeans(Points(*points), count).levels
 
 
-def _mirrored(law: Law, objective: Objective, count: int) -> np.ndarray:
+def _mirrored(source: Source, objective: Objective, count: int) -> np.ndarray:
     """The best levels of the upper half, and their mirror images; the middle one of an odd number is zero."""
-    half = Part(law, 0.0, law.support[1])
+    half = Restricted(source, 0.0, source.support[1])
     if count % 2 == 0:
-        upper = settle(half, objective, begin(half, count // 2))
+        upper = minimize(half, objective, starting_levels(half, count // 2))
         return np.concatenate([-upper[::-1], upper])
     if count == 1:
         return np.zeros(1)
     shares = (np.arange(count // 2) + 1) / (count / 2)
-    start = np.concatenate([[0.0], spread(half, shares - 0.5 / (count / 2))])
-    upper = settle(half, objective, start, np.arange(start.size) > 0)
+    start = np.concatenate([[0.0], density_quantiles(half, shares - 0.5 / (count / 2))])
+    upper = minimize(half, objective, start, np.arange(start.size) > 0)
     return np.concatenate([-upper[:0:-1], upper])
 
 
-def _between_fixed(law: Law, count: int, fixed: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Where levels begin: between fixed ones at equal shares of the cube root of the density; and which of them are free."""
+def _between_fixed(source: Source, count: int, fixed: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Starting levels, float64 [count], and which of them are free, bool [count].
+
+    Between fixed levels they lie at equal shares of the cube root of the density.
+    """
     index, value = list(fixed), list(fixed.values())
     if not 0 <= index[0] <= index[-1] < count or np.any(np.diff(value) <= 0):
         raise ValueError(f"fixed levels must be among the {count} and ascend, got {fixed}")
     levels, free = np.zeros(count), ~np.isin(np.arange(count), index)
-    low, high = law.support
+    low, high = source.support
     for first, last, a, b in zip([-1, *index], [*index, count], [low, *value], [*value, high], strict=True):
         inside = last - first - 1
         if inside:
             outer = (first < 0) + (last == count)  # half a cell beside an end of the support, a whole one beside a level
             shares = (np.arange(inside) + (0.5 if first < 0 else 1.0)) / (inside + 1 - outer / 2)
-            levels[first + 1 : last] = spread(Part(law, a, b), shares)
+            levels[first + 1 : last] = density_quantiles(Restricted(source, a, b), shares)
     levels[index] = value
     return levels, free

@@ -1,6 +1,6 @@
-"""What levels are to make small: the mean square error or the mean absolute error, with its slope and how that changes.
+"""What levels minimize: the mean square or the mean absolute error, with first and second derivatives.
 
-Levels move the cuts between them, which stay in the middles; so the slope at a level changes with the level itself and with its
+Cuts stay midway between levels, so they move with them. The derivative by one level therefore changes with that level and its
 two neighbours, and Newton's matrix is tridiagonal.
 """
 
@@ -12,18 +12,19 @@ from typing import NamedTuple
 import numpy as np
 
 from qresearch.base.table import Table
-from qresearch.designing.law import Law, ends_of_cells, midpoints
+from qresearch.designing.source import Source, absolute_error, cell_ends, midpoints, moments, squared_error
 
 
 class Slope(NamedTuple):
-    """An error and its derivatives by n variables, these up to one common factor.
+    """An error and its derivatives by n variables; the derivatives up to one common factor.
 
     Attributes:
-        error: the error, summed over the law.
-        first: float64 [n], the derivatives.
-        own: float64 [n], not negative: in what units they are to be compared; zero where a variable does nothing.
-        diagonal: float64 [n], how each derivative changes with its own variable.
-        beside: float64 [n - 1], how it changes with the next one.
+        error: the error, summed over the source.
+        first: float64 [n], the first derivatives.
+        own: float64 [n], not negative: the second derivatives at fixed cells, which scale the variables; zero where a
+            variable has no effect.
+        diagonal: float64 [n], the second derivatives by one variable.
+        beside: float64 [n - 1], the second derivatives by two neighbours.
     """
 
     error: float
@@ -34,32 +35,28 @@ class Slope(NamedTuple):
 
     @classmethod
     def of_levels(cls, error: np.ndarray, first: np.ndarray, own: np.ndarray, pull: np.ndarray) -> Slope:
-        """From what levels do while their cells stay, less the pull at each cut that moves with both its levels."""
-        around = np.append(pull, 0.0) + np.append(0.0, pull)
-        return cls(float(error.sum()), first, own, own - around, -pull)
+        """From the derivatives at fixed cells, and the effect of each cut, which moves with both its levels."""
+        both = np.append(pull, 0.0) + np.append(0.0, pull)
+        return cls(float(error.sum()), first, own, own - both, -pull)
 
 
-Objective = Callable[[Law, np.ndarray], Slope]
+Objective = Callable[[Source, np.ndarray], Slope]
 
 
-def squared(law: Law, levels: np.ndarray) -> Slope:
+def squared(source: Source, levels: np.ndarray) -> Slope:
     """The squared error: each level is the mean of its cell (Lloyd 1957, Max 1960; IEEE Trans. Inform. Theory 28 and 6)."""
     cuts, gaps = midpoints(levels), np.diff(levels)
-    ends = ends_of_cells(law, cuts)
-    mass, first, second = law.between(ends[:-1], ends[1:])
-    error = second - 2 * levels * first + levels**2 * mass
-    return Slope.of_levels(error, levels * mass - first, mass, law.pdf(cuts, gaps / 2) * gaps / 4)
+    cells = moments(source, cuts)
+    mass, first, _ = cells
+    return Slope.of_levels(squared_error(cells, levels), levels * mass - first, mass, source.pdf(cuts, gaps / 2) * gaps / 4)
 
 
-def absolute(law: Law, levels: np.ndarray) -> Slope:
+def absolute(source: Source, levels: np.ndarray) -> Slope:
     """The absolute error: each level is the median of its cell."""
     cuts, gaps = midpoints(levels), np.diff(levels)
-    ends = ends_of_cells(law, cuts)
-    inside = np.clip(levels, ends[:-1], ends[1:])
-    below, above = law.between(ends[:-1], inside), law.between(inside, ends[1:])
-    error = levels * (below[0] - above[0]) - below[1] + above[1]
-    reach = np.concatenate([gaps[:1], gaps]) / 2 if gaps.size else np.ones(1)
-    return Slope.of_levels(error, below[0] - above[0], 2 * law.pdf(levels, reach), law.pdf(cuts, gaps / 2) / 2)
+    error, first = absolute_error(source, levels, cell_ends(source, cuts))
+    widths = np.concatenate([gaps[:1], gaps]) / 2 if gaps.size else np.ones(1)
+    return Slope.of_levels(error, first, 2 * source.pdf(levels, widths), source.pdf(cuts, gaps / 2) / 2)
 
 
 OBJECTIVES: Table[Objective] = Table("metric of a design")

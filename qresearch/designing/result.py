@@ -1,4 +1,4 @@
-"""What a design gives: levels, where they are parted, and what that costs. Host only, float64."""
+"""The result of a design: levels, the cuts between them, and their errors. Host only, float64."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qresearch.designing.law import Law, ends_of_cells, midpoints
+from qresearch.designing.source import Source, absolute_error, cell_ends, entropy_bits, midpoints, squared_error
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """A codebook, and what is known of it.
+    """A codebook, and its figures.
 
     Attributes:
         levels: float64 [n], ascending.
-        cuts: float64 [n - 1], where two neighbours are parted; None for the middles.
-        reach: the number among the levels' that a block's width stands for, such as 1 for absmax; the RMS of the source
-            where levels are in its units.
-        statistic: that width, as in a scheme.
-        figures: name -> number: `mse`, `mae`, `entropy` (bits) and `r` (RMS error over RMS), as far as they are known.
+        cuts: float64 [n - 1], the thresholds between neighbours; None for the midpoints.
+        reach: the number, on the scale of the levels, that the statistic of a block maps to: 1 for absmax, the RMS of the
+            source where levels are in its units.
+        statistic: that statistic, as in a scheme.
+        figures: name -> number: `mse`, `mae`, `entropy` (bits) and `r` (RMS error over RMS), where known.
     """
 
     levels: np.ndarray
@@ -31,7 +31,7 @@ class Design:
 
     @property
     def mse(self) -> float:
-        """The mean square error, in the source's own units."""
+        """The mean square error, in the source's units."""
         return self.figures["mse"]
 
     @property
@@ -50,19 +50,16 @@ class Design:
         return self.figures["r"]
 
 
-def figures(law: Law, levels: np.ndarray, cuts: np.ndarray | None = None) -> dict[str, float]:
-    """`mse`, `mae`, `entropy` and `r` of levels on the numbers of a law."""
-    ends = ends_of_cells(law, midpoints(levels) if cuts is None else cuts)
-    mass, first, second = law.between(ends[:-1], ends[1:])
-    middle = np.clip(levels, ends[:-1], ends[1:])
-    below, above = law.between(ends[:-1], middle), law.between(middle, ends[1:])
-    total = float(mass.sum())
-    squared = float(np.sum(second - 2 * levels * first + levels**2 * mass))
-    absolute = float(np.sum(levels * (below[0] - above[0]) - below[1] + above[1]))
-    share = mass[mass > 0] / total
+def figures(source: Source, levels: np.ndarray, cuts: np.ndarray | None = None) -> dict[str, float]:
+    """`mse`, `mae`, `entropy` and `r` of levels on the numbers of a source."""
+    ends = cell_ends(source, midpoints(levels) if cuts is None else cuts)
+    cells = source.between(ends[:-1], ends[1:])
+    mass, _, second = cells
+    squared = float(np.sum(squared_error(cells, levels)))
+    absolute = float(np.sum(absolute_error(source, levels, ends)[0]))
     return {
-        "mse": squared / total,
-        "mae": absolute / total,
-        "entropy": float(-np.sum(share * np.log2(share))),
+        "mse": squared / float(mass.sum()),
+        "mae": absolute / float(mass.sum()),
+        "entropy": entropy_bits(mass),
         "r": float(np.sqrt(squared / second.sum())),
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from qresearch.densities import density
+from qresearch.densities.density import density
 from qresearch.densities.distribution import DISTRIBUTIONS, Distribution, Family
 
 D = DISTRIBUTIONS

@@ -196,7 +196,7 @@ def test_a_family_from_outside_has_all_the_rights():
     test_same_key_same_bytes(source)
 
 
-@pytest.mark.parametrize("module", ["distribution", "inspection", "memory"])
+@pytest.mark.parametrize("module", ["densities.distribution", "floats.inspect_type", "measuring.footprint"])
 def test_import_loads_nothing_heavy(module):
     code = f"import sys, qresearch.{module}; print([m for m in ('scipy.stats', 'pandas', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.designing import samples
-from qresearch.designing.block import exact_scale, stored_scale
-from qresearch.designing.blockwise import expected_maximum
-from qresearch.designing.fit import MOST, distinct
+from qresearch.designing.block_levels import expected_maximum
+from qresearch.designing.block_source import exact_scale, stored_scale
+from qresearch.designing.data import sorted_data
+from qresearch.designing.fit import MOST_POINTS, distinct
 from qresearch.designing.kmeans import Points, kmeans
 from qresearch.designing.objective import OBJECTIVES
 
@@ -123,20 +123,21 @@ def test_a_source_without_negative_numbers_has_no_negative_levels():
 
 def test_a_design_for_the_stored_scale_beats_one_for_the_exact_scale():
     plain, stored = qr.design("bof", NORMAL, 16), qr.design("bof", NORMAL, 16, scale="e8m0")
-    law = stored_scale(NORMAL, 64, "e8m0", rounding="floor")
-    assert stored.mse < 0.9 * OBJECTIVES["mse"](law, plain.levels).error
+    source = stored_scale(NORMAL, 64, "e8m0", rounding="floor")
+    assert stored.mse < 0.9 * OBJECTIVES["mse"](source, plain.levels).error
 
 
-def test_laws_of_blocks_hold_all_of_the_numbers():
-    for law in (
+def test_ratios_of_blocks_have_all_of_the_mass():
+    for source in (
         exact_scale(NORMAL, 64),
         exact_scale(STUDENT, 2),
+        exact_scale(qr.distributions["normal_outliers"](0.01, 20), 64),  # whose maximum has two peaks
         stored_scale(NORMAL, 64, "bf16"),
         stored_scale(LAPLACE, 5, "e5m2"),
     ):
-        low, high = (np.array([end]) for end in law.support)
+        low, high = (np.array([end]) for end in source.support)
         # E[s^2 (x / s)^2] is the variance, whatever the scale
-        assert law.between(low, high)[2, 0] == pytest.approx(1, abs=1e-10)
+        assert source.between(low, high)[2, 0] == pytest.approx(1, abs=1e-10)
     assert expected_maximum(NORMAL, 2) == pytest.approx(2 / np.sqrt(np.pi), abs=1e-12)  # of |x|, |y|
     with pytest.raises(ValueError, match="take another format"):
         stored_scale(qr.distributions["normal"](scale=1e6), 64, "e4m3")
@@ -227,10 +228,12 @@ def test_weights_count_as_repetitions():
         for name in ("kmeans", "lloyd_max"):
             got = qr.design(name, x.astype(dtype), 3, weights=w.astype(dtype)).levels
             np.testing.assert_allclose(got, qr.design(name, np.repeat(x, w), 3).levels)
-    packed = samples(-x.astype(np.float32), np.arange(1, 9, dtype=np.float32))  # negative numbers sort backwards by their bits
+    packed = sorted_data(
+        -x.astype(np.float32), np.arange(1, 9, dtype=np.float32)
+    )  # negative numbers sort backwards by their bits
     np.testing.assert_array_equal(packed.x, np.sort(-x.astype(np.float32)))
     assert packed.weights[0] == 6
-    assert distinct(samples(x)).mass.tolist() == [2, 1, 1, 1, 1, 1, 1]
+    assert distinct(sorted_data(x)).mass.tolist() == [2, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_weights_count_as_repetitions():
         (lambda: qr.design("power_density", NORMAL, at="ends"), "block length"),
         (lambda: qr.design("bof", NORMAL, scale="bf61"), "did you mean 'bf16'"),
         (lambda: qr.design("bof", NORMAL, scale="f16"), "too fine"),
-        (lambda: qr.design("bof", NORMAL, block=1), "at least 2"),
+        (lambda: qr.design("bof", NORMAL, block=1), "an integer, 2 or more"),
         (lambda: qr.design("entropy_constrained", NORMAL), "either bits"),
         (lambda: qr.design("sf", levels=12), "power of two"),
     ],
@@ -265,7 +268,7 @@ def test_errors_name_the_way_out(call, words):
 
 def test_too_many_numbers_for_the_exact_partition():
     with pytest.raises(ValueError, match="take lloyd_max"):
-        qr.design("kmeans", np.arange(MOST + 1.0), 2)
+        qr.design("kmeans", np.arange(MOST_POINTS + 1.0), 2)
 
 
 def test_families_in_schemes():

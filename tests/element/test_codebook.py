@@ -122,7 +122,7 @@ def test_a_bad_file_is_named(name, content, words, tmp_path):
         ("unf16", "2 to 16 bits"),
         ("sf4(0)", "degrees of freedom"),
         ("af9", "2 to 8 bits, not 9"),
-        ("af4(1)", "an integer of at least 2, got 1"),
+        ("af4(1)", "block must be an integer, 2 or more, not 1"),
         ("pot9", r"pot9\(3\)"),
         ("pot4(0.5)", "positive integer"),
         ("apot4(4)", "1 to 3 bits"),

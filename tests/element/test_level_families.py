@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from qresearch.densities.distribution import DISTRIBUTIONS
-from qresearch.designing import design
-from qresearch.designing.block import exact_scale
+from qresearch.designing.block_source import exact_scale
+from qresearch.designing.table import design
 from qresearch.element.levels.posit import posit
 from qresearch.element.levels.powers import additive_powers, logarithmic, powers
 from qresearch.element.levels.published import CODEBOOKS

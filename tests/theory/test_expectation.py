@@ -215,7 +215,7 @@ def test_quadrature_converges(scheme, most):
         ("int4-asym@1", {}, "blocks of at least 2"),
         ("bf16", {"scale": 2.0}, "a cast has no scale"),
         ("int4-asym@32", {"scale": 2.0}, "symmetric schemes only"),
-        ("nf4@64:bf16", {"outer": 0.01}, "here that has none; leave it out"),
+        ("nf4@64:bf16", {"outer": 0.01}, "this scheme has none; leave it out"),
         ("int4", {"scale": 0.0}, "scale must be a finite number other than 0"),
         ("int4@32", {"metrics": ["max"]}, "'max' has no exact expectation"),
         ("int4@32", {"metrics": ["msee"]}, "did you mean 'mse'"),

@@ -6,8 +6,9 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.densities import density
+from qresearch.densities.density import density
 from qresearch.theory import expect
+from qresearch.theory.expectation import absmax
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +147,7 @@ def test_a_density_that_raises_names_its_distribution():
 
 
 def test_an_integral_that_misses_probability_is_refused(monkeypatch):
-    cut = qr.theory.absmax.magnitude_pieces
-    monkeypatch.setattr(qr.theory.absmax, "magnitude_pieces", lambda *given: cut(*given)[:-20])
+    cut = absmax.magnitude_pieces
+    monkeypatch.setattr(absmax, "magnitude_pieces", lambda *given: cut(*given)[:-20])
     with pytest.raises(ValueError, match=r"'int4@32' over normal missed .* of the probability"):
         expect("int4@32", qr.distributions["normal"]())

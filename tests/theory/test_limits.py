@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import qresearch as qr
-from qresearch.densities import density
+from qresearch.densities.density import density
 from qresearch.densities.distribution import DISTRIBUTIONS as D
 from qresearch.theory import (
     LIMITS,
@@ -23,7 +23,7 @@ from qresearch.theory import (
     uniform_entropy,
     uniform_levels,
 )
-from qresearch.theory.bounds.best_uniform import MANY
+from qresearch.theory.bounds.best_uniform import MANY_BITS
 from qresearch.theory.bounds.blahut import blahut_arimoto
 from qresearch.theory.bounds.rate_distortion import CLOSED
 
@@ -119,9 +119,9 @@ def test_beyond_many_levels_the_error_holds_what_the_levels_would_give():
 
 @pytest.mark.parametrize("source", [D["normal"](), D["lognormal"](1), D["laplace"](scale=3), D["uniform"]()], ids=str)
 def test_many_bits_take_their_limits_in_bounded_work(source):
-    """Continuous at `MANY` bits to within the stated error, and on from there; the last one would need 2^30 levels."""
+    """Continuous at `MANY_BITS` bits to within the stated error, and on from there; the last one would need 2^30 levels."""
     for limit in (best_step, best_uniform):
-        found, exact = limit(source, MANY + 1e-9), limit(source, MANY)
+        found, exact = limit(source, MANY_BITS + 1e-9), limit(source, MANY_BITS)
         assert abs(found.value / exact.value - 1) <= 2e-9 + (found.error + exact.error) / exact.value
         assert found.error < 1e-3 * found.value
     assert best_step(source, 18).value == entropy_coded(source, 18).value  # 2.5 % below it before

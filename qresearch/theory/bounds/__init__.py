@@ -1,1 +1,1 @@
-"""Limits: the least error that any code, or any code of a kind, can have."""
+"""Limits: the least error of any code, or of any code of some kind."""

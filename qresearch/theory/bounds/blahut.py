@@ -1,15 +1,15 @@
-"""Blahut-Arimoto under squared error: points of the rate-distortion curve by their slope. Host only, float64.
+"""Blahut-Arimoto under squared error: the point of the rate-distortion curve with a given slope. Host only, float64.
 
-Blahut and Arimoto (both 1972) in Csiszar's dual form: with the slope s and any positive Z(x), where
-`c(y) = integral(p(x) exp(-s (x - y)^2) / Z(x))`, no code has a rate under
+Blahut and Arimoto (both 1972) in Csiszar's dual form. For a slope s and any positive Z(x), with
+`c(y) = integral(p(x) exp(-s (x - y)^2) / Z(x))`, no code with the distortion D has a rate below
 
     -s D log2(e) - integral(p log2(Z)) - log2(max c)
 
-at any distortion D. Z comes from the iteration, on a uniform grid of y four to a kernel's width. Beyond the grid, where the
-density is flat over a kernel, Z is `p sqrt(pi / s)`, the Shannon lower bound's. So every point is a lower bound; `error` says
-how far it may lie under the curve.
+Z comes from the iteration, on a uniform grid of y with four points to a kernel's width. Beyond the grid the density is constant
+over a kernel, and Z is `p sqrt(pi / s)`, as for the Shannon lower bound. So every point is a lower bound; `error` is how far it
+may lie below the curve.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> point = blahut_arimoto(DISTRIBUTIONS["normal"](), 8.0)
 >>> round(point.bits, 3), round(point.mse, 4)
 (2.0, 0.0625)
@@ -26,20 +26,20 @@ from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
 from qresearch.theory.bounds.high_rate import differential_entropy
 
-GRID = 6000
+MOST_POINTS = 6000
 """Points of y at most."""
 
-CLOSE = 3e-5
-"""Bits between the two bounds of an iteration at which it ends."""
+TOLERANCE_BITS = 3e-5
+"""The iteration ends where its two bounds are this close."""
 
-STEPS = 400
-"""Leaps at most, of three rounds each (SQUAREM: Varadhan and Roland 2008; plain iteration needs thousands)."""
+MOST_LEAPS = 400
+"""Leaps at most, of three rounds each (SQUAREM: Varadhan and Roland 2008; plain iteration needs thousands of rounds)."""
 
-PATIENCE = 60
-"""Leaps that may pass without bringing the bounds nearer."""
+MOST_STALLED_LEAPS = 60
+"""The iteration ends after this many leaps that bring the bounds no closer."""
 
-NEAR = 16
-"""Intervals, a quarter of a kernel's width each, around a y in which Z is raised."""
+RAISED_INTERVALS = 16
+"""Z is raised within this many intervals, of a quarter of a kernel's width each, of a y."""
 
 _U, _W = np.polynomial.legendre.leggauss(3)
 
@@ -52,7 +52,7 @@ class Point:
         bits: the rate.
         mse: the distortion.
         slope: -d mse / d bits.
-        error: of the bits, the distance of the iteration's two bounds.
+        error: of the bits: the distance of the iteration's two bounds.
     """
 
     bits: float
@@ -67,8 +67,8 @@ def blahut_arimoto(distribution: Distribution, s: float) -> Point:
     q = grid.mass.sum(axis=0)
     now = _round(grid, np.log(np.maximum(q, 1e-30 * q.max())))
     best, stalled = now, 0
-    for _ in range(STEPS):
-        if best.gap < CLOSE or stalled == PATIENCE:
+    for _ in range(MOST_LEAPS):
+        if best.gap < TOLERANCE_BITS or stalled == MOST_STALLED_LEAPS:
             break
         once = _round(grid, now.after)
         step, bend = once.log_q - now.log_q, once.after - 2 * once.log_q + now.log_q
@@ -81,14 +81,14 @@ def blahut_arimoto(distribution: Distribution, s: float) -> Point:
 
 
 class _Round(NamedTuple):
-    """A round of the iteration, at logarithms of the masses q.
+    """A round of the iteration.
 
     Attributes:
-        log_q: float64 [n].
-        after: float64 [n], what plain Blahut-Arimoto makes of them.
+        log_q: float64 [n], logarithms of the output masses q.
+        after: float64 [n], the same after a step of plain Blahut-Arimoto.
         z: float64 [3, n].
         gap: bits between the two bounds.
-        gain: `integral(p log(Z))`, which rises.
+        gain: `integral(p log(Z))`, which increases.
     """
 
     log_q: np.ndarray
@@ -107,13 +107,13 @@ def _round(grid: _Grid, log_q: np.ndarray) -> _Round:
 
 
 def _gap(grid: _Grid, z: np.ndarray, c: np.ndarray) -> float:
-    """Bits that the dual loses: Z is raised around every y whose c is over 1, and then as a whole where that is not enough.
+    """Bits between the bounds: what it costs to raise Z until no c exceeds 1, around the y where it does and then everywhere.
 
-    Far out in a tail c converges last; raised there alone, the bound loses what little probability there is.
+    c converges last far out in the tails; raising Z only there costs no more than their small probability.
     """
     from scipy.ndimage import maximum_filter1d  # slow to import
 
-    raised = maximum_filter1d(np.maximum(c, 1.0), 2 * NEAR + 1, mode="nearest")
+    raised = maximum_filter1d(np.maximum(c, 1.0), 2 * RAISED_INTERVALS + 1, mode="nearest")
     left = float((grid.gather(grid.mass / (z * raised)) + grid.outer).max())
     return float(np.sum(grid.mass * np.log2(raised))) + max(float(np.log2(left)), 0.0)
 
@@ -124,10 +124,10 @@ class _Grid:
 
     Attributes:
         s: the slope.
-        mass, density: float64 [3, n]: the probability that each x stands for, and the density there.
-        away: three times float64 [2 k + 1]: how far an x of an interval is from the y around it.
-        outer: float64 [n]: what x beyond the grid adds to c.
-        beside: float64 [n]: what y beyond the grid adds to Z.
+        mass, density: float64 [3, n], the probability of each x, and the density there.
+        away: three times float64 [2 k + 1], the distances from an x of an interval to the nearest y.
+        outer: float64 [n], what x beyond the grid adds to c.
+        beside: float64 [n], what y beyond the grid adds to Z.
     """
 
     s: float
@@ -147,10 +147,10 @@ class _Grid:
         upper = -q.quantile(1e-12) if q.symmetric else q.quantile(1 - 1e-12)
         high = min(high, upper + 4 * width)
         centre = float(q.quantile(0.5))
-        reach = GRID * width / 8
+        reach = MOST_POINTS * width / 8
         low, high = max(low, centre - reach), min(high, centre + reach)
         intervals = int(np.ceil((high - low) / (width / 4)))
-        intervals += intervals % 2  # so that the middle of a symmetric one, where a cusp may be, is a point of the grid
+        intervals += intervals % 2  # so that the centre of a symmetric density, where a cusp may be, is on the grid
         y = np.linspace(low, high, intervals + 1)
         h = y[1] - y[0]
         x = np.stack([np.append(y[:-1] + h * (u + 1) / 2, y[-1]) for u in _U])
@@ -180,7 +180,7 @@ class _Grid:
         return np.convolve(signal, kernel)[k : k + len(signal)]
 
     def point(self, distribution: Distribution, found: _Round) -> Point:
-        """The dual's point: distortion by the conditional densities, the rate with all that lies beyond the grid."""
+        """The point of the dual: distortion and rate, including what lies beyond the grid."""
         full = self.mass > 0
         rest = max(1 - float(self.mass.sum()), 0.0)
         inner = float(np.sum(self.mass[full] / found.z[full] * self.spread(np.exp(found.log_q), 1)[full]))

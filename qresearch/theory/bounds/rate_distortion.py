@@ -1,8 +1,8 @@
-"""The rate-distortion function under squared error: closed for the normal, else Blahut-Arimoto. Host only, float64.
+"""The rate-distortion function under squared error: in closed form for the normal, else by Blahut-Arimoto. Host only, float64.
 
-Points of the curve are iterated (`blahut`) where they are needed, half a bit apart; between them it is a cubic.
+Points half a bit apart are iterated (`blahut`) where they are needed, and interpolated by cubics.
 
->>> from qresearch.distribution import DISTRIBUTIONS
+>>> from qresearch.densities.distribution import DISTRIBUTIONS
 >>> rate_distortion(DISTRIBUTIONS["normal"](), 2).value
 0.0625
 >>> round(rate_distortion(DISTRIBUTIONS["laplace"](), 0.5).value, 2)  # its Shannon lower bound is 0.43
@@ -26,31 +26,31 @@ from qresearch.theory.bounds.high_rate import Bound, shannon_lower_bound
 CLOSED: dict[str, Callable[[Distribution, float], Bound]] = {
     "normal": lambda distribution, bits: Bound(distribution.variance * 4.0**-bits, 0.0),
 }
-"""A family with a closed form -> `(distribution, bits) -> Bound`."""
+"""Name of a family with a closed form -> `(distribution, bits) -> Bound`."""
 
-APART = 0.5
-"""Bits between the slopes that are iterated; between them the curve is a cubic with their values and slopes."""
+BITS_PER_POINT = 0.5
+"""The distance of iterated points, in bits of the Shannon lower bound with the same slope."""
 
-CUBIC = 2e-4
-"""The relative error of such a cubic, at most: at half of `APART` no curve of the tests moved by more."""
+CUBIC_ERROR = 2e-4
+"""The relative error of a cubic between two points, at most: halving `BITS_PER_POINT` moves no curve of the tests by more."""
 
-LOWEST = -10
-"""The least slope that is iterated, in such steps."""
+LOWEST_POINT = -10
+"""The first point that is iterated, in units of `BITS_PER_POINT`."""
 
-HIGHEST = 6.0
-"""Bits from which on the curve is taken to stay as near to the Shannon lower bound as it is here."""
+HIGHEST_BITS = 6.0
+"""Above this rate the value is the Shannon lower bound, and the error is their relative distance here."""
 
 
 def rate_distortion(distribution: Distribution, bits: float) -> Bound:
-    """The least mean square error of any code of so many bits per element, of any length.
+    """The least mean square error of any code of any length, at `bits` per element.
 
     Args:
         distribution: of independent numbers.
         bits: per element, 0 or more.
 
     Returns:
-        The value and how wrong it may be: the rest of the iteration, and what the cubic between iterated points adds.
-        Infinite at 0 bits where the variance is.
+        The value, and its error: that of the iteration, and that of the cubic between iterated points. Infinite at 0 bits
+        where the variance is.
     """
     rate = checks.rate(bits)
     if distribution.family.name in CLOSED:
@@ -63,26 +63,26 @@ def rate_distortion(distribution: Distribution, bits: float) -> Bound:
 @lru_cache(maxsize=4096)
 def _at_rate(distribution: Distribution, bits: float) -> Bound:
     shannon = shannon_lower_bound(distribution, bits)
-    if bits > HIGHEST:
-        last = _at_rate(distribution, HIGHEST)
-        most = (last.value + last.error) / shannon_lower_bound(distribution, HIGHEST).value - 1
+    if bits > HIGHEST_BITS:
+        last = _at_rate(distribution, HIGHEST_BITS)
+        most = (last.value + last.error) / shannon_lower_bound(distribution, HIGHEST_BITS).value - 1
         return Bound(shannon.value, shannon.value * most + shannon.error)
     left, right = _around(distribution, bits)
     if left is None:
         return _near_zero(distribution, right, bits, shannon)
     value = _cubic(left, right, bits)
-    # an error of the bits is one of the distortion by the slope
-    error = max(each.error * each.slope for each in (left, right)) + CUBIC * value
+    # an error of the bits, times the slope, is one of the distortion
+    error = max(each.error * each.slope for each in (left, right)) + CUBIC_ERROR * value
     return Bound(max(value, shannon.value), error)
 
 
 def _around(distribution: Distribution, bits: float) -> tuple[Point | None, Point]:
-    """The iterated points on both sides of a rate; None where the left one would have no bits."""
-    index = int(np.floor(bits / APART))
+    """The iterated points on both sides of a rate; the left one is None where it would have no bits."""
+    index = int(np.floor(bits / BITS_PER_POINT))
     while _point(distribution, index).bits <= bits:
         index += 1
     right = _point(distribution, index)
-    while index > LOWEST and (found := _point(distribution, index - 1)).bits > 1e-9:
+    while index > LOWEST_POINT and (found := _point(distribution, index - 1)).bits > 1e-9:
         if found.bits <= bits:
             return found, right
         index, right = index - 1, found
@@ -90,7 +90,7 @@ def _around(distribution: Distribution, bits: float) -> tuple[Point | None, Poin
 
 
 def _near_zero(distribution: Distribution, right: Point, bits: float, shannon: Bound) -> Bound:
-    """Between no bits and the first iterated point: the curve is convex, so it lies under the chord and over the tangent."""
+    """Between 0 bits and the first iterated point: the curve is convex, so it lies below the chord and above the tangent."""
     tangent = max(right.mse + right.slope * (right.bits - bits), shannon.value)
     variance = density(distribution).variance
     chord = variance + (right.mse - variance) * bits / right.bits
@@ -98,7 +98,7 @@ def _near_zero(distribution: Distribution, right: Point, bits: float, shannon: B
 
 
 def _cubic(left: Point, right: Point, bits: float) -> float:
-    """Hermite's cubic of log(mse) over bits."""
+    """The cubic Hermite interpolation of log(mse) over bits."""
     width = right.bits - left.bits
     t = (bits - left.bits) / width
     a, b = np.log(left.mse), np.log(right.mse)
@@ -109,6 +109,6 @@ def _cubic(left: Point, right: Point, bits: float) -> float:
 
 @lru_cache(maxsize=4096)
 def _point(distribution: Distribution, index: int) -> Point:
-    """The point whose slope the Shannon lower bound has at `index * APART` bits."""
-    shannon = shannon_lower_bound(distribution, 0).value * 4.0 ** (-index * APART)
+    """The point with the slope of the Shannon lower bound at `index * BITS_PER_POINT` bits."""
+    shannon = shannon_lower_bound(distribution, 0).value * 4.0 ** (-index * BITS_PER_POINT)
     return blahut_arimoto(distribution, 1 / (2 * shannon))

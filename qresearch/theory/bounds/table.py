@@ -1,4 +1,4 @@
-"""The table of limits: what no code, no codebook or no step can better on a distribution, at a number of bits per element.
+"""The table of limits: the least error of any code, of any codebook, of any uniform quantizer, at a number of bits per element.
 
 >>> import qresearch as qr
 >>> found = qr.theory.limits(qr.distributions["laplace"](), 4)
@@ -21,27 +21,27 @@ from qresearch.base import checks
 from qresearch.base.table import Table
 from qresearch.densities.density import density
 from qresearch.densities.distribution import Distribution
-from qresearch.theory.bounds.best_uniform import best_step, best_uniform, whole_levels
+from qresearch.designing.recipes import lloyd_max as designed
+from qresearch.theory.bounds.best_step import best_step
+from qresearch.theory.bounds.best_uniform import best_uniform, whole_levels
 from qresearch.theory.bounds.high_rate import Bound, entropy_coded, panter_dite, shannon_lower_bound
 from qresearch.theory.bounds.rate_distortion import rate_distortion
 
-MANY = 10.0
-"""Bits of a codebook so large that Newton's method on its levels is no longer sure to settle."""
+MANY_BITS = 10.0
+"""With more bits, Newton's method on the levels of a codebook may fail to converge."""
 
 
 def lloyd_max(distribution: Distribution, bits: float) -> Bound:
     """The least mean square error of `2^bits` levels, rounded down (Lloyd 1957, Max 1960); infinite where the variance is.
 
-    From `MANY` bits on it is Panter-Dite's limit, and the error what the two differ by there.
+    Above `MANY_BITS` bits it is Panter-Dite's limit, and the error is the difference of the two at `MANY_BITS`.
     """
-    from qresearch.designing import lloyd_max as designed
-
     q = density(distribution)
     if not np.isfinite(q.variance):
         return Bound(np.inf, 0.0)
-    if checks.rate(bits) > MANY:
-        many, last = panter_dite(distribution, bits), lloyd_max(distribution, MANY)
-        return Bound(many.value, many.value * abs(1 - last.value / panter_dite(distribution, MANY).value) + many.error)
+    if checks.rate(bits) > MANY_BITS:
+        many, last = panter_dite(distribution, bits), lloyd_max(distribution, MANY_BITS)
+        return Bound(many.value, many.value * abs(1 - last.value / panter_dite(distribution, MANY_BITS).value) + many.error)
     return Bound(designed(distribution, whole_levels(bits)).mse, q.error * q.second)
 
 
@@ -51,8 +51,8 @@ class Limit:
 
     Attributes:
         of: `of(distribution, bits) -> Bound`, a mean square error.
-        label: as figures and tables write it.
-        hard: whether no code of so many bits can be better.
+        label: the name in figures and tables.
+        hard: whether no code of the same rate can be better.
     """
 
     of: Callable[[Distribution, float], Bound]
@@ -60,7 +60,7 @@ class Limit:
     hard: bool = False
 
     def __call__(self, distribution: Distribution, bits: float) -> Bound:
-        """The mean square error at so many bits per element."""
+        """The mean square error at `bits` per element."""
         return self.of(distribution, checks.rate(bits))
 
 
@@ -81,7 +81,7 @@ LIMITS.add("best_uniform", Limit(best_uniform, "best uniform levels"), doc="2^bi
 
 
 def limits(distribution: Distribution, bits: float) -> dict[str, Bound]:
-    """Every limit of the table for a distribution, as a mean square error at so many bits per element.
+    """Every limit of the table: the mean square error for a distribution, at `bits` per element.
 
     Args:
         distribution: such as `qr.distributions["normal"]()`.
@@ -91,8 +91,8 @@ def limits(distribution: Distribution, bits: float) -> dict[str, Bound]:
         name -> `Bound(value, error)`; infinite where no such code has a finite error.
 
     Raises:
-        TypeError: where `distribution` is none.
-        ValueError: for bits that are negative or not finite.
+        TypeError: where `distribution` is not a `Distribution`.
+        ValueError: where `bits` is not a number from 0 to 500.
     """
     checks.instance(distribution, Distribution, "distribution", 'a Distribution such as qr.distributions["normal"]()')
     return {row.name: row.value(distribution, bits) for row in LIMITS.rows}

@@ -1,1 +1,1 @@
-"""Exact expected errors of a scheme, by integrals; nothing is sampled."""
+"""Exact expected errors of a scheme, by integrals instead of sampling."""

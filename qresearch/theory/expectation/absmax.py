@@ -1,8 +1,8 @@
 """Expected errors of blocks that are scaled by their largest magnitude, with its sign or without. Host only, float64.
 
-A mean over the block's maximum m. Given m, one element is m or -m itself, and its error that of one number; the other B - 1 are
-independent, with the density cut off at -m and m. The scale, as it is stored, is a function of m, so the integral is cut where
-that jumps, and where m itself, or the cut, passes from one cell to the next.
+A mean over the block's maximum m. Given m, one element is m or -m; the other B - 1 are independent, with the density cut off at
+-m and m. The stored scale is a function of m, so the integral is cut where it jumps, and where m or -m passes from one cell to
+the next.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import legendre
 
+from qresearch.densities.block_extremes import NEGLIGIBLE_SHARE, beyond, magnitude_pieces, none_beyond, squared_share
 from qresearch.densities.density import Density
-from qresearch.densities.quadrature import gauss, spread
+from qresearch.densities.quadrature import gauss_legendre, on_intervals
 from qresearch.theory.expectation import errors
 from qresearch.theory.expectation.cells import Cells
+from qresearch.theory.expectation.collect import Part, collect
 from qresearch.theory.expectation.errors import Affine, Sums
-from qresearch.theory.expectation.extremes import NEGLIGIBLE, Part, collect, magnitude_pieces, outside, power, size
 from qresearch.theory.expectation.stored import Stored
 
-NODES = 8
-"""Gauss-Legendre points of a piece of the maximum."""
+NODES_PER_PIECE = 8
+"""Gauss-Legendre points on each piece of the maximum."""
 
-FEW = 3
-"""The same where the scale's jumps cut such a piece into shorter ones."""
+NODES_PER_SHORT_PIECE = 3
+"""The same on pieces that the scale's jumps have cut to less than a quarter."""
 
-SMALL = 0.01
-"""The largest relative deviation of a stored scale that polynomials of degree two are taken for."""
+LARGEST_DEVIATION = 0.01
+"""The largest relative deviation of a stored scale for which polynomials of degree two are used."""
 
-NEAR = 200
-"""How many maxima beside a node are tried in float32, where that decides."""
+FLOAT32_TRIALS = 200
+"""Maxima near a node that are tried in float32, where its rounding decides."""
 
-MOST = 6000
-"""The most jumps that cut; where there are more, as in the far tail of heavy-tailed sources, those in the middle do."""
+MOST_JUMPS = 6000
+"""The most jumps at which the integral is cut. Heavy-tailed sources have more; then those of the body are used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +45,10 @@ class Scaled:
     Attributes:
         cells: of the element.
         gain: a block's scale over its maximum, before it is stored.
-        stored: what the storage makes of a scale.
-        signed: whether the maximum has its sign.
+        stored: from a scale to its stored value.
+        signed: whether the scale has the sign of the number of largest magnitude.
         exact: whether encoding uses the scale before it is stored.
-        divided: whether the scale is a quotient by the inverse of `gain`, not a product.
+        divided: whether the scale is the maximum divided by `1 / gain`, rather than multiplied by `gain`.
     """
 
     cells: Cells
@@ -58,14 +59,16 @@ class Scaled:
     divided: bool = False
 
     def deviations(self, m: np.ndarray) -> list[tuple[float, np.ndarray | float]]:
-        """By how much maxima over their scale miss the end of the grid, each with its chance at the nodes, where only float32
-        decides into which cell they fall: where a threshold lies on that end, as with `~toward_zero`. Else none, always.
+        """How far maxima over their scale are from the end of the grid, relative; each with its probability at the nodes.
+
+        It matters only where a threshold lies on that end, as with `~toward_zero`: then float32's rounding decides into which
+        cell a maximum falls. Elsewhere it is 0 with probability 1.
         """
         end, edges = abs(1 / self.gain), np.abs(self.cells.edges[1:-1])
-        if not (self.stored.values is None or self.exact) or np.all(np.abs(edges - end) > errors.FLOAT32 * end):
+        if not (self.stored.values is None or self.exact) or np.all(np.abs(edges - end) > errors.FLOAT32_ROUNDING * end):
             return [(0.0, 1.0)]
-        near = (1 + (np.arange(NEAR) * 0.6180339887498949 % 1) / NEAR) * m[:, None]  # spread in all their bits
-        near = near.astype(np.float32)
+        offsets = (np.arange(FLOAT32_TRIALS) * 0.6180339887498949 % 1) / FLOAT32_TRIALS  # over all bits of the significand
+        near = ((1 + offsets) * m[:, None]).astype(np.float32)
         scale = near / np.float32(1 / self.gain) if self.divided else near * np.float32(self.gain)
         y = near * (1 / scale)
         off = np.abs(y).astype(np.float64) / end - 1
@@ -79,7 +82,7 @@ class Scaled:
         return Affine(self.cells.mirrored() if turned else self.cells, np.abs(scale), -value if turned else value)
 
     def jumps(self, low: float, high: float, sign: float) -> np.ndarray:
-        """The maxima between two others at which the scheme jumps: the scale, or the cell of m or of -m."""
+        """float64, ascending: the maxima between `low` and `high` at which the scale, or the cell of m or of -m, changes."""
         unit = self.gain * (sign if self.signed else 1.0)
         ends = sorted((low * unit, high * unit))
         found = np.sort(self.stored.jumps(*ends) / unit)
@@ -102,7 +105,7 @@ def expected(density: Density, scheme: Scaled, block: int, finer: int = 1) -> Su
         density: of the numbers.
         scheme: their scheme.
         block: the elements of a block.
-        finer: how many times as many quadrature points, for an estimate of the error.
+        finer: a factor on the number of quadrature points, to estimate the error.
     """
     if not scheme.signed:
         return _branch(density, scheme, block, (1.0, -1.0), finer)
@@ -114,17 +117,17 @@ def expected(density: Density, scheme: Scaled, block: int, finer: int = 1) -> Su
 
 
 def _branch(density: Density, scheme: Scaled, block: int, signs: tuple[float, ...], finer: int) -> Sums:
-    """The part of the blocks whose element of largest magnitude has one of some signs; the scale is that of the first."""
+    """The blocks whose element of largest magnitude has one of these signs; the scale has the first."""
     if not np.any(
         density.pdf(signs[0] * magnitude_pieces(density, block)) + density.pdf(signs[-1] * magnitude_pieces(density, block))
     ):
         return Sums(np.zeros(scheme.cells.count), *np.zeros(4))  # no number has that sign
     ends = magnitude_pieces(density, block)
     m, length, piece = _nodes(scheme, ends, signs[0], finer)
-    falling = power(outside(density, m), block - 1) * length
+    falling = none_beyond(beyond(density, m), block - 1) * length
     weights = [density.pdf(sign * m) * falling for sign in signs]  # of one element being the largest, and m
     others = (block - 1) * sum(weights[1:], weights[0])
-    kept = block * sum(weights[1:], weights[0]) * size(density, m) > NEGLIGIBLE
+    kept = block * sum(weights[1:], weights[0]) * squared_share(density, m) > NEGLIGIBLE_SHARE
     m, piece, others, weights = m[kept], piece[kept], others[kept], [w[kept] for w in weights]
     affine = scheme.at(m, signs[0])
     parts = [_others(density, scheme, signs[0], Nodes(m, others, piece), ends, finer)]
@@ -145,25 +148,25 @@ class Nodes(NamedTuple):
 def _others(density: Density, scheme: Scaled, sign: float, nodes: Nodes, ends: np.ndarray, finer: int) -> Part:
     """The elements other than the largest.
 
-    Where the stored scale has many small stairs, their sums are no smooth function of m, but one of m and of the scale's
-    relative deviation from what it was before it was stored, which is small. So they are computed at a few points of either,
-    and at the many nodes by polynomials through those: the weights of the nodes move to the points.
+    Where the stored scale has many small stairs, their sums are not a smooth function of m, but of m and of the scale's small
+    relative deviation by storing. So they are computed at a few points of each and interpolated by polynomials: the weights of
+    the nodes are transferred to those points.
     """
     m, weight, piece = nodes
     affine = scheme.at(m, sign)
-    points = NODES * finer
+    points = NODES_PER_PIECE * finer
     deviation = affine.value_scale / (m * abs(scheme.gain)) - 1
     most = float(np.max(np.abs(deviation), initial=0.0))
-    if len(m) < 6 * points * len(ends) or most > SMALL:
+    if len(m) < 6 * points * len(ends) or most > LARGEST_DEVIATION:
         return Part(errors.inside(density, affine, -m, m, weight), weight, piece)
     used, starts = np.unique(piece, return_index=True)
     u = (m - ends[piece]) / np.diff(ends)[piece]
-    at_points = legendre.legvander(2 * gauss(points)[0] - 1, points - 1)
+    at_points = legendre.legvander(2 * gauss_legendre(points)[0] - 1, points - 1)
     along = legendre.legvander(2 * u - 1, points - 1) @ np.linalg.inv(at_points)
     t = deviation / most
     across = np.stack([t * (t - 1) / 2, 1 - t**2, t * (t + 1) / 2], axis=1)
     shares = np.add.reduceat(weight[:, None, None] * along[:, :, None] * across[:, None, :], starts).ravel()
-    at, _ = spread(ends[used], ends[used + 1], points)
+    at, _ = on_intervals(ends[used], ends[used + 1], points)
     at, off = (each.ravel() for each in np.broadcast_arrays(at[..., None], most * np.array([-1.0, 0.0, 1.0])))
     plain = at * abs(scheme.gain)
     moved = replace(affine, scale=plain if scheme.exact else plain * (1 + off), value_scale=plain * (1 + off))
@@ -173,16 +176,16 @@ def _others(density: Density, scheme: Scaled, sign: float, nodes: Nodes, ends: n
 def _nodes(scheme: Scaled, ends: np.ndarray, sign: float, finer: int) -> Nodes:
     """Quadrature over the maximum."""
     jumps = scheme.jumps(ends[0], ends[-1], sign)
-    if len(jumps) > MOST:
+    if len(jumps) > MOST_JUMPS:
         first = max(np.searchsorted(jumps, ends[len(ends) // 8]), 0)
-        jumps = jumps[first : first + MOST]
+        jumps = jumps[first : first + MOST_JUMPS]
     cuts = np.unique(np.concatenate([ends, jumps]))
     low, high = cuts[:-1], cuts[1:]
     piece = np.searchsorted(ends, low, side="right") - 1
     short = high - low < np.diff(ends)[piece] / 4
     found = []
-    for which, nodes in ((~short, NODES * finer), (short, FEW + finer - 1)):
-        points, weights = spread(low[which], high[which], nodes)
+    for which, nodes in ((~short, NODES_PER_PIECE * finer), (short, NODES_PER_SHORT_PIECE + finer - 1)):
+        points, weights = on_intervals(low[which], high[which], nodes)
         found.append((points.ravel(), weights.ravel(), np.repeat(piece[which], nodes)))
     points, weights, piece = (np.concatenate(each) for each in zip(*found))
     order = np.argsort(points)

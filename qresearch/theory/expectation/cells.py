@@ -1,7 +1,7 @@
-"""Cells: which numbers become the same level. Found by asking the element itself, so they are what the library does. Host only.
+"""Cells: intervals of numbers with the same code. Found by running the element itself, so they are what it does. Host only.
 
-Every deterministic rounding is a staircase: between two neighbouring levels there is one float32 at which the code changes,
-found by bisection over the float32 numbers. Stochastic rounding has cells from one level to the next, with a chance for either.
+Every deterministic rounding is a staircase: between neighbouring levels there is one float32 at which the code changes, found
+by bisection over the float32 numbers. The cells of stochastic rounding lie between levels, and each has two codes.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from qresearch.element.integers import Uniform
 from qresearch.element.rounding import Rounding
 
 _LARGEST = 0x7F7FFFFF
-"""The place of the largest finite float32 in the order of numbers."""
+"""The index of the largest finite float32 in their order; see `_place`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The line cut into cells, rising. A number in a cell becomes its `low` or its `high` level, by chance where they
-    differ: `high` with the probability `(y - low) / (high - low)`.
+    """The real line cut into cells, ascending.
+
+    A number y in a cell becomes its level; where `low` and `high` differ, `high` with the probability
+    `(y - low) / (high - low)`.
 
     Attributes:
         edges: float64 [n + 1], from minus to plus infinity; or [nodes, n + 1].
         low: float64 [n] or [nodes, n].
         high: the same as `low`, unless the rounding is stochastic.
-        codes: int [2, n], which code the two levels have, counted from 0 in the order of codes.
+        codes: int [2, n], the rank of the two levels' codes among all codes.
         count: how many codes there are.
     """
 
@@ -44,7 +46,7 @@ class Cells:
     @property
     def stochastic(self) -> bool:
         """Whether any cell has two levels."""
-        return bool(np.any((self.low != self.high) & np.isfinite(self.low)))  # an overflow to NaN is none
+        return bool(np.any((self.low != self.high) & np.isfinite(self.low)))  # NaN, where a format overflows, is one level
 
     @cached_property
     def _turns(self) -> np.ndarray:
@@ -52,7 +54,7 @@ class Cells:
         return np.unique(np.concatenate([self.edges[1:-1], self.low[np.isfinite(self.low)]]))
 
     def mirrored(self) -> Cells:
-        """The cells of -y: what a negative scale makes of them."""
+        """The cells of -y, for a negative scale."""
         edges, low, high = -self.edges[..., ::-1], -self.high[..., ::-1], -self.low[..., ::-1]
         return Cells(edges, low, high, self.codes[::-1, ::-1], self.count)
 
@@ -63,8 +65,9 @@ class Cells:
         return np.sum(self.edges[:, 1:-1] <= y[:, None], axis=1)
 
     def crossed(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All edges and levels strictly between `low[i]` and `high[i]`: (i, number), flat; for cells that are the same at all
-        nodes. Between them the error of a number is smooth.
+        """All edges and levels strictly between `low[i]` and `high[i]`, as flat arrays: the i of each, and the number.
+
+        Between them the error is a smooth function of the number. Only for cells that are the same at all nodes.
         """
         inner = self._turns
         first, last = np.searchsorted(inner, low, side="right"), np.searchsorted(inner, high, side="left")
@@ -76,7 +79,7 @@ class Cells:
 
 @lru_cache(maxsize=256)
 def cells(element: Element) -> Cells:
-    """The cells of an element; what rounds beyond a format that overflows becomes infinite."""
+    """The cells of an element; numbers that overflow to infinity have an infinite level."""
     codes = np.asarray(element.grid.codes())
     levels = np.asarray(element.decode(jnp.asarray(codes)), np.float32)
     finite = np.isfinite(levels)
@@ -105,7 +108,7 @@ def integer_cells(rounding: Rounding, span: int) -> Cells:
 
 
 def window(wide: Cells, span: int, first: np.ndarray, count: int) -> Cells:
-    """The cells of `count` integers in a row that begin at `first` (int [nodes]), out of `integer_cells(..., span)`."""
+    """The cells of `count` consecutive integers from `first` (int [nodes]) on, taken from `integer_cells(..., span)`."""
     steps = np.arange(count)
     levels = (first[:, None] + steps).astype(np.float64)
     if wide.stochastic:
@@ -117,14 +120,14 @@ def window(wide: Cells, span: int, first: np.ndarray, count: int) -> Cells:
 
 
 def _between(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges, low and high levels of stochastic rounding; beyond the ends both are the end."""
+    """Edges, low and high levels of stochastic rounding; beyond the ends both levels are the end."""
     first, last = levels[..., :1], levels[..., -1:]
     edges = np.concatenate([np.full_like(first, -np.inf), levels, np.full_like(last, np.inf)], axis=-1)
     return edges, np.concatenate([first, levels], axis=-1), np.concatenate([levels, last], axis=-1)
 
 
 def _first_change(element: Element, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The least place above `low` with another code than `low` has; `high` has another one. By bisection."""
+    """The least place above `low` whose code differs from that of `low`, as that of `high` does. By bisection."""
     below, low, high = _codes(element, low), low.astype(np.int64), high.astype(np.int64)
     while np.any(high - low > 1):
         middle = (low + high) // 2
@@ -145,13 +148,13 @@ def _encode(element: Element, places: Array) -> Array:
 
 
 def _place(x: np.ndarray) -> np.ndarray:
-    """float32 -> int32 of the same order; minus zero is -1, plus zero 0."""
+    """float32 -> int32 in the same order; minus zero is -1, plus zero 0."""
     bits = np.asarray(x, np.float32).view(np.int32)
     return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
 
 
 def _middles(place: np.ndarray) -> np.ndarray:
-    """float64: the middles between the float32 at each place and the one below it; what is exact lies on both sides of it."""
+    """float64: the midpoints between the float32 at each place and the one below it."""
     return (_number(place).astype(np.float64) + _number(place - 1)) / 2
 
 

@@ -1,8 +1,9 @@
-"""The error of numbers that fall into cells: integrals over a density in closed form, and of single numbers. Host, float64.
+"""The errors of numbers in cells: integrals over a density in closed form, and those of single numbers. Host only, float64.
 
-In a cell that goes to one level v the mean square error needs the integrals of 1, t and t^2: `m2 - 2 v m1 + v^2 m0`; the mean
-absolute error needs the cell cut at its level. In a cell of stochastic rounding between a and b the expected square is `(t -
-a)(b - t)`, the expected magnitude `2 (t - a)(b - t) / (b - a)`, and the expected error zero: polynomials of degree two again.
+In a cell with one level v the mean square error needs the integrals m0, m1, m2 of p, t p and t^2 p: it is
+`m2 - 2 v m1 + v^2 m0`. For the mean absolute error the cell is cut at its level. In a cell of stochastic rounding between a and
+b, the expected square of the error of t is `(t - a)(b - t)`, its expected magnitude `2 (t - a)(b - t) / (b - a)`, and the
+expected error zero: polynomials of degree two again.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import numpy as np
 from qresearch.densities.density import Density
 from qresearch.theory.expectation.cells import Cells
 
-CHUNK = 2**17
+CELLS_PER_CHUNK = 2**17
 """The most cells times nodes that are integrated at once."""
 
-FLOAT32 = 4e-7
-"""Single numbers that come back that close, relative, come back exactly: that far float32's own rounding may take them."""
+FLOAT32_ROUNDING = 4e-7
+"""A single number whose relative error is smaller counts as exact: float32's own rounding may be that large."""
 
 
 @dataclass
 class Sums:
-    """Expected sums for one number, or for each of some nodes; the names are those of `qresearch.reduction`.
+    """Expected sums for one number, or at each of several nodes; the names are those of `qresearch.measuring.sums`.
 
     Attributes:
-        histogram: float64 [codes], the probability of every code, summed over the nodes with their weights.
+        histogram: float64 [codes], the probability of each code, summed over the nodes with their weights.
         error2: the square of the error; float64, or float64 [nodes].
         abs: its magnitude.
         error: the error, value less number.
@@ -49,7 +50,7 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """A scheme at some nodes: x is encoded as `y = (x - minimum) / scale` and comes back as `g * value_scale + value_minimum`.
+    """A scheme at nodes: x becomes `y = (x - minimum) / scale`, and a level g of y becomes `g * value_scale + value_minimum`.
 
     Attributes:
         cells: of y.
@@ -78,19 +79,19 @@ class Affine:
         return Affine(inside, self.scale[which], self.value_scale[which], *shifts)
 
     def edges(self) -> np.ndarray:
-        """float64 [nodes, n + 1]: where x changes cells. A scale of zero makes every y a zero of x's sign."""
+        """float64 [nodes, n + 1]: where x changes cells. With a scale of zero every y is a zero with the sign of x."""
         y, s = self.cells.edges, self.scale[:, None]
         with np.errstate(invalid="ignore"):
             x = np.where((s > 0) & np.isfinite(y), y * s, np.where(y == 0, 0.0, np.copysign(np.inf, y)))
         return x + _column(self.minimum)
 
     def levels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Two float64 [nodes, n]: what comes back from the two codes of a cell."""
+        """Two float64 [nodes, n]: the reconstructed values of the two codes of a cell."""
         s, shift = self.value_scale[:, None], _column(self.value_minimum)
         return self.cells.low * s + shift, self.cells.high * s + shift
 
     def values(self, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Two float64 [nodes]: the levels of one cell at each node."""
+        """Two float64 [nodes]: the reconstructed values of one cell at each node."""
         low, high = self.cells.low, self.cells.high
         if low.ndim == 2:
             low, high = (np.take_along_axis(v, cell[:, None], 1)[:, 0] for v in (low, high))
@@ -104,7 +105,7 @@ def _column(number: np.ndarray | float) -> np.ndarray | float:
 
 
 def inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> Sums:
-    """Expected sums of one number between two limits, by its density there.
+    """Expected sums of one number between two limits, given that it lies there.
 
     Args:
         density: of the numbers.
@@ -116,7 +117,7 @@ def inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, 
     Returns:
         Sums of float64 [nodes].
     """
-    step = max(CHUNK // (scheme.cells.edges.shape[-1] * 2), 1)
+    step = max(CELLS_PER_CHUNK // (scheme.cells.edges.shape[-1] * 2), 1)
     parts = [slice(i, i + step) for i in range(0, len(low), step)]
     found = [_inside(density, scheme.part(p), low[p], high[p], weight[p]) for p in parts]
     joined = [np.concatenate([getattr(each, name) for each in found]) for name in ("error2", "abs", "error", "vv")]
@@ -126,16 +127,37 @@ def inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, 
 def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> Sums:
     edges = np.clip(scheme.edges(), low[:, None], high[:, None])
     below, above = scheme.levels()
-    whole = below != above  # stochastic, or NaN, to which a format overflows
-    random = whole & ~np.isnan(below)
-    cut = np.clip(np.where(whole, edges[:, 1:], below), edges[:, :-1], edges[:, 1:])  # cells of one level are cut at it
+    whole = below != above  # stochastic, or NaN where a format overflows
+    cut = np.clip(np.where(whole, edges[:, 1:], below), edges[:, :-1], edges[:, 1:])  # cells with one level are cut at it
     points = np.empty((len(edges), 2 * edges.shape[1] - 1))
     points[:, ::2], points[:, 1::2] = edges, cut
     moments = density.along(points)
     left, right = moments[..., ::2], moments[..., 1::2]
+    mass = left[0] + right[0]
+    random = whole & ~np.isnan(below) & (mass > 0)
+    below, above = (np.where(mass > 0, each, 0.0) for each in (below, above))  # no infinities in cells without probability
+    up, found = _cell_sums(left, right, below, above, random)
+    total = density.between(low, high)[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(total > 0, weight / np.where(total > 0, total, 1.0), 0.0)
+        sums = [np.where(total > 0, np.sum(each, 1) / total, 0.0) for each in found]
+    codes, count = scheme.cells.codes, scheme.cells.count
+    return Sums(np.bincount(codes[0], share @ (mass - up), count) + np.bincount(codes[1], share @ up, count), *sums)
+
+
+def _cell_sums(
+    left: np.ndarray, right: np.ndarray, below: np.ndarray, above: np.ndarray, random: np.ndarray
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The probability of the upper level; and the sums over each cell, in the order of `Sums`. All float64 [nodes, n].
+
+    Args:
+        left: float64 [3, nodes, n], the moments of the part of a cell below its level.
+        right: the same above it.
+        below: float64 [nodes, n], the lower level of the cell.
+        above: the upper one, the same unless the rounding is stochastic.
+        random: bool [nodes, n], whether the rounding there is stochastic.
+    """
     m0, m1, m2 = left + right
-    random &= m0 > 0
-    below, above = np.where(m0 > 0, below, 0.0), np.where(m0 > 0, above, 0.0)  # else infinities of cells that nothing reaches
     with np.errstate(invalid="ignore", divide="ignore"):
         square = m2 - (below + above) * m1 + below * above * m0
         size = below * (left[0] - right[0]) - (left[1] - right[1])
@@ -146,35 +168,22 @@ def _inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray,
             up = np.where(random, (m1 - below * m0) / gap, 0.0)
             square, size = np.where(random, -square, square), np.where(random, -2 * square / np.abs(gap), size)
             error, back = np.where(random, 0.0, error), back + (above**2 - below**2) * up
-        lost = (m0 > 0) & np.isinf(below)  # overflow: infinity less infinity is no error
-        square, size, error, back = (
-            np.where(lost, each, other) for each, other in ((np.inf, square), (np.inf, size), (below, error), (np.inf, back))
-        )
+        overflow = (m0 > 0) & np.isinf(below)  # where the formulas give infinity less infinity
+        square, size, back = (np.where(overflow, np.inf, each) for each in (square, size, back))
         square = np.where(np.isinf(m2), np.inf, np.where(m0 > 0, square, 0.0))
-        total = _mass(density, low, high)
-        share = np.where(total > 0, weight / np.where(total > 0, total, 1.0), 0.0)
-        sums = [
-            np.where(total > 0, np.sum(each, 1) / total, 0.0) for each in (square, np.where(m0 > 0, size, 0.0), error, back)
-        ]
-    histogram = np.bincount(scheme.cells.codes[0], share @ (m0 - up), scheme.cells.count)
-    return Sums(histogram + np.bincount(scheme.cells.codes[1], share @ up, scheme.cells.count), *sums)
-
-
-def _mass(density: Density, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return density.between(low, high)[0]
+        return up, [square, np.where(m0 > 0, size, 0.0), np.where(overflow, below, error), back]
 
 
 def at(scheme: Affine, x: np.ndarray, weight: np.ndarray) -> Sums:
-    """Expected sums of one number for each node: the number `x`, float64 [nodes]."""
+    """Expected sums at each node of one given number, `x`, float64 [nodes]."""
     with np.errstate(divide="ignore", invalid="ignore"):
         y = np.where(scheme.scale > 0, (x - scheme.minimum) / np.where(scheme.scale > 0, scheme.scale, 1.0), 0.0 * x)
     cell = scheme.cells.find(y)
     below, above = scheme.values(cell)
     up = np.where(below == above, 0.0, (x - below) / np.where(below == above, 1.0, above - below))
-    errors = [np.where(np.abs(v - x) > FLOAT32 * np.abs(x), v - x, 0.0) for v in (below, above)]
+    errors = [np.where(np.abs(v - x) > FLOAT32_ROUNDING * np.abs(x), v - x, 0.0) for v in (below, above)]
     square, size, error = ((1 - up) * f(errors[0]) + up * f(errors[1]) for f in (np.square, np.abs, np.positive))
     codes = scheme.cells.codes[:, cell]
-    histogram = np.bincount(codes[0], weight * (1 - up), scheme.cells.count) + np.bincount(
-        codes[1], weight * up, scheme.cells.count
-    )
+    count = scheme.cells.count
+    histogram = np.bincount(codes[0], weight * (1 - up), count) + np.bincount(codes[1], weight * up, count)
     return Sums(histogram, square, size, error, (1 - up) * below**2 + up * above**2)

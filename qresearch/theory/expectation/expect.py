@@ -1,7 +1,7 @@
 """The exact expected error of a scheme on independent numbers from a distribution: integrals, no sampling. Host only, float64.
 
-What is computed is real arithmetic on the scheme's own thresholds, levels and stored scales; the rounding of single float32
-operations is left out. It changes nothing that can be measured unless a format has 16 bits or more.
+It is real arithmetic on the scheme's own thresholds, levels and stored scales, without the rounding of single float32
+operations. That rounding is measurable only in formats of 16 bits or more.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from qresearch.theory.expectation.errors import Sums
 from qresearch.theory.expectation.integrals import expected_sums
 
 TOTALS = ("error2", "weight", "power", "x2", "count", "abs", "error", "xx", "vv", "xv", "histogram")
-"""The sums of `qresearch.reduction` that have an expectation here."""
+"""The sums of `qresearch.measuring.sums` that have an expectation here."""
 
 GROWING = ("levels",)
-"""Metrics of these sums that hang on how many numbers are drawn."""
+"""Metrics of these sums that depend on the number of elements."""
 
 
 def expect(
@@ -37,28 +37,28 @@ def expect(
 ) -> dict[str, float]:
     """The exact expected error of a scheme on independent numbers from a distribution.
 
-    Every metric is its own formula with expected sums in place of sums: where it is a ratio, the ratio of expectations, and for
-    the entropy that of the codes' probabilities. That is what the measured metric tends to as the array grows.
+    Every metric is its own formula with expected sums in place of sums. A ratio is therefore a ratio of expectations, and the
+    entropy is that of the codes' probabilities. The measured metric converges to this as the array grows.
 
     Args:
         scheme: text, Spec or Quantizer: a cast; a symmetric scheme in blocks by `absmax`, `signmax` or `firstmax`; one with a
-            zero point or a minimum in blocks by `minmax`. Entropy coders and layouts of bytes may stand around it.
+            zero point or a minimum in blocks by `minmax`. Entropy coders and byte layouts around it are ignored.
         distribution: of the numbers, such as `qr.distributions["normal"]()`.
-        metrics: names from `qr.metrics`; by default all that have an expectation.
-        shape: of the array, where the block length hangs on it (`@row`, `@tensor`), or where blocks do not divide it.
-        scale: a fixed scale, as it is stored, for all blocks of a symmetric scheme, whatever its statistic.
-        outer: the scale of what stores the scales, where that has one (`nf4@64:int8@256`, `e2m1@16:e4m3`): the expectation is
-            conditional on it.
+        metrics: names from `qr.metrics`; by default all that have an expectation (`expectable`).
+        shape: of the array; needed where the block length depends on it (`@row`, `@tensor`), or where blocks do not divide it.
+        scale: a fixed scale for all blocks of a symmetric scheme, which replaces its statistic.
+        outer: the scale by which scales are stored, where there is one (`nf4@64:int8@256`, `e2m1@16:e4m3`): the expectation
+            is conditional on it.
 
     Returns:
-        name -> number. Infinite where the expectation is; nan where it is a ratio of two infinite ones.
+        name -> number: infinite where the expectation is, nan where it is a ratio of two infinite ones.
 
     Raises:
-        TypeError: where `distribution` is none.
-        ValueError: where the scale is no function of the block's own extremes, saying which part of the scheme is in the way,
-            and for metrics without an expectation.
+        TypeError: where `distribution` is not a `Distribution`.
+        ValueError: where the scale is not a function of the block's own extremes, naming the part of the scheme, and for
+            metrics without an expectation.
 
-    >>> from qresearch.distribution import DISTRIBUTIONS
+    >>> from qresearch.densities.distribution import DISTRIBUTIONS
     >>> found = expect("nf4@64", DISTRIBUTIONS["normal"](), ["mse", "mae", "entropy"])
     >>> {name: round(value, 6) for name, value in found.items()}
     {'mse': 0.00846, 'mae': 0.072796, 'entropy': 3.884661}
@@ -75,9 +75,9 @@ def expectation_error(
     scale: float | None = None,
     outer: float | None = None,
 ) -> dict[str, float]:
-    """How far off `expect` is, by quadrature: the change of every metric when the points are doubled. Arguments as there.
+    """The quadrature error of `expect`: the change of every metric when the points are doubled. Same arguments.
 
-    >>> from qresearch.distribution import DISTRIBUTIONS
+    >>> from qresearch.densities.distribution import DISTRIBUTIONS
     >>> expectation_error("nf4@64:bf16", DISTRIBUTIONS["normal"](), ["mse"])["mse"] < 1e-9
     True
     """

@@ -1,4 +1,4 @@
-"""Which integral a scheme needs: from a scheme in words to expected sums. Host only, float64."""
+"""From a scheme to expected sums: which integral it needs. Host only, float64."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
 from qresearch.grammar.build import build
 from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
-from qresearch.theory.expectation import absmax, errors, minmax
+from qresearch.theory.expectation import absmax, errors, minmax, ranged
 from qresearch.theory.expectation.cells import cells
 from qresearch.theory.expectation.errors import Affine, Sums
 from qresearch.theory.expectation.stored import stored
 from qresearch.wrapping.entropy import Coded
 from qresearch.wrapping.ggml import GGML
 
-MISSED = 1e-6
-"""By how much the probabilities of all codes may miss 1."""
+MISSED_PROBABILITY = 1e-6
+"""How far the probabilities of all codes may be from adding up to 1."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a scheme.
+    """A scheme, a density, and what is given beside them.
 
     Attributes:
         quantizer: the scheme, built.
         density: of the numbers.
-        scale: the stored scale, where it is given and no block's own.
-        outer: the scale of the storage of scales, where it has one.
-        finer: how many times as many quadrature points as usual.
+        scale: the stored scale of all blocks; None where each block has its own.
+        outer: the scale by which scales are stored; None where there is none.
+        finer: the factor on the number of quadrature points.
     """
 
     quantizer: Quantizer
@@ -54,7 +54,7 @@ def expected_sums(
     outer: float | None = None,
     finer: int = 1,
 ) -> Sums:
-    """What the metrics are made of, for one number. Arguments as those of `theory.expect`; `finer`: as in `Question`."""
+    """The expected sums of one number, from which metrics follow. Arguments as in `theory.expect`; `finer` as in `Question`."""
     given = checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
     for name, number in (("scale", scale), ("outer", outer)):
         real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
@@ -63,7 +63,7 @@ def expected_sums(
     question = Question(_quantizer(scheme), density(given), scale, outer, finer)
     storage = question.quantizer.scaling.scale.coder
     if outer is not None and (scale is not None or storage is None or storage.bare):
-        raise ValueError("outer is the scale of what stores the scales, and here that has none; leave it out")
+        raise ValueError("outer is the scale by which scales are stored, and this scheme has none; leave it out")
     answer = _way(question)
     total: Sums | None = None
     for block, share in _blocks(question, shape):
@@ -71,7 +71,7 @@ def expected_sums(
         total = found if total is None else total + found
     assert total is not None
     mass = float(np.sum(total.histogram))
-    if not abs(mass - 1) <= MISSED:
+    if not abs(mass - 1) <= MISSED_PROBABILITY:
         raise ValueError(
             f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the "
             f"probability (all codes have {mass:.8g}); the density has features that quadrature "
@@ -99,7 +99,7 @@ def _quantizer(scheme: Any) -> Quantizer:
 
 
 def _blocks(question: Question, shape: tuple[int, ...] | None) -> list[tuple[int, float]]:
-    """Block lengths, and the share of the elements that lie in blocks of that length."""
+    """Block lengths, and the share of the elements in blocks of each length."""
     quantizer = question.quantizer
     if quantizer.bare or question.scale is not None:
         return [(1, 1.0)]
@@ -111,7 +111,7 @@ def _blocks(question: Question, shape: tuple[int, ...] | None) -> list[tuple[int
         return [(int(n), float(n * k / np.sum(lengths * blocks))) for n, k in zip(lengths, blocks, strict=True) if n]
     if sizes is None or min(sizes) < 1:
         raise ValueError(
-            f"the block '{quantizer.block}' is as long as the array says; give its shape, such as shape=(4096, 4096)"
+            f"the length of the block '{quantizer.block}' depends on the array; give its shape, such as shape=(4096, 4096)"
         )
     return [(math.prod(sizes), 1.0)]
 
@@ -180,17 +180,17 @@ def _range(question: Question, block: int) -> Sums:
     steps, rounding = round(element.grid.ends[1] - element.grid.ends[0]), element.rounding
     kept = stored(scaling.scale.coder, question.outer)
     if scaling.form.integer_offset:
-        scheme: minmax.Ranged = minmax.ZeroPoints(steps, rounding, kept, scaling.exact)
+        scheme: ranged.Ranged = ranged.ZeroPoints(steps, rounding, kept, scaling.exact)
     else:
         minima = scaling.offset.coder
         if minima is not None and not minima.bare:
             raise ValueError(
                 "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
             )
-        scheme = minmax.Minima(steps, rounding, kept, stored(minima, None, what="minimum"), scaling.exact)
+        scheme = ranged.Minima(steps, rounding, kept, stored(minima, None, what="minimum"), scaling.exact)
     if scheme.decided_by_rounding(question.density, block):
         raise ValueError(
-            f"no exact expectation: by ~{rounding.name} the rounding of the scale decides into which code the end of the range "
-            "falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
+            f"no exact expectation: with ~{rounding.name} the rounding of the scale decides into which code the end of the "
+            "range falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
         )
     return minmax.expected(question.density, scheme, block, question.finer)

@@ -1,4 +1,4 @@
-"""What a storage makes of a scale: a staircase, or the number itself in float32. Host only, float64."""
+"""The value of a scale after it is stored: a staircase of the scale, or in float32 the scale itself. Host only, float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stored:
 
     Attributes:
         edges: float64 [n + 1], from minus to plus infinity: where it jumps.
-        values: float64 [n], what is returned between them; None: the number itself, and no edges.
+        values: float64 [n], the values between them; None where the number itself is returned.
     """
 
     edges: np.ndarray
@@ -29,27 +29,27 @@ class Stored:
         return number if self.values is None else self.values[np.searchsorted(self.edges[1:-1], number, side="right")]
 
     def jumps(self, low: float, high: float) -> np.ndarray:
-        """float64, ascending: the numbers between two others at which it jumps."""
+        """float64, ascending: where it jumps between `low` and `high`."""
         return self.edges[(self.edges > low) & (self.edges < high)]
 
 
 SELF = Stored(np.array([-np.inf, np.inf]), None)
-"""Float32: stored as it is, to within the rounding of float32, which no expectation counts."""
+"""Float32: the number itself; expectations ignore the rounding of float32."""
 
 
 def stored(storage: Any, outer: float | None, rise: Any = None, what: str = "scale") -> Stored:
-    """How a storage keeps scales, or minima.
+    """The values of scales, or of minima, after they are stored.
 
     Args:
         storage: a coder, or None for float32.
         outer: the scale of the storage itself, where it has one.
-        rise: the least fraction of a number that goes up to the next power of two (`Scaling.rise`); None where there is no
-            rule.
-        what: for errors.
+        rise: the least fraction of a significand that is rounded up to the next power of two (`Scaling.rise`); None where no
+            such rule applies.
+        what: the name of what is stored, for messages.
 
     Raises:
-        ValueError: where a storage with a scale of its own comes without `outer`, and where it is no staircase: wrapped, with
-            an offset, or stochastic.
+        ValueError: where a storage with a scale of its own comes without `outer`, and where it is not a staircase: wrapped,
+            with an offset, or stochastic.
     """
     if storage is None:
         return SELF
@@ -75,7 +75,7 @@ def _powers(found: Cells, rise: int) -> Stored:
 def _check(storage: Any, outer: float | None, what: str) -> None:
     if not isinstance(storage, Quantizer):
         raise ValueError(
-            f"no exact expectation: the {what} is stored with a wrapper around it, so it hangs on other blocks; "
+            f"no exact expectation: the {what} is stored with a wrapper around it, so it depends on other blocks; "
             "leave the wrapper out"
         )
     if storage.element.rounding.stochastic:
@@ -89,6 +89,6 @@ def _check(storage: Any, outer: float | None, what: str) -> None:
         )
     if outer is None:
         raise ValueError(
-            f"the {what} has a scale of its own, which hangs on other blocks: the expectation is conditional on it; "
+            f"the {what} has a scale of its own, which depends on other blocks: the expectation is conditional on it; "
             "give its value, such as outer=0.01"
         )

@@ -1,4 +1,4 @@
-"""Laws of distributions: as they are, weighted by a function, and raised to a power. Host only, float64."""
+"""A distribution as the source of a design: its density, times a weight, or raised to a power. Host only, float64."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class OfDensity:
-    """The law of a distribution.
+class DensitySource:
+    """The numbers of a distribution.
 
     Attributes:
         density: its density, integrated.
@@ -27,12 +27,12 @@ class OfDensity:
 
     @property
     def symmetric(self) -> bool:
-        """Whether -x has the law of x."""
+        """Whether the density is even."""
         return self.density.symmetric
 
     @property
     def support(self) -> tuple[float, float]:
-        """Its ends may be infinite."""
+        """The support; its ends may be infinite."""
         return self.density.support
 
     def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -44,18 +44,17 @@ class OfDensity:
         return self.density.pdf(x)
 
     def grid(self) -> np.ndarray:
-        """The points that its polynomials go through, and their edges."""
-        unit = self.density.unit
-        return np.unique(np.concatenate([unit.edges, unit.points.ravel()])) * self.density.distribution.scale
+        """The nodes and the edges of its polynomials."""
+        return _grid(self.density.unit) * self.density.distribution.scale
 
 
 @dataclass(frozen=True, eq=False)
-class OfPieces:
-    """The law of a function on pieces; nothing lies outside them.
+class PiecewiseSource:
+    """Numbers whose density is a function on pieces; there is no mass outside them.
 
     Attributes:
         pieces: the function, integrated.
-        function: itself.
+        function: the function itself.
         symmetric: whether it is even.
     """
 
@@ -69,20 +68,20 @@ class OfPieces:
         return float(self.pieces.edges[0]), float(self.pieces.edges[-1])
 
     def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """The moments of cells, from the sums that are small."""
+        """The moments of cells, without cancellation in the tails."""
         at_low, inner_low = self._left(low)
         at_high, inner_high = self._left(high)
         whole = between_edges(self.pieces.under, self.pieces.over, self.pieces.centre, at_low, at_high)
         return whole + (inner_high - inner_low)
 
     def pdf(self, x: np.ndarray, width: np.ndarray) -> np.ndarray:
-        """The function."""
+        """The function; 0 outside the pieces."""
         low, high = self.support
         return np.where((low <= x) & (x <= high), self.function(np.clip(x, low, high)), 0.0)
 
     def grid(self) -> np.ndarray:
-        """The points that its polynomials go through, and their edges."""
-        return np.unique(np.concatenate([self.pieces.edges, self.pieces.points.ravel()]))
+        """The nodes and the edges of its polynomials."""
+        return _grid(self.pieces)
 
     def _left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = np.asarray(x, np.float64)
@@ -90,16 +89,20 @@ class OfPieces:
         return at.reshape(x.shape), inner.reshape(3, *x.shape)
 
 
+def _grid(pieces: Pieces) -> np.ndarray:
+    return np.unique(np.concatenate([pieces.edges, pieces.points.ravel()]))
+
+
 @lru_cache(maxsize=64)
-def law(distribution: Distribution) -> OfDensity:
-    """The law of a distribution. Raises `ValueError` where it has no variance."""
+def density_source(distribution: Distribution) -> DensitySource:
+    """A distribution as the source of a design. Raises `ValueError` where it has no variance."""
     if not np.isfinite(distribution.variance):
         raise ValueError(f"{distribution} has no variance, so no levels have a least mean square error; take one that has")
-    return OfDensity(density(distribution))
+    return DensitySource(density(distribution))
 
 
-def weighted(distribution: Distribution, weight: Function) -> OfPieces:
-    """The law with the density `weight(x) p(x)`.
+def weighted(distribution: Distribution, weight: Function) -> PiecewiseSource:
+    """The source with the density `weight(x) p(x)`.
 
     Raises:
         ValueError: where the weight is negative, not finite or zero everywhere; where the mean square diverges.
@@ -113,7 +116,7 @@ def weighted(distribution: Distribution, weight: Function) -> OfPieces:
     made = pieces(function, edges)
     if not (np.isfinite(made.values).all() and (made.values >= 0).all() and made.values.any()):
         raise ValueError("the weight must be a function of x that is finite, not negative, and positive somewhere")
-    found = OfPieces(made, function, whole.symmetric and _is_even(function, made))
+    found = PiecewiseSource(made, function, whole.symmetric and _is_even(function, made))
     second = made.whole[2]
     if max(second[0], second[-1]) > 1e-9 * second.sum() and not np.isfinite(whole.support).all():
         raise ValueError(f"{distribution} times the weight has no mean square: its tails are too heavy; take another weight")
@@ -121,8 +124,8 @@ def weighted(distribution: Distribution, weight: Function) -> OfPieces:
 
 
 @lru_cache(maxsize=64)
-def powered(distribution: Distribution, exponent: float) -> OfPieces:
-    """The law with the density `p(x)^exponent`, up to a factor.
+def powered(distribution: Distribution, exponent: float) -> PiecewiseSource:
+    """The source with the density `p(x)^exponent`, not normalized.
 
     Raises `ValueError` where that cannot be integrated.
     """
@@ -132,13 +135,13 @@ def powered(distribution: Distribution, exponent: float) -> OfPieces:
         return np.asarray(distribution.pdf(x) ** exponent)
 
     if exponent <= 0 and not np.isfinite(whole.support).all():
-        raise ValueError(f"exponent must be positive, got {exponent:g}: {distribution} goes to infinity")
+        raise ValueError(f"exponent must be positive, got {exponent:g}: the support of {distribution} is unbounded")
     if not np.isfinite([tail.integral(exponent) for tail in whole.tails]).all():
         raise ValueError(
             f"the density of {distribution} to the power {exponent:.4g} has no integral: its tails are too heavy; "
             "take a larger exponent"
         )
-    return OfPieces(pieces(function, whole.unit.edges * distribution.scale), function, whole.symmetric)
+    return PiecewiseSource(pieces(function, whole.unit.edges * distribution.scale), function, whole.symmetric)
 
 
 def _is_even(function: Function, made: Pieces) -> bool:

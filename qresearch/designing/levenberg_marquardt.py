@@ -1,0 +1,139 @@
+"""Newton's method with Levenberg-Marquardt damping, for levels or for cuts.
+
+Newton's matrix is tridiagonal. Where its step would raise the error or put levels out of order, a share of the diagonal is
+added to the diagonal until the step is short enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from qresearch.designing.objective import Objective, Slope
+from qresearch.designing.source import Source
+
+MOST_TRIALS = 1000
+"""Steps that are tried at most; a dozen are usual."""
+
+TOLERANCE = 1e-10
+"""The longest last step of Newton's method, relative to the largest level. Where the density jumps, so that Newton's steps do
+not shrink: the root mean square distance of levels from the optima of their cells, relative to the RMS.
+"""
+
+ERROR_ROUNDING = 1e-14
+"""Two errors that differ by less are equal to rounding, relative to the error of a single level at zero."""
+
+MOST_DAMPING = 1e12
+"""With more damping than this no step makes the error smaller."""
+
+Comparison = Callable[[Slope, Slope], bool]
+
+
+class Trial(NamedTuple):
+    """A step that was tried.
+
+    Attributes:
+        levels: float64 [n], the best so far.
+        slope: the objective there.
+        accepted: whether this step led there; else it was rejected.
+        damping: the step's.
+        change: the largest change of a level in the step; infinite where there was no step.
+    """
+
+    levels: np.ndarray
+    slope: Slope
+    accepted: bool
+    damping: float
+    change: float
+
+
+def descend(
+    objective: Callable[[np.ndarray], Slope], levels: np.ndarray, free: np.ndarray, is_better: Comparison
+) -> Iterator[Trial]:
+    """Tries `MOST_TRIALS` steps, and yields after each: the caller decides when to stop.
+
+    Args:
+        objective: the error at levels, with its derivatives.
+        levels: float64 [n], ascending: the start.
+        free: bool [n], which levels may move.
+        is_better: `is_better(now, then)`, whether a step from one slope to another is accepted.
+    """
+    now, damping = objective(levels), 0.0
+    for _ in range(MOST_TRIALS):
+        step = newton_step(now, free, damping)
+        change = np.inf if step is None else float(np.abs(step).max())
+        then = objective(levels + step) if step is not None and is_ascending(levels + step) else None
+        accepted = False
+        if step is not None and then is not None and is_better(now, then):
+            levels, now, accepted = levels + step, then, True
+        yield Trial(levels, now, accepted, damping, change)
+        damping = (damping / 8 if damping > 1e-3 else 0.0) if accepted else max(4 * damping, 1e-2)
+
+
+def minimize(source: Source, objective: Objective, levels: np.ndarray, free: np.ndarray | None = None) -> np.ndarray:
+    """float64 [n]: the levels at a local minimum of an objective, to 1e-10 of the largest level.
+
+    Errors that differ only by rounding are compared by their slopes. So levels converge even where their own share of the error
+    is far below rounding, as in heavy tails.
+
+    Args:
+        source: of the numbers.
+        objective: what is made small.
+        levels: float64 [n], ascending: the start.
+        free: bool [n], which levels may move; None for all.
+
+    Raises:
+        ArithmeticError: where the levels do not converge.
+    """
+    free = np.ones(levels.size, bool) if free is None else free
+    single = objective(source, np.zeros(1)).error
+    scale = single if np.isfinite(single) else objective(source, levels).error
+
+    def is_better(now: Slope, then: Slope) -> bool:
+        if not abs(then.error - now.error) <= ERROR_ROUNDING * scale:
+            return then.error < now.error
+        return _steepness(then, free) < _steepness(now, free)
+
+    converged = False
+    for trial in descend(lambda levels: objective(source, levels), levels, free, is_better):
+        short = trial.damping == 0.0 and trial.change <= TOLERANCE * np.abs(trial.levels).max()
+        converged = converged or (short and trial.accepted)
+        if not trial.accepted and (short or converged):  # no better step: what is left is rounding
+            return trial.levels
+        if not trial.accepted and trial.damping > MOST_DAMPING:
+            converged = _steepness(trial.slope, free) <= TOLERANCE**2 * scale
+            break
+    if converged:
+        return trial.levels
+    raise ArithmeticError(
+        f"{levels.size} levels did not converge in {MOST_TRIALS} steps; ask for fewer, or take a source with a lighter tail"
+    )
+
+
+def _steepness(slope: Slope, free: np.ndarray) -> float:
+    """The squared length of the slope, in units in which all levels count the same."""
+    counted = free & (slope.own > 0)
+    return float(np.sum(slope.first[counted] ** 2 / slope.own[counted]))
+
+
+def is_ascending(levels: np.ndarray) -> bool:
+    """Whether levels are finite and in ascending order."""
+    return bool(np.all(np.isfinite(levels)) and np.all(np.diff(levels) > 0))
+
+
+def newton_step(slope: Slope, free: np.ndarray, damping: float) -> np.ndarray | None:
+    """float64 [n]: the damped step; None where the matrix is not positive definite. A level whose cell is empty stays."""
+    from scipy.linalg import LinAlgError, solveh_banded  # slow to import
+
+    moving = free & (slope.own > 0)
+    scale = np.where(moving, 1 / np.sqrt(np.where(moving, slope.own, 1.0)), 0.0)
+    diagonal = np.where(moving, scale**2 * slope.diagonal + damping, 1.0)
+    if scale.size == 1:
+        return -(scale**2) * slope.first / diagonal if diagonal[0] > 0 else None
+    banded = np.stack([np.append(0.0, slope.beside * scale[:-1] * scale[1:]), diagonal])
+    try:
+        return np.asarray(-scale * solveh_banded(banded, scale * slope.first))
+    except LinAlgError:
+        return None

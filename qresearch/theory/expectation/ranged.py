@@ -1,0 +1,180 @@
+"""Schemes whose blocks are scaled by their least and largest number, and where they jump. Host only, float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from qresearch.densities.density import Density
+from qresearch.element.rounding import Rounding
+from qresearch.theory.expectation import errors
+from qresearch.theory.expectation.cells import Cells, integer_cells, window
+from qresearch.theory.expectation.errors import Affine
+from qresearch.theory.expectation.stored import Stored
+
+MOST_JUMPS = 600
+"""A storage with more jumps than this is not cut at them: they are too small to matter."""
+
+MOST_STAIRS = 20
+"""With up to this many values of the stored scale, integrals are also cut where an end of the range changes cells."""
+
+RARE_PROBABILITY = 1e-8
+"""Blocks that are less probable than this are ignored."""
+
+
+class Ranged(Protocol):
+    """A scheme whose scale and offset are functions of the least and the largest number of a block."""
+
+    @property
+    def steps(self) -> int:
+        """The number of codes less one."""
+
+    def decided_by_rounding(self, density: Density, block: int) -> bool:
+        """Whether an end of the range lies on a threshold, so that the rounding of scale or minimum decides its code."""
+
+    def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
+        """The scheme in blocks from `least` to `largest`, float64 [nodes]."""
+
+    def outer_jumps(self, low: float, high: float) -> np.ndarray:
+        """float64 [jumps]: where the scheme jumps in the least number, for any largest one; between `low` and `high`."""
+
+    def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
+        """float64 [nodes, jumps]: where it jumps in the largest number between `low` and `high`, for each least one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroPoints:
+    """Integers with an integer zero point; the range includes zero.
+
+    Attributes:
+        steps: the number of codes less one.
+        rounding: of the element.
+        stored: what the storage makes of a scale.
+        exact: whether encoding uses the scale before it is stored.
+    """
+
+    steps: int
+    rounding: Rounding
+    stored: Stored
+    exact: bool
+
+    def decided_by_rounding(self, density: Density, block: int) -> bool:
+        """Only in blocks of one sign, where the other end of the range is a whole number of steps from zero."""
+        positive, negative = (float(side[0]) ** block for side in (density.above(0.0), density.below(0.0)))
+        upper, lower = (_on_threshold(self.rounding, self.steps, first, end) for first, end in ((0, 1), (-self.steps, -1)))
+        return (upper and positive > RARE_PROBABILITY) or (lower and negative > RARE_PROBABILITY)
+
+    def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
+        """The zero point is the least code less the rounded quotient of the lower end of the range by the scale."""
+        low, high = np.minimum(least, 0.0), np.maximum(largest, 0.0)
+        raw = (high - low) / self.steps
+        value = self.stored(raw)
+        scale = raw if self.exact else value
+        turns = np.rint(np.divide(low, scale, out=np.zeros_like(low), where=scale > 0))
+        first = np.clip(turns, -self.steps, 0).astype(int)
+        return Affine(window(integer_cells(self.rounding, self.steps + 1), self.steps + 1, first, self.steps + 1), scale, value)
+
+    def outer_jumps(self, low: float, high: float) -> np.ndarray:
+        """Zero, where the range stops shrinking; and where the zero point changes, for each value of a stored scale."""
+        scales = np.empty(0) if self.exact or self.stored.values is None else self.stored.values
+        scales = scales[(scales < -2 * low) & (scales * (self.steps + 1) > max(-high, -1e-3 * low))]
+        turns = np.arange(-2.0 * self.steps - 1, 1) / 2
+        if scales.size > MOST_STAIRS:
+            turns = turns[:0]
+        found = np.append(np.multiply.outer(scales, turns).ravel(), 0.0)
+        return found[(found > low) & (found < high)]
+
+    def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Zero, and where the stored scale jumps.
+
+        Where the encoding scale is the range itself: also where the zero point changes, and where the error of an end changes
+        its sign.
+        """
+        start = np.minimum(least, 0.0)[:, None]
+        found = [np.zeros_like(start)]
+        if self.exact or self.stored.values is None or self.stored.values.size > MOST_JUMPS:
+            found.append(-start * (self.steps / (np.arange(1, 2 * self.steps) / 2) - 1))
+        wide = integer_cells(self.rounding, self.steps + 1)
+        found += _stairs(self.stored, start, self.steps, 0.0 * start, None if self.exact else wide, (low, high))
+        return np.concatenate(found, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Minima:
+    """Integers from a free minimum.
+
+    Attributes:
+        steps: the number of codes less one.
+        rounding: of the element.
+        stored: what the storage makes of a scale.
+        minimum: what the storage makes of a minimum.
+        exact: whether encoding uses scale and minimum before they are stored.
+    """
+
+    steps: int
+    rounding: Rounding
+    stored: Stored
+    minimum: Stored
+    exact: bool
+
+    def decided_by_rounding(self, density: Density, block: int) -> bool:
+        """At the upper end always; at the lower one where the minimum is rounded when it is stored."""
+        upper, lower = (_on_threshold(self.rounding, self.steps, 0, end) for end in (1, 0))
+        return upper or (lower and self.minimum.values is not None and not self.exact)
+
+    def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
+        """The scale spans the range above the stored minimum (`exact`: above the true one)."""
+        kept = self.minimum(least)
+        start = least if self.exact else kept
+        raw = np.maximum(largest - start, 0.0) / self.steps
+        value = self.stored(raw)
+        found = window(integer_cells(self.rounding, self.steps + 1), self.steps + 1, np.zeros(1, int), self.steps + 1)
+        flat = Cells(found.edges[0], found.low[0], found.high[0], found.codes, found.count)
+        return Affine(flat, raw if self.exact else value, value, start, kept)
+
+    def outer_jumps(self, low: float, high: float) -> np.ndarray:
+        """Where the stored minimum jumps."""
+        return self.minimum.jumps(low, high)
+
+    def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Where the stored scale jumps, and where the largest number passes from one cell to the next."""
+        start = (least if self.exact else self.minimum(least))[:, None]
+        wide = None if self.exact else integer_cells(self.rounding, self.steps + 1)
+        return np.concatenate([start, *_stairs(self.stored, start, self.steps, start, wide, (low, high))], axis=1)
+
+
+def _on_threshold(rounding: Rounding, steps: int, first: int, end: int) -> bool:
+    """Whether there is a threshold at `end * steps` between the codes of the integers from `first` on."""
+    if rounding.stochastic:
+        return False
+    edges = window(integer_cells(rounding, steps + 1), steps + 1, np.array([first]), steps + 1).edges[0, 1:-1]
+    return bool(np.any(np.abs(edges - end * steps) <= errors.FLOAT32_ROUNDING * steps))
+
+
+def _stairs(
+    storage: Stored, start: np.ndarray, steps: int, minimum: np.ndarray, wide: Cells | None, limits: tuple[float, float]
+) -> list[np.ndarray]:
+    """Where the stored scale of the range from `start` (float64 [nodes, 1]) jumps.
+
+    For each value of the scale also where the upper end of the range, less `minimum` and over the scale, passes an edge or a
+    level of the cells `wide`.
+    """
+    if storage.values is None:
+        return []
+    least = max(limits[0] - float(start.max()), 0.0)
+    low, high = np.searchsorted(storage.edges, [least / steps, (limits[1] - float(start.min())) / steps])
+    low = max(int(low) - 1, 0)
+    edges, scales = storage.edges[low : int(high) + 1], storage.values[low : int(high)]
+    inner = edges[np.isfinite(edges)]
+    if inner.size > MOST_JUMPS:
+        return []
+    found = [start + steps * inner]
+    turns = np.empty(0) if wide is None else np.unique(np.concatenate([wide.edges[1:-1], wide.low]))
+    if scales.size <= MOST_STAIRS:
+        passed = minimum[..., None] + scales[:, None] * turns  # [nodes, stairs, turns]
+        ranges = passed - start[..., None]
+        here = (ranges > steps * edges[:-1, None]) & (ranges < steps * edges[1:, None])
+        found.append(np.where(here, passed, start[..., None]).reshape(len(start), -1))
+    return found
