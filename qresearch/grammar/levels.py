@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qresearch.base.table import shown
@@ -31,7 +33,7 @@ def levels(element: str | Spec) -> np.ndarray:
     [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
     """
     part = build(element).element
-    grid = getattr(part, "grid", None)
+    grid: Any = getattr(part, "grid", None)
     if not hasattr(grid, "codes"):
         raise ValueError(f"{shown(str(element))} has no table of levels; write an element such as 'nf4' or 'int4'")
     numbers = np.asarray(part.decode(grid.codes()), np.float64)
