@@ -1,7 +1,7 @@
 """Figures: drawn from the rows alone, in the project's own style, as PDF and PNG; the same rows give the same bytes.
 
 `python -m experiments.figures results/NAME` draws them again. A new kind is one function and one row in `KINDS`, with its
-options in `experiments.config.outputs`. Figures from theory (`THEORY`) take distributions instead of rows, and leave their
+options in `experiments.config.row_outputs`. Figures from theory (`THEORY`) take distributions instead of rows, and leave their
 numbers beside them as CSV.
 """
 
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from experiments.base.files import write
 from experiments.config import Config
-from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
-from experiments.config.outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
+from experiments.config.row_outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
+from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from experiments.figures.bits import error_over_bits
 from experiments.figures.block import error_over_block
 from experiments.figures.densities import densities

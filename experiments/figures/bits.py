@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.config.outputs import ErrorOverBits
+from experiments.config.row_outputs import ErrorOverBits
 from experiments.figures.style import legend_below, looks, name_axes, panels, parts, scale_values
 from experiments.showing.summary import label, means
 from experiments.showing.theory import LIMIT

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from experiments.config.outputs import ErrorOverBlock
+from experiments.config.row_outputs import ErrorOverBlock
 from experiments.figures.bits import yerror
 from experiments.figures.style import Nothing, legend_below, looks, name_axes, panels, parts, scale_values
 from experiments.showing.summary import label, means
 
-MANY = 10
+MOST_LABELS = 10
 """So many values of an axis are each written below it, unless they are numbers that an axis shows anyway."""
 
 
@@ -54,7 +54,7 @@ def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
 
 
 def _ticks(axes: Axes, order: dict[Any, float]) -> None:
-    if len(order) > MANY and all(value == at for value, at in order.items()):
+    if len(order) > MOST_LABELS and all(value == at for value, at in order.items()):
         return  # many numbers at their own places: round ones are shown
     long = sum(len(str(value)) for value in order) > 18
     axes.set_xticks(

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.config import Config
-from experiments.config.curves import Densities
+from experiments.config.theory_figures import Densities
 from experiments.figures.style import legend_below, looks, name_axes, panels
 from experiments.rows.sources import distribution_of
 from qresearch.densities.distribution import Distribution

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from experiments.config.outputs import Heatmap
+from experiments.config.row_outputs import Heatmap
 from experiments.figures.block import positions
 from experiments.figures.style import PAGE, name_axes, panels, parts
 from experiments.showing.summary import label, means, number

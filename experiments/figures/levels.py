@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qresearch as qr
-from experiments.config.outputs import Codebooks
+from experiments.config.row_outputs import Codebooks
 from experiments.figures.style import PAGE, looks
 
-CROWDED = 64
+LEVELS_WITH_THIN_LINES = 64
 """From this number of levels on, lines are thin."""
 
 
@@ -22,7 +22,7 @@ def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.3 * len(names)))
     for row, (name, look) in enumerate(zip(names, looks())):
         values = levels(name)
-        width = 1.1 if len(values) < CROWDED else 0.35
+        width = 1.1 if len(values) < LEVELS_WITH_THIN_LINES else 0.35
         axes.axhline(row, color="0.8", linewidth=0.6, zorder=1)
         axes.vlines(values / np.abs(values).max(), row - 0.32, row + 0.32, color=look["color"], linewidth=width, zorder=2)
         axes.text(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import Config
-from experiments.config.curves import BlockMaximum
+from experiments.config.theory_figures import BlockMaximum
 from experiments.figures.style import PAGE, legend_below, looks
 from experiments.rows.sources import data_key, distribution_of, draw
 from experiments.showing.summary import label

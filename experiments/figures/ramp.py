@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qresearch as qr
-from experiments.config.outputs import ErrorOverInput
+from experiments.config.row_outputs import ErrorOverInput
 from experiments.figures.style import looks, name_axes, panels
 
 

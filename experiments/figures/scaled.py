@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import Config
-from experiments.config.curves import ScaledBlocks
+from experiments.config.theory_figures import ScaledBlocks
 from experiments.figures.maxima import mean_maxima
 from experiments.figures.style import legend_below, looks, name_axes, panels
 from experiments.rows.sources import data_key, distribution_of, draw
