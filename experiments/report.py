@@ -14,7 +14,7 @@ from experiments.running.measure import Meter
 from experiments.running.progress import clock
 from experiments.store import Results
 
-MOST_FAILURES_SHOWN = 10
+MOST_SHOWN = 10
 """Failed rows that are listed at the end; the manifest lists all."""
 
 
@@ -91,12 +91,8 @@ def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: d
         f"{made} compilations of {planned} planned{share}, {clock(last['seconds'])} in all",
         f"{manifest['done']} of {len(plan.rows)} rows are done, {len(failed)} failed; "
         f"{files} files of tables and figures in {results.folder}",
-        *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:MOST_FAILURES_SHOWN]),
-        *(
-            [f"and {len(bad) - MOST_FAILURES_SHOWN} more, listed in {results.folder}/manifest.json"]
-            if len(bad) > MOST_FAILURES_SHOWN
-            else []
-        ),
+        *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:MOST_SHOWN]),
+        *([f"and {len(bad) - MOST_SHOWN} more, listed in {results.folder}/manifest.json"] if len(bad) > MOST_SHOWN else []),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Codebooks: the numbers that a scheme can represent, as levels on a line."""
+"""Levels: the numbers that a scheme can represent, as ticks on a line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVELS_WITH_THIN_LINES = 64
 
 
 def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
-    """A line for each scheme, a tick for each level, over the largest magnitude; the number of levels at the right."""
+    """A line for each scheme, with a tick for each level over the largest magnitude, and the number of levels at the right."""
     names = options.schemes
     figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.3 * len(names)))
     for row, (name, look) in enumerate(zip(names, looks())):
@@ -39,7 +39,7 @@ def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
 
 
 def levels(text: str) -> np.ndarray:
-    """float64: all finite numbers that a scheme's element can represent, ascending, each once."""
+    """float64: all finite numbers that the element of a scheme can represent, ascending, each once."""
     element = qr.build(text).element
     values = np.asarray(element.decode(jnp.asarray(element.codes())), np.float64)
     return np.unique(values[np.isfinite(values)])

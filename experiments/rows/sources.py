@@ -84,10 +84,8 @@ def draw(distribution: Distribution, key: Array, shape: tuple[int, ...]) -> Arra
 
 def draw_run(distribution: Distribution, key: Array, count: int, start: int, stop: int) -> Array:
     """float32 [stop - start]: elements of the sample of `count` elements that `draw` returns."""
-    pieces = [
-        (at, _piece(distribution, key, count, at))
-        for at in range(start // ELEMENTS_PER_DRAW * ELEMENTS_PER_DRAW, stop, ELEMENTS_PER_DRAW)
-    ]
+    first = start - start % ELEMENTS_PER_DRAW
+    pieces = [(at, _piece(distribution, key, count, at)) for at in range(first, stop, ELEMENTS_PER_DRAW)]
     return jnp.concatenate([numbers[max(start - at, 0) : stop - at] for at, numbers in pieces])
 
 

@@ -33,10 +33,9 @@ def compared(table: Published, frame: pd.DataFrame, config: Config) -> pd.DataFr
 
 def _lines(entry: Entry, frame: pd.DataFrame, config: Config) -> Iterator[tuple[str, ...]]:
     found = [each for quantity in entry.quantities for each in ours(quantity, frame, config)]
+    # only the first line of an entry has its notes
     notes = itertools.chain(["; ".join(filter(None, [entry.cited, entry.explanation]))], itertools.repeat(""))
-    for (what, number, tolerance), each, note in zip(
-        entry.lines(), found, notes, strict=False
-    ):  # notes only on the first line of an entry
+    for (what, number, tolerance), each, note in zip(entry.lines(), found, notes, strict=False):
         verdict = judged(number, each.value, tolerance, bool(entry.explanation))
         yield what, f"{number:.9g}", _written(each), f"{each.value - number:+.2g}", f"{tolerance:.2g}", verdict, note
 
