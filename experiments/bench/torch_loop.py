@@ -3,8 +3,8 @@
     python -m experiments.bench.torch_loop experiments/configs/gallery/40-other-formats.yaml [--rows 12] [--size 24]
 
 Draws each source once. For each row it scales by the largest magnitude or by the RMS (in bfloat16), bucketizes at the
-midpoints, gathers, and computes the error. `--rows` runs only some rows, spread evenly over the sweep, and extrapolates by their mean. The
-last line of the output is JSON.
+midpoints, gathers, and computes the error. `--rows` runs only some rows, spread evenly over the sweep, and extrapolates by
+their mean. The last line of the output is JSON.
 """
 
 from __future__ import annotations
