@@ -1,14 +1,20 @@
 """The runner: a YAML file of sources, schemes and metrics becomes a folder of rows, tables and figures.
 
-Floors, each importing only those below it:
+Folders and modules, each of which imports only those above it (`tests/test_layers.py`):
 
-    config   a YAML file, read with its places and validated
-    sources  arrays drawn by key or read from files
-    streams  sources larger than memory, measured in pieces
-    structures, plan   which functions serve which schemes; the rows of a sweep
-    functions, ahead, measure   what they are; compiled before they are needed; the rows measured
-    store    the results folder: log, manifest, lock
-    theory, verdicts, lost   limits and expectations beside the rows, and what they rule out; rows of which nothing is left
-    summary, quantities, published, tables, figures   what is rebuilt from the rows alone, and beside numbers in print
-    report, sweep, gallery   what the reader is told; the story; many sweeps on one page
+    base        atomic files, files of arrays, Markdown pages
+    config      a YAML file, read with the places of its values, and validated
+    rows        sources, sources larger than memory, and the plan: the rows of a sweep and the functions that they share
+    running     functions are compiled ahead, batches of rows are measured, progress is shown
+    store       the results folder: log, manifest, lock
+    showing     theory beside the rows, verdicts, summaries, tables
+    figures     figures of the rows, and of theory
+    report      the lines that a sweep prints
+    redraw      tables and figures again, from the log alone
+    sweep       the command line of a sweep
+    gallery     several sweeps on one page
+    weights     downloads the weights of a small transformer
+    catalogue   the page of all formats
+    peers       comparisons with other libraries
+    bench       timings
 """

@@ -1,9 +1,9 @@
-"""The catalogue: a page of the documentation that shows every format, made from the tables alone.
+"""The catalogue: writes the page of the documentation that shows every format.
 
     python -m experiments.catalogue [docs/formats.md]
 
-Every element with its levels drawn, bits, range and source; every preset with its true bits, its SQNR on the standard sources
-and the laws that do not apply to it. A row that is added to a table appears here by itself.
+Every element with a drawing of its levels, its bits, range and reference; every preset with its true bits, its SQNR on the
+standard sources, and the laws that do not apply to it. New rows of the tables appear without further work.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ import numpy as np
 
 import qresearch as qr
 from experiments.base.markdown import table, write_page
-from experiments.config.outputs import Codebooks
+from experiments.config.row_outputs import Codebooks
 from experiments.figures.levels import codebooks, levels
 from experiments.figures.style import save, styled
 from experiments.rows.sources import data_key, draw
 from qresearch import testing
 
 SOURCES = {"normal": {}, "laplace": {}, "student_t": {"df": 5}}
-"""The standard sources and their parameters; 2^20 numbers of each, seed 0."""
+"""The standard sources and their parameters."""
 
-SAME = '"'
-"""What stands under a description that holds on."""
+DITTO = '"'
+"""The description of a further example of the same row."""
 
 SHAPE = (1024, 1024)
-DRAWN = 20
-"""The most lines of a figure."""
+MOST_LINES_PER_FIGURE = 20
+"""Elements in one figure."""
 
-CROWDED = 512
-"""From this number of levels on, nothing could be told apart in a figure."""
+MOST_LEVELS_DRAWN = 512
+"""Elements with more levels are not drawn: the lines would overlap."""
 
 COLUMNS = (
     *("element", "bits", "numbers", "range", "least positive", "dynamic range (dB)", "a NaN becomes"),
@@ -45,20 +45,20 @@ COLUMNS = (
 )
 
 HEADINGS = {"Uniform": "Integers", "Minifloat": "Floats", "Codebook": "Codebooks"}
-"""Class of a grid -> what its elements are called together; others go by their class."""
+"""The class of a grid -> the heading of its elements; the default is the name of the class."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An element as the page shows it.
+    """A line of the page about an element.
 
     Attributes:
-        name: as in a scheme.
-        kind: heading that it stands under.
-        bits: of a code.
-        numbers: float64, all finite numbers it represents, ascending.
+        name: its name in schemes.
+        kind: the heading of its section.
+        bits: bits of a code.
+        numbers: float64, all finite numbers that it represents, ascending.
         nan: what a NaN becomes in a cast to it.
-        doc: what it is, with its source.
+        doc: what it is, with its reference.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Entry:
     doc: str
 
     def cells(self) -> list[str]:
-        """A line of the table."""
+        """The cells of its line."""
         positive = self.numbers[self.numbers > 0]
         decibels = 20 * math.log10(positive.max() / positive.min()) if len(positive) else math.nan
         ends = f"{self.numbers[0]:.6g} .. {self.numbers[-1]:.6g}"
@@ -78,11 +78,11 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Every example of every row of the table of elements, each once."""
+    """Every example in the table of elements, each once."""
     found: dict[str, Entry] = {}
     for row in qr.elements.rows:
         names = [name for name in row.examples if "{" not in name]
-        found |= {name: _entry(name, row.doc if name == names[0] else SAME) for name in names}
+        found |= {name: _entry(name, row.doc if name == names[0] else DITTO) for name in names}
     return list(found.values())
 
 
@@ -94,14 +94,14 @@ def _entry(name: str, doc: str) -> Entry:
 
 
 def element_sections(found: Sequence[Entry], page: Path) -> Iterator[str]:
-    """A heading, figures and a table for each kind of grid. Writes the figures beside the page."""
+    """For each kind of grid: a heading, figures and a table. Writes the figures into a folder beside the page."""
     for kind in dict.fromkeys(entry.kind for entry in found):
         these = [entry for entry in found if entry.kind == kind]
-        drawn = [entry.name for entry in these if len(entry.numbers) <= CROWDED]
+        drawn = [entry.name for entry in these if len(entry.numbers) <= MOST_LEVELS_DRAWN]
         yield f"## {kind}"
-        for number, start in enumerate(range(0, len(drawn), DRAWN)):
+        for number, start in enumerate(range(0, len(drawn), MOST_LINES_PER_FIGURE)):
             name = f"{kind.lower()}-{number + 1}"
-            _draw(drawn[start : start + DRAWN], page.with_suffix("") / name)
+            _draw(drawn[start : start + MOST_LINES_PER_FIGURE], page.with_suffix("") / name)
             yield f"![levels]({page.stem}/{name}.png)"
         yield table(COLUMNS, [entry.cells() for entry in these])
 
@@ -115,7 +115,7 @@ def _draw(names: list[str], path: Path) -> None:
 
 
 def preset_table() -> str:
-    """Every preset: text, true bits, SQNR, laws."""
+    """A table of all presets: scheme, true bits, SQNR, laws."""
     columns = [
         "preset",
         "scheme",

@@ -1,9 +1,9 @@
-"""The gallery: sweeps run one after the other, and one page that shows what they made.
+"""The gallery: runs sweeps one after the other, and writes one page with their figures and tables.
 
     python -m experiments.gallery experiments/configs/gallery/*.yaml [key=value ...] [--page results/gallery/README.md] [--tiny]
 
-What a figure or a table shows, and what to learn from it, is its `caption` in the configuration. Sweeps that are done are not
-run again. Exit codes: those of the sweep, and 1 where a published number lies outside its tolerance without an explanation.
+The `caption` of a figure or a table in the configuration says what to learn from it. Finished sweeps are not run again. Exit
+codes: those of the sweep, and 1 if a published number lies outside its tolerance without an explanation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONGEST_TABLE = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the sweeps and writes the page. Returns the exit code."""
+    """The command line; returns the exit code."""
     options = _options(arguments)
     configs = [word for word in options.words if "=" not in word]
     overrides = [word for word in options.words if "=" in word]
@@ -57,7 +57,7 @@ def write_gallery(folders: Sequence[Path], target: Path) -> int:
 
 
 def unexplained(folder: Path, config: Config) -> list[str]:
-    """The published numbers of a folder that ours are neither near to nor explained."""
+    """A line for each published number of a folder that is not reached, and whose difference has no explanation."""
     tables = [(output, _read(folder, output)) for output in config.tables if isinstance(output, Published)]
     return [
         f"{output.stem}: {row.what}: {row.published} in print, {row.ours} here ({row.verdict})"
@@ -125,9 +125,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.gallery", description="Runs sweeps and shows them on one page."
     )
-    parser.add_argument("words", nargs="+", metavar="config.yaml", help="configurations, and key=value for all of them")
-    parser.add_argument("--page", type=Path, default=Path("results/gallery/README.md"), help="the page that is written")
-    parser.add_argument("--tiny", action="store_true", help="small sources, into folders of their own: a smoke test")
+    parser.add_argument(
+        "words", nargs="+", metavar="config.yaml", help="configurations, and key=value overrides for all of them"
+    )
+    parser.add_argument("--page", type=Path, default=Path("results/gallery/README.md"), help="the page to write")
+    parser.add_argument("--tiny", action="store_true", help="a smoke test: small sources, in separate folders")
     return parser.parse_intermixed_args(arguments)
 
 

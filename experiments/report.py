@@ -1,4 +1,4 @@
-"""What a sweep tells its reader: before it runs, when it begins, and at its end."""
+"""The lines that a sweep prints: in a dry run, at its beginning, and at its end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from experiments.running.measure import Meter
 from experiments.running.progress import clock
 from experiments.store import Results
 
-SHOWN = 10
-"""How many failed rows are named at the end; the manifest names all."""
+MOST_SHOWN = 10
+"""Failed rows that are listed at the end; the manifest lists all."""
 
 
 def describe(config: Config, plan: Plan) -> str:
-    """What a run would do now: the words of `--dry-run`. Reads the results folder, writes nothing."""
+    """The text of `--dry-run`: what a run would do now. Reads the results folder, writes nothing."""
     results = Results.peek(config.folder)
     pending = [row for row in plan.rows if not results.done(row)]
     sources = list(dict.fromkeys(row.source.name for row in plan.rows))
@@ -39,7 +39,7 @@ def describe(config: Config, plan: Plan) -> str:
 
 
 def hopeless(rows: Sequence[Row]) -> list[str]:
-    """The schemes that cannot take their source, for its shape or for its size, a line each: those rows would fail."""
+    """A line for each scheme that cannot take the shape or the size of a source: those rows would fail."""
     found: dict[tuple[str, tuple[int, ...]], str] = {}
     for row in rows:
         case = (row.scheme.text, row.source.shape)
@@ -56,7 +56,7 @@ def hopeless(rows: Sequence[Row]) -> list[str]:
 
 
 def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[str]:
-    """What there is and what will be run, and what was found odd in the folder."""
+    """How many rows are done and how many will run, and the notes on the folder."""
     done = sum(map(results.done, plan.rows))
     first = f"{results.folder}: {len(plan.rows)} rows, {done} done, {len(pending)} to run"
     return [first, *(f"note: {note}" for note in results.notes), *_repeated(plan)]
@@ -65,7 +65,7 @@ def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[s
 def ending(
     plan: Plan, results: Results, pending: Sequence[Row], meter: Meter, seconds: float, made: dict[str, int]
 ) -> dict[str, Any]:
-    """What the manifest says of a run when it is over; `made`: of the programs, how many were compiled and how many kept."""
+    """The entries of the manifest about a finished run; `made`: how many programs were compiled, and how many were cached."""
     return {
         "done": sum(map(results.done, plan.rows)),
         "failed": [str(row) for row in plan.rows if results.failed(row)],
@@ -80,19 +80,19 @@ def ending(
 
 
 def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: dict[str, Any], files: int) -> list[str]:
-    """What was done, what it took, and which rows failed before; those that failed now have been told."""
+    """What was done and how long it took, and the rows that failed in earlier runs; new failures have been printed already."""
     last, failed = manifest["last_run"], manifest["failed"]
     made, planned = (last["compilations"][key] for key in ("made", "planned"))
     kept = last["programs"]
-    share = f" ({kept['taken']} of {sum(kept.values())} programs were kept from earlier runs)" if kept else ""
-    told = {row.id for row in pending}
-    bad = [row for row in plan.rows if results.failed(row) and row.id not in told]
+    share = f" ({kept['cached']} of {sum(kept.values())} programs came from the cache)" if kept else ""
+    printed = {row.id for row in pending}
+    bad = [row for row in plan.rows if results.failed(row) and row.id not in printed]
     return [
         f"{made} compilations of {planned} planned{share}, {clock(last['seconds'])} in all",
         f"{manifest['done']} of {len(plan.rows)} rows are done, {len(failed)} failed; "
         f"{files} files of tables and figures in {results.folder}",
-        *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:SHOWN]),
-        *([f"and {len(bad) - SHOWN} more, named in {results.folder}/manifest.json"] if len(bad) > SHOWN else []),
+        *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:MOST_SHOWN]),
+        *([f"and {len(bad) - MOST_SHOWN} more, listed in {results.folder}/manifest.json"] if len(bad) > MOST_SHOWN else []),
     ]
 
 

@@ -1,6 +1,6 @@
-"""The sweep: `python -m experiments.sweep config.yaml [key=value ...] [--dry-run] [--tiny] [--only-failed] [--fail-fast]`.
+"""Runs a sweep: `python -m experiments.sweep config.yaml [key=value ...] [--dry-run] [--tiny] [--only-failed] [--fail-fast]`.
 
-Running again is resuming. Exit codes: 0 all rows are done, 1 some are not, 2 the configuration is wrong, 130 interrupted.
+Running it again resumes. Exit codes: 0 all rows are done, 1 some are not, 2 the configuration is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -55,27 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool = False) -> int:
-    """Measures what is missing, then makes all tables and figures.
+    """Measures the missing rows, then writes all tables and figures.
 
     Args:
         config: the configuration.
         plan: its rows.
-        only_failed: runs only rows that failed before.
-        fail_fast: stops at the first row that fails.
+        only_failed: whether to run only rows that failed before.
+        fail_fast: whether to stop at the first row that fails.
 
     Returns:
-        0 where all rows are done, else 1.
+        0 if all rows are done, else 1.
 
     Raises:
-        Busy: where another runner is at work in the folder.
-        OSError: naming the file that cannot be written.
+        Busy: if another runner uses the folder.
+        OSError: with the path of a file that cannot be written.
     """
     started, before = time.monotonic(), programs()
     with Results.open(config.folder) as results:
         manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
         wanted = results.failed if only_failed else lambda row: not results.done(row)
         pending = [row for row in plan.rows if wanted(row)]
-        news = bool(pending) or not results.tells(plan)  # where nothing runs, the manifest says what the rows were made with
+        news = bool(pending) or not results.describes(plan)  # else the manifest keeps saying how the rows were made
         results.begin(config, plan, manifest if news else None)
         coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
@@ -106,9 +106,10 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
 
 
 def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:
-    """Outcomes, batch by batch: each array is made once, serves all its rows, and is let go; streams are read by each batch.
+    """The outcomes, batch by batch.
 
-    While one is measured, the next is made.
+    Each array is made once, while the one before it is measured, and is freed after its last row. A source that is read in
+    pieces is read by every batch.
     """
     with ThreadPoolExecutor(1, "make") as maker:
         begun = (
@@ -119,11 +120,11 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
             meter.functions.prepare(batches[0])  # while the source is being made
             try:
                 x = coming.result()
-            except Exception as error:  # a source that cannot be made fails its rows and no others
+            except Exception as error:  # a source that cannot be made fails its own rows only
                 yield [failed(row, error) for batch in batches for row in batch]
                 continue
             finally:
-                del coming  # which would hold the array until the next is asked for
+                del coming  # it would hold the array until the next one is needed
             key = rounding_key(source.name, seed)
             for batch in batches:
                 yield list(meter.measure(batch, x, key))
@@ -131,7 +132,7 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items, each when the one after it has been taken too."""
+    """The same items. Each is yielded only after the next one has been requested, so that work on that one can begin."""
     items = iter(items)
     waiting = list(itertools.islice(items, 1))
     while waiting:
@@ -141,11 +142,11 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experiments.sweep", description="Runs a sweep; running again resumes.")
+    parser = argparse.ArgumentParser(prog="python -m experiments.sweep", description="Runs a sweep. Running it again resumes.")
     parser.add_argument("config", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seeds=5 or sources.normal.shape=[4096]")
-    parser.add_argument("--dry-run", action="store_true", help="tell what would run, write nothing")
-    parser.add_argument("--tiny", action="store_true", help="small sources, into a folder of its own: a smoke test")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run; write nothing")
+    parser.add_argument("--tiny", action="store_true", help="a smoke test: small sources, in a separate folder")
     parser.add_argument("--only-failed", action="store_true", help="run only rows that failed before")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first row that fails")
     return parser.parse_intermixed_args(words)
@@ -157,6 +158,6 @@ def _stopped(code: int, message: str) -> int:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # what was imported stays, and collections, of which tracing causes many, need not look through it
+    gc.freeze()  # tracing causes many collections; they need not scan what was imported
     keep()
     sys.exit(main())

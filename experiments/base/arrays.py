@@ -1,7 +1,7 @@
-"""Files of arrays: .npy, .npz and .safetensors; a new kind of file is one row in `READERS`, which reads headers.
+"""Files of arrays: .npy, .npz and .safetensors. A new kind of file is one row in `READERS`, which reads headers.
 
-A header says what an array is and where in the file it lies, so that any run of it can be read by itself. All numbers arrive
-as float32.
+A header has the shape and dtype of an array and its position in the file, so that a part of it can be read. All numbers are
+returned as float32.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ FLOATS = {
     "F32": np.dtype(np.float32),
     "F64": np.dtype(np.float64),
 }
-"""The kinds of number that a source may hold, by their names in safetensors; other tensors of a file are passed over."""
+"""The dtypes that a source may have, by their names in safetensors; other tensors of a file are ignored."""
 
 
 class Header(NamedTuple):
-    """What is known of an array before it is read.
+    """The header of an array in a file.
 
     Attributes:
-        shape: of the array.
-        kind: its dtype as the file has it.
-        dtype: NumPy's, where it has one.
-        place: byte of the file at which its numbers begin, in C order; None where they do not lie so (compressed, or in
-            Fortran order), and the array can only be read whole.
+        shape: its shape.
+        kind: the name of its dtype in the file.
+        dtype: NumPy's dtype, if it has one.
+        place: the byte of the file at which its elements begin, in C order; None if it can only be read whole, because it is
+            compressed or in Fortran order.
     """
 
     shape: tuple[int, ...]
@@ -56,7 +56,7 @@ class Header(NamedTuple):
 
 
 def _stream_header(stream: IO[bytes], length: int) -> Header:
-    """The header of a .npy stream of so many bytes. Raises `ValueError` where fewer numbers follow than it promises."""
+    """The header of a .npy stream of `length` bytes. Raises `ValueError` if the stream is too short for its shape."""
     version = np.lib.format.read_magic(stream)
     reader: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = reader(stream)
@@ -67,7 +67,7 @@ def _stream_header(stream: IO[bytes], length: int) -> Header:
 
 
 def _known(dtype: np.dtype) -> np.dtype:
-    """NumPy writes bfloat16 as two bytes without a meaning (V2); nothing else that is written so has two bytes."""
+    """NumPy writes bfloat16 as two untyped bytes (V2). No other dtype is written like that."""
     return np.dtype(ml_dtypes.bfloat16) if dtype == np.dtype("V2") else dtype
 
 
@@ -87,7 +87,7 @@ def _npz_headers(path: Path) -> dict[str, Header]:
 
 
 def _safe_headers(path: Path) -> dict[str, Header]:
-    """Checked by safetensors' own reader, which knows no 8-bit floats in NumPy; places are read from the file's own header."""
+    """Validated by safetensors' own reader, which has no 8-bit floats in NumPy; positions come from the header of the file."""
     with safe_open(path, framework="numpy") as archive:
         names = list(archive.keys())
     with path.open("rb") as stream:
@@ -106,11 +106,11 @@ READERS: dict[str, Callable[[Path], dict[str, Header]]] = {
     ".npz": _npz_headers,
     ".safetensors": _safe_headers,
 }
-"""How a file ends -> `path -> {name: Header}`, which raises `ValueError` or `OSError` where it is not a file of that kind."""
+"""Suffix -> `path -> {name: Header}`, which raises `ValueError` or `OSError` if the file is not of that kind."""
 
 
 def headers(path: Path) -> dict[str, Header]:
-    """The arrays of a file by name, sorted. Raises `ValueError` or `OSError` where it is not a file of that kind."""
+    """The arrays of a file by name, sorted. Raises `ValueError` or `OSError` if the file is not of the kind of its suffix."""
     try:
         return dict(sorted(READERS[path.suffix](path).items()))
     except (OSError, ValueError):
@@ -120,7 +120,7 @@ def headers(path: Path) -> dict[str, Header]:
 
 
 def array(path: Path, name: str, limit: int | None = None) -> np.ndarray:
-    """float32: an array of a file; with `limit`, only the corner that `corner` leaves of it."""
+    """float32: an array of a file; with `limit`, only its leading `corner`."""
     header = headers(path)[name]
     shape = corner(header.shape, limit)
     if header.place is not None:
@@ -131,17 +131,17 @@ def array(path: Path, name: str, limit: int | None = None) -> np.ndarray:
 
 
 def run(path: Path, header: Header, shape: tuple[int, ...], start: int, stop: int) -> np.ndarray:
-    """float32 [stop - start]: a run of the elements of an array's leading corner, in C order; read, not mapped.
+    """float32 [stop - start]: elements of the leading corner of an array, in C order; read, not mapped.
 
     Args:
-        path: of the file.
-        header: of an array that lies in it in C order.
-        shape: of the corner.
+        path: the file.
+        header: the header of an array in it, in C order.
+        shape: the shape of the corner.
         start: the first element.
-        stop: the one after the last.
+        stop: the element after the last.
 
     Raises:
-        ValueError: where the file ends before the run does.
+        ValueError: if the file is too short.
     """
     dtype, place = np.dtype(header.dtype), header.place
     assert place is not None, header
@@ -158,7 +158,7 @@ def run(path: Path, header: Header, shape: tuple[int, ...], start: int, stop: in
 
 
 def _stretches(whole: tuple[int, ...], shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Where the elements of a run of a corner lie in the array: first element, and how many."""
+    """The contiguous parts of the array that hold some elements of a corner: first element, and how many."""
     axis = max((a for a in range(len(shape)) if shape[a] != whole[a]), default=0)  # from here on the corner is one stretch
     length, stride = math.prod(shape[axis:]), math.prod(whole[axis:])
     while start < stop:
@@ -189,6 +189,6 @@ def _digest(path: str, size: int, changed: int) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of a file's bytes; read again only when its size or its time of change is another."""
+    """The SHA-256 of a file; computed again only if its size or its modification time has changed."""
     status = path.stat()
     return _digest(str(path.resolve()), status.st_size, status.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, flushed to the disk, renamed."""
+"""Atomic files: written under a temporary name, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; what was written there takes its place at the end.
+    """Yields a temporary path beside `path`; at the end, the file that was written there replaces `path`.
 
-    Where an error comes first, the old file stays as it was and the temporary one is removed.
+    If an error is raised, the old file stays and the temporary one is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # the suffix stays: it names a format
@@ -37,7 +37,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def flush_folder(folder: Path) -> None:
-    """Makes a new name in a folder survive a loss of power."""
+    """Flushes a folder to the disk, so that a renamed file survives a loss of power."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

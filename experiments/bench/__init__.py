@@ -1,1 +1,1 @@
-"""How fast every element of at most 8 bits encodes and decodes, and every preset of one quantizes: `make bench`."""
+"""The benchmark (`make bench`): how fast elements of at most 8 bits encode and decode, and presets quantize."""

@@ -1,12 +1,13 @@
-"""How fast: beside peers, beside the limit of the machine, and every format by itself.
+"""The benchmark: contests with other libraries, flatness over sizes, and the speed of every format.
 
     python -m experiments.bench [peers] [flat] [catalogue] [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out DIR]
 
-`peers` runs the contests of `contests/table.py`, a sweep beside a loop of eager torch, and an import; peers are timed where
-they are installed (`make bench` sees to it). `flat` runs those of them that have curves, in arrays of all sizes, from memory.
-`catalogue` times every element and preset of at most 8 bits. Without words, all three.
-Rates stand beside XLA's plain cast of as many numbers, timed in the same rounds: the share of it is what can be compared
-between machines, or on one that has other work. Timings are reported, never tested.
+`peers` runs the contests of `contests/table.py`, a sweep against a loop in eager torch, and an import; peers are timed if they
+are installed (`make bench` installs them). `flat` runs the contests that have curves, on arrays of all sizes. `catalogue` times
+every element and preset of at most 8 bits. The default is all three.
+
+Every rate is compared with that of XLA's plain cast of the same size, timed in the same rounds. This share can be compared
+between machines, and on a busy machine. Timings are reported, never tested.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from experiments.bench.flat import flatness
 from experiments.bench.measure import measure
 
 LEAST, MORE = 16, 2
-"""The curves over sizes begin at 2^16, and end at four times the size that is asked for."""
+"""log2: curves over sizes begin at 2^16, and end at four times `--size`."""
 
 FLAT, ROUNDS = 4, 5
-"""Flatness is measured from a sixteenth of that size on, in so many times the rounds that are asked for."""
+"""Flatness is measured from a sixteenth of that size on (log2), with five times the rounds of `--repeats`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0, or 2 where nothing matches."""
+    """The command line. Returns 0, or 2 if nothing matches."""
     options = _options(arguments)
     written: list[Path] = []
     for name in options.parts or PARTS:
@@ -66,7 +67,7 @@ def _peers(options: argparse.Namespace) -> list[Path]:
     rows = []
     for row in _contested(options):
         rows.append(row)
-        print(told(row), flush=True)
+        print(contest_line(row), flush=True)
     about = {"power": options.size, "repeats": options.repeats}
     return list(contest_page.leave(options.out, rows, about)) if rows else []
 
@@ -75,7 +76,7 @@ def _contested(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for contest in contests(options.only):
         for power in contest.sizes(options.size, LEAST, MORE):
             found = race(contest, power, options.repeats)
-            # Bars are for the size asked for. Where nothing is said of one, `why` tells of a peer that is missing.
+            # Targets are for `--size`. Without a verdict, `why` names a missing peer.
             yield found if power == contest.asked(options.size) or not found["reached"] else found | {"reached": "", "why": ""}
     if fnmatch.fnmatch(sweep.NAME, options.only):
         yield sweep.sweep(options.size, options.rows)
@@ -107,11 +108,11 @@ def _catalogue(options: argparse.Namespace) -> list[Path]:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], list[Path]]] = {"peers": _peers, "flat": _flat, "catalogue": _catalogue}
-"""What can be asked for by name."""
+"""The parts that can be selected."""
 
 
-def told(row: dict[str, Any]) -> str:
-    """A row of a contest on the terminal."""
+def contest_line(row: dict[str, Any]) -> str:
+    """A row of a contest as a line for the terminal."""
     size = "" if row["power"] is None else f"2^{row['power']}"
     ratio = "" if row["ratio"] is None else f"{row['ratio']:6.2f}x {row['peer'].split()[0]}"
     share = "" if row["share"] is None else f"{row['share']:5.2f} of the cast"
@@ -120,7 +121,7 @@ def told(row: dict[str, Any]) -> str:
 
 
 def spoken(row: dict) -> str:
-    """A row of the catalogue on the terminal."""
+    """A row of the catalogue as a line for the terminal."""
     words = (
         f"{row['name']:28} {row['step']:10} {row['rate']:7.0f} M/s {row['of_limit']:6.2f} of the cast {row['cold']:6.2f} s cold"
     )

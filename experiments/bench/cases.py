@@ -1,4 +1,4 @@
-"""What is timed: every element of at most 8 bits that a preset has, representative ones by every rounding, and the presets."""
+"""What is timed: the presets, the elements of presets of at most 8 bits, and some elements with every rounding."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ BITS = 8
 """The widest code that is timed."""
 
 REPRESENTATIVE = ("int8", "e4m3", "e2m1", "nf4", "dynamic8")
-"""A grid of each kind, the small and the large tables: timed by every rounding that there is."""
+"""An element of each kind of grid, and a small and a large table: these are timed with every rounding."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scheme whose element, or which as a whole, is timed.
+    """A scheme that is timed as a whole, or whose element is timed.
 
     Attributes:
-        kind: `"element"`: numbers on the grid to codes and back; `"preset"`: an array to codes and scales and back.
-        name: of the element with its rounding, or of the preset.
-        scheme: as text.
-        coder: the scheme, built.
+        kind: `"element"`: from numbers on the grid to codes and back; `"preset"`: from an array to codes and scales and back.
+        name: the name of the element with its rounding, or of the preset.
+        scheme: the text of the scheme.
+        coder: the built scheme.
     """
 
     kind: str
@@ -45,17 +45,17 @@ class Case:
 
     @property
     def searches(self) -> bool:
-        """Whether scales are tried on the grid, one after the other."""
+        """Whether its statistic is a search."""
         return self.kind == "preset" and not self.coder.scaling.statistic.of_block_alone()
 
     @property
     def bits(self) -> int:
-        """Of a code."""
+        """Bits of a code."""
         return int(self.coder.element.bits)
 
 
 def cases(only: str = "*") -> list[Case]:
-    """All of them, or those whose name matches a pattern (`e4m3*`, `mx*`)."""
+    """All cases whose names match a pattern (`e4m3*`, `mx*`)."""
     found = {(case.kind, case.name): case for case in (*_elements(), *_presets())}
     return [case for case in found.values() if fnmatch.fnmatch(case.name, only)]
 
@@ -76,7 +76,7 @@ def _presets() -> Iterator[Case]:
 
 
 def element_name(spec: Spec) -> str:
-    """An element as far as its codes depend on it: name, range, rounding; the range of integers that are not symmetric is full.
+    """The name, range and rounding of an element; the range of asymmetric integers is full.
 
     >>> element_name(scheme("int4@32")), element_name(scheme("int4-asym@32~half_up"))
     ('int4', 'int4-full~half_up')
@@ -86,7 +86,7 @@ def element_name(spec: Spec) -> str:
 
 
 def _presets_and_storages() -> Iterator[Spec]:
-    """The schemes of all presets, and of what stores their scales and offsets."""
+    """The schemes of all presets, and those that store their scales and offsets."""
     waiting = [scheme(row.value) for row in qr.presets.rows]
     while waiting:
         spec = waiting.pop(0)

@@ -1,4 +1,4 @@
-"""The clock: programs compiled for their arguments, timed in turns, so that what else a machine does falls on all alike."""
+"""Timing: programs are compiled for their arguments and timed in turns, so that other load affects all alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 @functools.lru_cache(maxsize=8)
 def normal(*shape: int) -> np.ndarray:
-    """float32 [shape]: the normal numbers that everything is timed on, drawn once. They are not to be changed."""
+    """float32 [shape]: the normal numbers of all timings, drawn once. Do not change them in place."""
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
@@ -26,11 +26,11 @@ class Program:
 
     Attributes:
         run: does the work once and waits for it.
-        cold: seconds from the function to its first result: traced, compiled, run.
+        cold: seconds to the first result: tracing, compiling and running.
         given: bytes of arguments and results.
-        temporary: bytes that the compiled program takes besides, at their peak.
-        again: gives a `run` of the same program on copies of its large arguments, which lie elsewhere in memory. Tables of a
-            coder are not copied: they stay in the cache in a loop over arrays, too.
+        temporary: bytes of temporary memory at its peak.
+        again: returns a `run` of the same program on copies of its large arguments. Tables of a coder are not copied, because
+            they stay in the cache in a loop over arrays too.
     """
 
     run: Callable[[], Any]
@@ -41,7 +41,7 @@ class Program:
 
 
 def program(function: Callable[..., Any], *arguments: Any) -> Program:
-    """Compiles a function for its arguments, by itself: nothing is shared with programs of the same structure."""
+    """Compiles a function for its arguments. Nothing is shared with other programs of the same structure."""
     arguments = jax.block_until_ready(jax.device_put(arguments))
     start = time.perf_counter()
     compiled = jax.jit(lambda *each: function(*each)).lower(*arguments).compile()
@@ -63,13 +63,13 @@ def program(function: Callable[..., Any], *arguments: Any) -> Program:
 def interleaved(
     work: Mapping[str, Callable[[], Any]], repeats: int, most: float = np.inf, short: float = 0.0, pause: float = 0.0
 ) -> dict[str, np.ndarray]:
-    """float64 [rounds] for each name: seconds of rounds in which every function runs; the first round is not counted.
+    """Runs functions in turns, and returns the seconds of each round: name -> float64 [rounds]. The first round is not counted.
 
     Args:
-        work: functions that do something once and wait for its end.
-        repeats: rounds that are counted.
-        most: seconds after which no further round begins, once three have been counted.
-        short: a function that takes less in the first round runs as often as it takes to fill so many seconds; the mean counts.
+        work: functions that do some work once and wait for it.
+        repeats: the number of counted rounds.
+        most: seconds after which no round begins, once three are counted.
+        short: seconds; a function that takes less in the first round is repeated to fill this time, and the mean is counted.
         pause: seconds of sleep before each function.
     """
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The figures of the contests: how many times as fast as the peer, and time over size."""
+"""The figures of the contests: speed relative to the peer, and time over size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from experiments.figures.style import COLUMN, PAGE, looks, plt, scale_values
 
 
 def ratios(frame: pd.DataFrame) -> Figure:
-    """A bar for each contest, with what is asked for and what is aimed at marked on it; the spread over the rounds."""
+    """A bar for each contest, with the spread over the rounds, and marks for the required and the desired ratio."""
     part = frame[frame["ratio"].notna()]
     figure, axes = plt.subplots(figsize=(PAGE, 0.2 * len(part) + 0.9))
     places = np.arange(len(part))
@@ -47,7 +47,7 @@ def ratios(frame: pd.DataFrame) -> Figure:
 
 
 def sizes(frame: pd.DataFrame) -> Figure:
-    """Time an element over the number of elements: ours over that of the plain cast in the same rounds."""
+    """Our time over that of the plain cast in the same rounds, against the number of elements."""
     figure, axes = plt.subplots(figsize=(COLUMN * 1.5, 3.2))
     for look, (name, part) in zip(looks(), frame.groupby("contest", sort=False)):
         axes.plot(2.0 ** part["power"].to_numpy(float), 1 / part["share"].to_numpy(float), label=name, **look)

@@ -1,4 +1,4 @@
-"""What the contests leave: tidy rows, a table for readers, two figures and a manifest."""
+"""The output of the contests: tidy rows, a table for readers, two figures and a manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAPTION = (
 
 
 def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
-    """Writes peers.csv, .md, .tex, .json and the figures; yields the files."""
+    """Writes peers.csv, .md, .tex, .json and the figures; yields the paths."""
     frame = pd.DataFrame(rows)
     main = chosen(frame, options["power"])
     yield from tables(folder / "peers", frame, readable(main), CAPTION)
@@ -33,7 +33,7 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
 
 
 def chosen(frame: pd.DataFrame, power: int) -> pd.DataFrame:
-    """A row for each contest: that of the size asked for, or of the nearest."""
+    """A row for each contest: that of the given size, or of the nearest."""
     away = (frame["power"].fillna(power) - power).abs()
     first = away.groupby(frame["contest"], sort=False).idxmin()
     return frame.loc[first.tolist()]
@@ -64,7 +64,7 @@ def _line(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def asked(row: Mapping[Any, Any]) -> str:
-    """The bars of a row in words: `6x (aim 10x); 0.5 of the limit (aim 0.8 of the limit)`."""
+    """The targets of a row as text: `6x (aim 10x); 0.5 of the limit (aim 0.8 of the limit)`."""
     if row["unit"] == "s" and pd.isna(row["ratio"]):
         return f"at most {row['bar']:g} s above"
     pairs = [("bar", "aim", "x"), ("bar_share", "aim_share", " of the limit")]
@@ -85,5 +85,5 @@ def _spread(row: Mapping[Any, Any], name: str, unit: str) -> str:
 
 
 def _number(value: Any) -> str:
-    """Three digits, and no exponent."""
+    """A number with three digits, without an exponent."""
     return "" if pd.isna(value) else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

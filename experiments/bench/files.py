@@ -1,4 +1,4 @@
-"""What every part of the bench leaves: its numbers as CSV, a table for readers, and a manifest of how they came about."""
+"""The files of every part of the benchmark: numbers as CSV, a table for readers, and a manifest."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from experiments.store.manifest import surroundings
 
 
 def tables(path: Path, frame: pd.DataFrame, readable: pd.DataFrame, caption: str) -> Iterator[Path]:
-    """Writes a frame beside `path` as .csv, and what readers see of it as .md and .tex; yields the files."""
+    """Writes a frame as .csv, and a readable version of it as .md and .tex; yields the paths."""
     yield write(path.with_suffix(".csv"), frame.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
     yield from for_readers(path, readable, caption)
 
 
 def manifest(path: Path, options: dict[str, Any]) -> Iterator[Path]:
-    """Writes options, machine, versions and commit as JSON; yields the file."""
+    """Writes options, machine, versions and commit as JSON; yields the path."""
     yield write(path, json.dumps(options | machine() | surroundings(), indent=2) + "\n")

@@ -1,11 +1,10 @@
-"""Flatness: whether a number takes as long in a large array as in a small one, beside the plain cast of as many.
+"""Flatness: whether the time for a number is the same in large and in small arrays, relative to the plain cast.
 
     python -m experiments.bench.flat NAME REPEATS POWER [POWER ...]     # the rows of one contest, as JSON
 
-At every size as many numbers are taken as the largest array has, cut into arrays that lie side by side in memory; what comes of
-them is kept until the last one is done. So both sides read from memory and write to it at every size. What an array gains that
-fits into the cache, and what fresh pages cost, which results of more than 32 MiB are each time, say something of the machine,
-and nothing of us.
+At every size, the total is that of the largest array, cut into arrays that are adjacent in memory; all results are kept until
+the last one is done. So both sides read from memory and write to it at every size. Otherwise small arrays would gain from the
+cache, and results of more than 32 MiB would pay for fresh pages, which are properties of the machine.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from experiments.bench.machine import KEPT, keeps_memory, last_level_cache
 
 
 def flatness(contest: Contest, powers: Sequence[int], repeats: int) -> list[dict[str, Any]]:
-    """A row for each size: our rate and the limit's in million elements a second, and our time over the limit's.
+    """A row for each size: our rate and that of the limit in million elements a second, and our time over that of the limit.
 
     Args:
-        contest: of the table, with a limit.
-        powers: log2 of the numbers of elements.
-        repeats: rounds that are counted; the first one is not.
+        contest: a contest with a limit.
+        powers: log2 of the sizes.
+        repeats: the number of counted rounds.
     """
     if not keeps_memory():
         words = [sys.executable, "-m", "experiments.bench.flat", contest.name, str(repeats), *map(str, powers)]
@@ -55,7 +54,7 @@ def _row(name: str, power: int, numbers: int, ours: np.ndarray, limit: np.ndarra
 
 
 def side_by_side(work: Work, arrays: int) -> Callable[[], list[Any]]:
-    """The same work on so many arrays, one after another; gives all results, so that none takes the place of another."""
+    """The same work on several arrays, one after another; it returns all results, so that none is freed before the end."""
     assert work.again is not None
     runs = [work.run, *(work.again() for _ in range(arrays - 1))]
     return lambda: [run() for run in runs]

@@ -1,4 +1,4 @@
-"""What the measure of flatness leaves: tidy rows, a line for each contest, a figure of time over size."""
+"""The output of the flatness benchmark: tidy rows, a line for each contest, a figure of time over size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.bench.row import said
 from experiments.figures.style import save, styled
 
 BAR = 1.3
-"""The most that the largest ratio may be of the least."""
+"""The largest allowed quotient of the largest and the least ratio."""
 
 CAPTION = (
     "Our time over that of the plain cast of as many numbers (our rate in million elements a second), medians over rounds. As "
@@ -24,7 +24,7 @@ CAPTION = (
 
 
 def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
-    """Writes flat.csv, .md, .tex, .json and the figure; yields the files."""
+    """Writes flat.csv, .md, .tex, .json and the figure; yields the paths."""
     frame = pd.DataFrame(rows)
     frame["flat"] = frame.groupby("contest")["over"].transform(lambda over: over.max() / over.min())
     yield from tables(folder / "flat", frame, readable(frame), CAPTION)

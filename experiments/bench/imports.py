@@ -1,4 +1,4 @@
-"""What `import qresearch` takes above `import jax`: two processes in turns."""
+"""How long `import qresearch` takes beyond `import jax`: two processes in turns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from experiments.bench.row import named, row, said
 
 NAME = "import qresearch"
 ABOVE = 0.15
-"""Seconds above `import jax` that are asked for."""
+"""The largest allowed number of seconds beyond `import jax`."""
 
 TIMES = 3
-"""So many times the rounds that are asked for: a process that starts waits for much that is not ours."""
+"""A factor for the number of rounds: the start of a process varies for many reasons."""
 
 
 def imports(repeats: int) -> dict[str, Any]:
-    """The row: seconds of a Python process that imports the one or the other; the bar is on the difference in a round."""
+    """The row: seconds of a Python process with either import; the target is for the difference within a round."""
     seconds = interleaved({name: partial(_python, f"import {name}") for name in ("qresearch", "jax")}, TIMES * repeats)
     ours, theirs = seconds["qresearch"], seconds["jax"]
     above = ours - theirs
@@ -43,7 +43,7 @@ def imports(repeats: int) -> dict[str, Any]:
 
 
 def spread(name: str, values: np.ndarray) -> dict[str, float]:
-    """Median, least and most, as columns."""
+    """Columns for the median, the least and the largest value."""
     return {name: float(np.median(values)), f"{name}_least": float(values.min()), f"{name}_most": float(values.max())}
 
 

@@ -1,4 +1,4 @@
-"""The machine: its processor, the cores that this process may use, the environment of processes that are timed."""
+"""The machine: its processor, the cores that this process may use, the environment of timed processes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def cores() -> int:
 
 
 def usual() -> dict[str, str]:
-    """The environment of a process that is timed: byte code is kept, as it is wherever nobody has forbidden it."""
+    """The environment of a timed process: byte code is cached, which is Python's default."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 KEPT = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**35)}
-"""The environment in which the C library (glibc) keeps the memory that a process lets go of. Otherwise a result of more than
-32 MiB is memory fresh from the system in every call, and waiting for its pages takes longer than to decode."""
+"""The environment in which the C library (glibc) keeps freed memory. Otherwise every result of more than 32 MiB is fresh memory
+from the system, and the page faults take longer than decoding."""
 
 
 def keeps_memory() -> bool:
-    """Whether this process was started so."""
+    """Whether this process was started in the environment `KEPT`."""
     return KEPT.items() <= os.environ.items()
 
 
 def last_level_cache() -> int:
-    """Bytes of the largest cache that the first core has, as Linux tells; 32 MiB where it does not."""
+    """Bytes of the largest cache of the first core, from Linux; 32 MiB if it is unknown."""
     sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
     return max((int(size[:-1]) * {"K": 2**10, "M": 2**20}[size[-1]] for size in sizes), default=2**25)
 

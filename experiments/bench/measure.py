@@ -1,4 +1,4 @@
-"""Measuring a case: its rows of rates, beside the plain casts that are the limit of the machine."""
+"""Times a case, with the plain casts that are the limit of the machine."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from experiments.bench.clock import Program, interleaved, normal, program
 from experiments.bench.reasons import reason
 
 STEPS = {"element": ("encode", "decode"), "preset": ("quantize", "dequantize")}
-"""Kind of a case -> what is timed: there, and back."""
+"""The kind of a case -> the steps that are timed."""
 
 SPAN = 5.0
-"""The number of standard deviations that the largest magnitude of a grid stands for: few numbers saturate."""
+"""The largest magnitude of a grid in standard deviations of the input, so that few numbers saturate."""
 
 
 FEWER = 6
-"""log2 of by how much fewer numbers a search for scales is given, which takes up to a hundred times as long as a fit."""
+"""log2 of the factor by which arrays are smaller for searches, which take up to a hundred times as long."""
 
 SECONDS = 2.0
-"""After so long, no further round of a case begins; there are three at least."""
+"""No round of a case begins after this time, once there are three."""
 
 
 def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
@@ -32,8 +32,8 @@ def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
 
     Args:
         case: what is timed.
-        power: log2 of the number of elements; they form a matrix as square as can be. Searches take 1/64 of them.
-        repeats: rounds that are counted.
+        power: log2 of the number of elements, which form a nearly square matrix. Searches take 1/64 of them.
+        repeats: the number of counted rounds.
     """
     power = max(power - FEWER, min(power, FEWER)) if case.searches else power
     shape = (2 ** (power // 2), 2 ** (power - power // 2))
@@ -46,10 +46,10 @@ def measure(case: Case, power: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def _element(case: Case, x: np.ndarray) -> tuple[Program, Program]:
-    """Numbers on the grid -> codes, the uniform numbers of a stochastic rounding given; codes -> numbers."""
+    """From numbers on the grid to codes, with given uniform numbers for stochastic rounding; and from codes to numbers."""
     element = case.coder.element
     largest = max(map(abs, element.grid.ends))
-    # Powers of two alone have no scale: they take the numbers as they are.
+    # elements that hold only powers of two take the numbers without a scale
     y = x * np.float32(largest / SPAN) if largest < 2.0**100 else np.abs(x)
     u = np.random.default_rng(1).random(x.shape, np.float32) if element.rounding.stochastic else None
     encode = program(lambda element, y, u: element.encode_drawn(y, u), element, y, u)
@@ -57,7 +57,7 @@ def _element(case: Case, x: np.ndarray) -> tuple[Program, Program]:
 
 
 def _preset(case: Case, x: np.ndarray) -> tuple[Program, Program]:
-    """An array -> codes, scales and offsets, random numbers drawn; and the array back."""
+    """From an array to codes, scales and offsets, random numbers included; and back to the array."""
     key = jax.random.key(0) if case.coder.stochastic else None
     quantize = program(lambda coder, x, key: coder.quantize(x, key), case.coder, x, key)
     return quantize, program(lambda coder, encoded: coder.dequantize(encoded), case.coder, quantize.run())
@@ -65,7 +65,7 @@ def _preset(case: Case, x: np.ndarray) -> tuple[Program, Program]:
 
 @functools.lru_cache(maxsize=2)
 def _limits(*shape: int) -> tuple[Program, Program]:
-    """XLA's plain casts that read and write as many bytes: float32 -> uint8, and uint8 -> float32."""
+    """XLA's plain casts float32 -> uint8 and uint8 -> float32."""
     there = program(lambda x: x.astype(jnp.uint8), np.abs(normal(*shape)))
     return there, program(lambda codes: codes.astype(jnp.float32), there.run())
 

@@ -1,4 +1,4 @@
-"""What the bench leaves: tidy rows, a table for readers, a figure, and a manifest of the machine."""
+"""The output of the catalogue of speeds: tidy rows, a table for readers, a figure, and a manifest."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CAPTION = (
 )
 
 LINE = ("kind", "name", "scheme", "bits")
-"""The columns that two rows, there and back, have in common."""
+"""The columns that are equal in both rows of a case."""
 
 
 def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> Iterator[Path]:
-    """Writes table.csv, .md, .tex, manifest.json and rates.pdf, .png; yields the files."""
+    """Writes table.csv, .md, .tex, manifest.json and rates.pdf, .png; yields the paths."""
     frame = pd.DataFrame(rows)
     yield from tables(folder / "table", frame, readable(frame), CAPTION)
     yield from manifest(folder / "manifest.json", options)
@@ -34,7 +34,7 @@ def leave(folder: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> 
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line for each case: there, back, memory, and what there is to say of them."""
+    """A line for each case: both rates, memory, and remarks."""
     return pd.DataFrame([_line(dict(zip(LINE, key)), part) for key, part in frame.groupby(list(LINE), sort=False)])
 
 
@@ -52,7 +52,7 @@ def _line(line: dict[str, Any], part: pd.DataFrame) -> dict[str, Any]:
 
 
 def figure(frame: pd.DataFrame) -> Figure:
-    """A panel for each kind and direction: a bar for each case, coloured by grid; a line at what is asked for and needed."""
+    """A panel for each kind and direction, with a bar for each case, coloured by grid, and lines at the targets."""
     panels = [frame[frame["step"] == step] for step in dict.fromkeys(frame["step"])]
     kinds = list(dict.fromkeys(frame["kind"]))
     longest = [max(len(each) for each in panels if each["kind"].iloc[0] == kind) for kind in kinds]
@@ -80,7 +80,7 @@ def figure(frame: pd.DataFrame) -> Figure:
 
 
 HATCHES = ("", "////", "....", "xxxx")
-"""Beside the colour, for print in black and white."""
+"""They distinguish the bars in black and white."""
 
 
 def _bars(axes: Axes, part: pd.DataFrame, colours: dict[str, dict[str, Any]]) -> None:

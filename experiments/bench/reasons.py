@@ -1,4 +1,4 @@
-"""Why a rate lies under what is asked for: a small table of causes, each stated only where it holds."""
+"""Reasons why a rate is below the target: a table of causes with their conditions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from qresearch.wrapping.outliers import Outliers
 from qresearch.wrapping.rotation import Rotated
 
 WANTED, NEEDED = 200.0, 100.0
-"""Million elements a second, on two cores: what is asked for, and what nothing falls under without a reason."""
+"""Million elements a second, on two cores: the target, and the rate below which a reason is needed."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A cause of slowness: which cases and steps it holds for, and its words."""
+    """A cause: a condition on the case, the step and the share of the limit, and its words."""
 
     holds: Callable[[Case, str, float], bool]
     words: str
 
 
 def _around(case: Case, kind: type) -> bool:
-    """Whether a wrapper of a kind stands around the quantizer."""
+    """Whether the quantizer is inside a wrapper of a kind."""
     coder: Any = case.coder
     while not isinstance(coder, kind):
         if (coder := getattr(coder, "inner", None)) is None:
@@ -65,11 +65,11 @@ REASONS: list[Reason] = [
         "dither: a random number for every element, drawn again to decode: 20 rounds of Threefry",
     ),
 ]
-"""The first that holds is given."""
+"""The first one that holds is given."""
 
 
 def reason(case: Case, step: str, rate: float, of_limit: float) -> str:
-    """Words for a rate under `WANTED`; none where it is reached; says so where no cause is known."""
+    """The reason for a rate below `WANTED`; empty if the rate is reached, "not explained" if no cause is known."""
     if rate >= WANTED:
         return ""
     found = (each.words for each in REASONS if each.holds(case, step, of_limit))

@@ -1,4 +1,4 @@
-"""A row of the table of contests: the same columns whatever was timed, with nothing where a column does not apply."""
+"""A row of the table of contests: every row has the same columns, with None in those that do not apply."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ COLUMNS = (
     *("ratio", "ratio_least", "ratio_most", "share", "cold", "peer_cold"),
     *("bar", "aim", "bar_share", "aim_share", "reached", "why", "same"),
 )
-"""`unit` is that of `ours`, `theirs` and `limit`: M/s, million elements a second, or s, seconds. `ratio`: how many times as
-fast as the peer we are; `share`: how fast beside the limit."""
+"""`unit` is that of `ours`, `theirs` and `limit`: M/s, million elements a second, or s, seconds. `ratio` is our speed over that
+of the peer; `share` is our speed over the limit."""
 
 
 def row(**columns: Any) -> dict[str, Any]:
-    """All columns, in order. Raises `TypeError` for one that there is not."""
+    """All columns, in order. Raises `TypeError` for an unknown column."""
     if unknown := set(columns) - set(COLUMNS):
         raise TypeError(f"no column {', '.join(sorted(unknown))}; there are {', '.join(COLUMNS)}")
     return {name: columns.get(name) for name in COLUMNS}
@@ -29,5 +29,5 @@ def named(package: str) -> str:
 
 
 def said(reached: bool | None) -> str:
-    """Whether a bar was reached, in a word; nothing where there is none."""
+    """Whether a target was reached, as a word; empty if there is no target."""
     return {True: "yes", False: "no", None: ""}[reached]

@@ -1,10 +1,9 @@
-"""Sweeps files larger than memory, and says what it took: seconds, and the most memory that the process held at once.
+"""Sweeps files larger than memory, and prints the seconds and the peak memory of the process.
 
     python -m experiments.bench.stream [--log2 31] [--dtype float32] [--folder .] [--schemes int4@32:bf16 int8 nvfp4]
 
-Makes a .npy and a .safetensors file of 2^31 normal numbers in a temporary folder, one after the other (8 GiB each in float32),
-sweeps each in a process of its own, and deletes it. The numbers are the same, so the rows must be: exit status 1 where they are
-not.
+Writes a .npy and a .safetensors file of 2^31 normal numbers to a temporary folder, one after the other (8 GiB each in float32),
+sweeps each in a separate process, and deletes it. Both hold the same numbers: the exit code is 1 if the rows differ.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ import ml_dtypes
 import numpy as np
 
 PIECE = 2**22
-"""Elements that are written at once."""
+"""Elements of one write."""
 
 KINDS = {"float32": ("F32", np.float32), "bfloat16": ("BF16", ml_dtypes.bfloat16)}
-"""Name of a dtype -> its name in safetensors, and NumPy's."""
+"""The name of a dtype -> its name in safetensors, and its NumPy type."""
 
 
 def _npy_header(stream: IO[bytes], count: int, kind: str) -> None:
@@ -42,11 +41,11 @@ def _safetensors_header(stream: IO[bytes], count: int, kind: str) -> None:
 
 
 HEADERS: dict[str, Callable[[IO[bytes], int, str], None]] = {".npy": _npy_header, ".safetensors": _safetensors_header}
-"""How a file ends -> what writes its header."""
+"""Suffix -> the function that writes the header."""
 
 
 class Swept(NamedTuple):
-    """What a sweep took: seconds, peak memory in bytes, and scheme -> metrics."""
+    """Seconds and peak memory in bytes of a sweep, and its metrics by scheme."""
 
     seconds: float
     peak: int
@@ -54,7 +53,7 @@ class Swept(NamedTuple):
 
 
 def written(path: Path, count: int, kind: str) -> None:
-    """A file of so many normal numbers, the same for every kind of file."""
+    """Writes a file of `count` normal numbers, which are the same for every kind of file."""
     draw = np.random.default_rng(0)
     with path.open("wb") as stream:
         HEADERS[path.suffix](stream, count, kind)
@@ -64,7 +63,7 @@ def written(path: Path, count: int, kind: str) -> None:
 
 
 def swept(path: Path, schemes: Sequence[str]) -> Swept:
-    """Sweeps a file in a process of its own. Raises `RuntimeError` where that fails."""
+    """Sweeps a file in a separate process. Raises `RuntimeError` if that fails."""
     sources = {"x": {"file": str(path)}}
     metrics = ["r", "sqnr", "mae", "max"]
     config = {"name": "sweep", "output": str(path.parent), "sources": sources, "schemes": list(schemes), "metrics": metrics}

@@ -1,4 +1,4 @@
-"""A sweep from the command line to its last figure, beside the same rows in a loop of eager torch: processes, in turns."""
+"""A whole sweep from the command line, compared with the same rows in a loop of eager torch: processes, in turns."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ CONFIG = "experiments/configs/gallery/40-other-formats.yaml"
 SOURCES = ("normal", "laplace", "student_t5")
 BAR = 12.0
 FEW = 12
-"""log2 of so few numbers that what the sweep takes is the cost of starting, compiling and drawing."""
+"""log2 of a size so small that the time is that of imports, compilations, tables and figures."""
 
 
 def sweep(power: int, rows: int) -> dict[str, Any]:
-    """The row: seconds from end to end, compiling, tables and figures included; before and after it the loop runs `rows` rows.
+    """The row: seconds for the whole sweep, with compilations, tables and figures. The loop runs before and after it.
 
     Args:
-        power: log2 of the numbers of a source.
-        rows: how many rows the loop runs each time; the others are extrapolated.
+        power: log2 of the size of a source.
+        rows: the number of rows that the loop runs each time; the time of the others is extrapolated.
     """
     before = loop(power, rows)
     first, again = _ours(power, 2)
@@ -70,7 +70,7 @@ def _why(ratio: np.ndarray | None, cold: float, first: float) -> str:
 
 
 def loop(power: int, rows: int) -> dict[str, Any] | None:
-    """What the loop found; None where torch is not installed. Raises `subprocess.CalledProcessError`."""
+    """The results of the loop; None if torch is not installed. Raises `subprocess.CalledProcessError`."""
     words = ["-m", "experiments.bench.torch_loop", CONFIG, "--rows", str(rows), "--size", str(power)]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=usual())
     if done.returncode == 2 and "not compared" in done.stderr:
@@ -80,7 +80,7 @@ def loop(power: int, rows: int) -> dict[str, Any] | None:
 
 
 def _ours(power: int, starts: int = 1) -> list[float]:
-    """Seconds of the process, started so often: the first time it finds no compiled functions, then those that it has kept."""
+    """Seconds of some starts of the sweep: the first one with an empty compilation cache, the others with a full one."""
     with tempfile.TemporaryDirectory() as folder:
         return [_started(power, Path(folder), start) for start in range(starts)]
 

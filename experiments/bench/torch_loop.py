@@ -1,10 +1,10 @@
-"""The peer of a sweep: the same rows in a loop of eager torch, as one would write it without this project.
+"""The rows of a sweep in a loop of eager torch, as one would write it without this project.
 
     python -m experiments.bench.torch_loop experiments/configs/gallery/40-other-formats.yaml [--rows 12] [--size 24]
 
-Draws each source once; for each row scales by the largest magnitude or by the RMS (kept in bfloat16), bucketizes by the
-middles, gathers, takes the error. `--rows` runs so many, spread evenly over the sweep, and says what all of them would take:
-each row that was left out counts as the mean of those that were run. The last line is JSON.
+Draws each source once. For each row it scales by the largest magnitude or by the RMS (in bfloat16), bucketizes at the
+midpoints, gathers, and computes the error. `--rows` runs only some rows, spread evenly over the sweep, and extrapolates by
+their mean. The last line of the output is JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from experiments.rows.plan import Row, make_plan
 from qresearch.scales.moments import RMS
 
 CHECKED = 2**16
-"""Of so many numbers the errors are compared with ours."""
+"""Elements on which the errors are compared with ours."""
 
 DRAWS: dict[str, Callable[[Any, int], Any]] = {
     "normal": lambda package, size: package.randn(size),
@@ -37,7 +37,7 @@ DRAWS: dict[str, Callable[[Any, int], Any]] = {
 
 
 def error(package: Any, x: Any, power: Any, scheme: str) -> float:
-    """RMS of the error over RMS of the numbers, for a table of levels, a block and a scale in bfloat16."""
+    """The RMS of the error over that of the numbers, for a scheme of a table and a scale in bfloat16."""
     quantizer: Any = qr.build(scheme)
     grid, factor = quantizer.element.grid, getattr(quantizer.scaling.statistic, "k", None)
     levels = package.from_numpy(np.asarray(grid.levels)[: grid.codes().size])
@@ -53,13 +53,13 @@ def error(package: Any, x: Any, power: Any, scheme: str) -> float:
 
 
 def chosen(rows: Sequence[Row], count: int) -> list[Row]:
-    """So many rows, spread evenly; all where there are no more."""
+    """`count` rows, spread evenly; all rows if there are fewer."""
     places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
     return [rows[place] for place in dict.fromkeys(places.tolist())]
 
 
 def run(config: Path, count: int, size: int) -> dict[str, Any]:
-    """Seconds of the draws and of each row that was run, what all rows would take, and how far errors are from ours."""
+    """Seconds of the draws and of each row, the extrapolated time of all rows, and the largest difference to our errors."""
     package = torch()
     rows = make_plan(load(config)).rows
     some = chosen(rows, count)
@@ -77,7 +77,7 @@ def run(config: Path, count: int, size: int) -> dict[str, Any]:
 
 
 def clocked(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """What it gives, and seconds."""
+    """The result, and the seconds that it took."""
     start = time.perf_counter()
     found = work(*arguments)
     return found, time.perf_counter() - start
@@ -89,7 +89,7 @@ def _ours(x: np.ndarray, scheme: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0, or 2 where torch is missing."""
+    """The command line. Returns 0, or 2 if torch is missing."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--rows", type=int, default=12, help="how many are run (default 12)")

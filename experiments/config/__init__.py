@@ -1,4 +1,4 @@
-"""A configuration: from a YAML file to a validated, frozen `Config`, or to every error at once, each with its place."""
+"""Configurations: a YAML file becomes a validated, frozen `Config`, or a list of all errors with their places."""
 
 from experiments.config.load import dump, load
 from experiments.config.model import Config

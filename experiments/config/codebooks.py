@@ -1,4 +1,4 @@
-"""The section `codebooks`: levels written out, or a design and its source; each becomes an element under its name.
+"""The section `codebooks`: levels, or a design and its source. Each codebook becomes an element with its name.
 
 mine: [-1, -0.3, 0, 0.3, 1]
 best: {design: lloyd_max, source: laplace, levels: 16}
@@ -47,19 +47,19 @@ from qresearch.densities.distribution import Distribution
 from qresearch.element.table import ElementRow
 
 FIXED = ("design", "source", "levels", "weights")
-"""The keys of a design that are not options of it."""
+"""The keys of a design entry; all others are options of the design."""
 
 
 class DesignEntry(Section):
-    """A codebook from first principles; all keys besides the four are options of the design.
+    """A designed codebook. All keys besides `FIXED` are options of the design.
 
     Attributes:
         design: a row of `qr.designs`.
-        source: a distribution by name or as a mapping, a source of the configuration by name, a file or values; none for
-            designs that need none.
-        levels: how many.
-        weights: a file or values: a weight for each number of a file or of values.
-        options: of the design.
+        source: the name of a distribution or of a source of the configuration, or a source as a mapping; None for designs that
+            need none.
+        levels: the number of levels.
+        weights: a file or values: a weight for each number of the source.
+        options: the options of the design.
     """
 
     design: str
@@ -73,7 +73,7 @@ class DesignEntry(Section):
     @classmethod
     def _gather(cls, value: Any) -> Any:
         if "design" not in value:
-            typo = suggestion("design", value).replace("did you mean", "is it what was meant by")
+            typo = suggestion("design", value).replace("did you mean", "was it misspelled as")
             wrong(f"the key 'design' is needed{typo or ';'} got the keys {', '.join(map(str, value)) or 'none'}")
         given = {key: each for key, each in value.items() if key in FIXED}
         return given | {"options": {key: each for key, each in value.items() if key not in FIXED}}
@@ -95,17 +95,17 @@ class DesignEntry(Section):
         return options
 
     def plain(self) -> Any:
-        """As written: the options beside the other keys."""
+        """The entry as plain YAML: the options are keys like the others."""
         given = {"design": self.design, "source": self.source, "levels": self.levels, "weights": self.weights}
         return {key: plain(each) for key, each in given.items() if each is not None} | plain(self.options)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the same is written: what is made of it is not compared."""
+        """Whether both have the same plain YAML; the designed codebooks are not compared."""
         return isinstance(other, DesignEntry) and self.plain() == other.plain()
 
     @property
     def made(self) -> Design:
-        """The codebook."""
+        """The designed codebook."""
         return self._made
 
     @model_validator(mode="after")
@@ -130,11 +130,11 @@ def _designed(entry: DesignEntry, source: Any, weights: Any) -> Design:
 
 
 MADE: dict[Hashable, Design] = {}
-"""Codebooks of distributions that this process has designed: a configuration is read more than once."""
+"""A cache of designed codebooks: a configuration is read more than once."""
 
 
 def _source(given: str | dict[str, Any], context: Context, key: str) -> Distribution | np.ndarray:
-    """A distribution, or an array of numbers. Raises, inside a validator, what is wrong, at the key of the codebook."""
+    """Inside a validator: a distribution, or an array. Errors are reported at the key of the codebook."""
     try:
         return _read(given, context)
     except ValidationError as error:
@@ -159,7 +159,7 @@ def _read(given: str | dict[str, Any], context: Context) -> Distribution | np.nd
 
 
 def _numbers(section: FileSource) -> np.ndarray:
-    """All tensors of the file that match, one after the other."""
+    """All matching tensors of the file, flattened and concatenated."""
     found = [array(FilePath(section.file), name, section.limit).reshape(-1) for name in section.matches()]
     return np.concatenate(found)
 
@@ -169,7 +169,7 @@ READ: dict[type, Any] = {
     FileSource: _numbers,
     ValuesSource: lambda section: np.asarray(section.values, np.float64),
 }
-"""A kind of source -> what a design takes."""
+"""A kind of source -> its distribution or its array, for a design."""
 
 
 def _entry(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -177,7 +177,7 @@ def _entry(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationIn
 
 
 def _registered(codebooks: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    """Adds codebooks to the table of elements; the same name with the same levels may come again."""
+    """Adds codebooks to the table of elements. A name may be added again with the same levels."""
     given = codebooks.items() if isinstance(codebooks, dict) else ()
     lists = {name: levels for name, levels in given if isinstance(levels, list) and all(isinstance(n, Number) for n in levels)}
     valid: dict[str, Any] = {}
@@ -215,7 +215,7 @@ def _add(name: str, row: ElementRow, numbers: Any) -> None:
 
 
 OURS: dict[str, Any] = {}
-"""The codebooks that configurations have registered in this process: a table does not let a row be added twice."""
+"""The codebooks that this process has registered: a row cannot be added twice to a table."""
 
 Levels = Annotated[tuple[float, ...], ToTuple]
 ElementName = Annotated[str, spelled(r"[A-Za-z_]\w*", "letters, digits and '_', no digit in front")]

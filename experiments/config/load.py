@@ -1,4 +1,4 @@
-"""Loading: from a file to a `Config`, or to all of its problems, each at its place."""
+"""Loads a configuration: a file becomes a `Config`, or a list of all its problems with their places."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import yaml
 from pydantic import ValidationError
 
 from experiments.config.model import Config
-from experiments.config.outputs import FIGURES, TABLES
 from experiments.config.overrides import override
 from experiments.config.problems import ConfigError, Path, Place, Problem
 from experiments.config.published import Entry
 from experiments.config.reader import Document, Dumper, read
-from experiments.config.schemes import LIMIT
+from experiments.config.row_outputs import FIGURES, TABLES
+from experiments.config.schemes import MOST_ROWS
 from experiments.config.section import Context, Section, offered
 from experiments.config.sources import KINDS
 
@@ -27,7 +27,7 @@ def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True
     Args:
         file: a YAML file.
         overrides: words such as `seeds=5` and `sources.normal.shape=[4096]`, from the command line.
-        files: whether the files of sources are looked into; not where only figures are redrawn.
+        files: whether the files of sources are opened; they are not needed to redraw figures.
 
     Raises:
         ConfigError: with every problem.
@@ -38,19 +38,19 @@ def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True
             [Problem(Place(document.file, 1, 1), (), f"a mapping is needed; its keys: {', '.join(Config.keys())}")]
         )
     problems = override(document, overrides, Config.keys())
-    if (count := count_rows(document.data)) > LIMIT:
-        words = f"{count:,} rows or more; at most {LIMIT:,} are allowed"
+    if (count := count_rows(document.data)) > MOST_ROWS:
+        words = f"{count:,} rows or more; at most {MOST_ROWS:,} are allowed"
         raise ConfigError([Problem(document.place(("schemes",)), ("schemes",), words)])
     return _validated(document, Context(document.data, files, (FilePath(), FilePath(file).parent)), problems)
 
 
 def dump(config: Config) -> str:
-    """The configuration as YAML, with all defaults in it; `load` gives the same configuration back."""
+    """The configuration as YAML, with all defaults; `load` returns the same configuration."""
     return yaml.dump(config.plain(), Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None)
 
 
 def count_rows(data: dict[str, Any]) -> int:
-    """A lower bound of the number of rows, from the values as written, before anything is expanded or checked."""
+    """A lower bound of the number of rows, from the raw values, before anything is expanded or validated."""
     seeds = data.get("seeds", 1)
     number = seeds if isinstance(seeds, int) else _length(seeds)
     every = _length(data.get("sources"))
@@ -58,7 +58,7 @@ def count_rows(data: dict[str, Any]) -> int:
 
 
 def _combinations(entry: Any, every: int) -> int:
-    """The sources of an entry, all where it names none, times what its axes make; its text and its family count once."""
+    """The number of rows of an entry for one seed: its sources (by default all) times the values of its axes."""
     given = entry if isinstance(entry, dict) else {}
     return math.prod(max(_length(values), 1) for values in given.values()) * (1 if "sources" in given else every)
 
@@ -72,7 +72,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _validated(document: Document, context: Context, problems: list[Problem]) -> Config:
-    """The configuration. Raises `ConfigError` with the problems that there were already and those that are found now."""
+    """The configuration. Raises `ConfigError` with the given problems and those of validation."""
     try:
         config = Config.model_validate(document.data, context=context)
     except ValidationError as error:
@@ -90,7 +90,7 @@ def _problem(document: Document, error: Any) -> Problem:
 
 
 def _in_file(data: Any, location: Iterable[str | int]) -> Path:
-    """The path in the file for pydantic's location, which also goes through what validators have put between."""
+    """The path in the file for pydantic's location, which also has steps that validators have added."""
     path: Path = ()
     for step in location:
         inside = (
@@ -102,7 +102,7 @@ def _in_file(data: Any, location: Iterable[str | int]) -> Path:
 
 
 def _expected(data: Any, error: Any) -> str:
-    """What was got, and what pydantic would have liked."""
+    """The value that was given, and what pydantic expected."""
     words = (
         error["msg"].replace("Input should", "it should").replace("valid tuple", "list").replace("valid dictionary", "mapping")
     )
@@ -125,7 +125,7 @@ def _missing_key(data: Any, error: Any) -> str:
 
 
 def _section(data: Any, path: Sequence[Any]) -> type[Section]:
-    """The section that a path leads to, told by what stands there."""
+    """The section at a path, from the keys of the value there."""
     if not path:
         return Config
     if "entries" in path:
@@ -142,4 +142,4 @@ MESSAGES = {
     "missing": _missing_key,
     "refused": lambda data, error: error["msg"],
 }
-"""How errors are worded, by pydantic's name for them; all others say what was got and what it should be."""
+"""Pydantic's name of an error -> its message; all others say what was given and what was expected."""

@@ -1,4 +1,4 @@
-"""The configuration as a whole: the sections in order, and what one section asks of another."""
+"""The configuration as a whole: its sections, and the checks across sections."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, Val
 
 from experiments.config.codebooks import Codebooks
 from experiments.config.output import derivable
-from experiments.config.outputs import Figures, Metric, Tables, used_columns
 from experiments.config.problems import Path
-from experiments.config.schemes import COLUMNS, FIXED, LIMIT, Schemes
+from experiments.config.row_outputs import Figures, Metric, Tables, used_columns
+from experiments.config.schemes import COLUMNS, FIXED, MOST_ROWS, Schemes
 from experiments.config.section import Context, Distinct, Name, Section, ToTuple, offered, refuse, together, wrong
 from experiments.config.sources import Source, find
 from qresearch import metrics
 
 CHEAP = tuple(row.name for row in metrics.rows if "histogram" not in row.value.needs)
-"""The metrics that are taken where none are named: those that do not count codes."""
+"""The default metrics: those that do not count codes."""
 
 LOADED: set[str] = set()
-"""The hashes of the plugins that this process has run: what they register cannot be registered twice."""
+"""The hashes of the plugins that this process has run. A plugin runs once, because it cannot register its rows twice."""
 
 
 def _seeds(value: Any) -> Any:
     """`seeds: 3` means the seeds 0, 1 and 2."""
     count = isinstance(value, int) and not isinstance(value, bool)
-    if not (count and 1 <= value <= LIMIT) and not (isinstance(value, list) and value):
-        wrong(f"got {value!r}; allowed: how many seeds, from 1 to {LIMIT:,}, or a list of them")
+    if not (count and 1 <= value <= MOST_ROWS) and not (isinstance(value, list) and value):
+        wrong(f"got {value!r}; allowed: how many seeds, from 1 to {MOST_ROWS:,}, or a list of them")
     return tuple(range(value)) if isinstance(value, int) else tuple(value)
 
 
 def _plugin(file: str, info: ValidationInfo) -> str:
-    """Runs a plugin once, so that what it registers can be swept."""
+    """Runs a plugin once, so that schemes can use what it registers."""
     path = find(file, (info.context or Context()).folders)
     if path is None:
         wrong(f"no such file: {file!r}")
@@ -43,7 +43,7 @@ def _plugin(file: str, info: ValidationInfo) -> str:
     if digest not in LOADED:
         try:
             runpy.run_path(str(path), run_name=path.stem)
-        except (Exception, SystemExit) as error:  # the plugin's own, of any kind, and its exit
+        except (Exception, SystemExit) as error:  # a plugin may raise anything
             wrong(f"{file!r} failed when it was run: {type(error).__name__}: {error}")
         LOADED.add(digest)
     return str(path)
@@ -53,20 +53,21 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Config(Section):
-    """A sweep, as it is written in YAML; `docs` of each key below.
+    """A sweep, as it is written in YAML.
 
     Attributes:
-        name: of the results folder.
+        name: the name of the results folder.
         description: one sentence for the reader.
-        output: the folder that results folders lie in.
+        output: the folder of the results folder.
         plugins: Python files that are run first, to register parts and presets.
         codebooks: name -> levels, or a design and its source; each becomes an element.
-        seeds: of the distributions and of stochastic rounding; a number n stands for 0 .. n - 1.
+        seeds: seeds of the distributions and of stochastic rounding; a number n means 0 .. n - 1.
         sources: name -> where numbers come from.
-        schemes: what is done to them.
-        metrics: what is measured; by default all that do not count codes.
-        theory: whether limits and exact expectations stand beside what is measured.
-        tables, figures: what is made of the rows, besides the tidy table.
+        schemes: how they are quantized.
+        metrics: what is measured; by default every metric that does not count codes.
+        theory: whether limits and exact expectations are computed too.
+        tables: tables of the rows, besides the tidy table.
+        figures: figures of the rows, and of theory.
     """
 
     name: Name
@@ -100,7 +101,7 @@ class Config(Section):
 
     @property
     def folder(self) -> FilePath:
-        """Where the results lie."""
+        """The results folder."""
         return FilePath(self.output) / self.name
 
     @property
@@ -109,13 +110,16 @@ class Config(Section):
         return tuple(dict.fromkeys(axis for entry in self.schemes for axis in entry.axes))
 
     def tiny(self, elements: int = 4096, seeds: int = 2) -> Config:
-        """The same sweep over small sources, in a folder of its own: a smoke test."""
+        """The same sweep over small sources, in a separate folder: a smoke test."""
         small = {name: source.small(elements) for name, source in self.sources.items()}
         return self.model_copy(update={"name": f"{self.name}-tiny", "sources": small, "seeds": self.seeds[:seeds]})
 
 
 def _unknown_sources(context: Context) -> Iterator[tuple[Path, str]]:
-    """What entries name that is no source. All that follows looks at what is written, which may be wrong in other ways."""
+    """Unknown sources of scheme entries.
+
+    Like the functions below, it reads unvalidated values, so that all errors of a file are reported at once.
+    """
     known = context.data.get("sources")
     known = list(known) if isinstance(known, dict) else []
     for index, entry in enumerate(context.items("schemes")):
@@ -137,7 +141,7 @@ def _unknown_columns(context: Context, section: str) -> Iterator[tuple[Path, str
 
 
 def _no_distributions(context: Context, section: str) -> Iterator[tuple[Path, str]]:
-    """What figures from theory name that is no distribution among the sources."""
+    """Sources of figures from theory that are not distributions."""
     given = context.data.get("sources")
     sources = given if isinstance(given, dict) else {}
     known = [name for name, source in sources.items() if isinstance(source, dict) and "distribution" in source]
@@ -145,7 +149,7 @@ def _no_distributions(context: Context, section: str) -> Iterator[tuple[Path, st
         names = output.get("sources") if isinstance(output, dict) else None
         for position, name in enumerate(names if isinstance(names, list) else []):
             if name not in known:
-                words = "is no distribution" if name in sources else "is no source"
+                words = "is not a distribution" if name in sources else "is not a source"
                 yield (index, "sources", position), f"{name!r} {words}{offered(name, known, 'there are')}"
 
 
@@ -153,4 +157,4 @@ def _same_names(outputs: list[Any]) -> Iterator[tuple[Path, str]]:
     names = [output.get("name") if isinstance(output, dict) else None for output in outputs]
     for index, name in enumerate(names):
         if name is not None and name in names[:index]:
-            yield (index, "name"), f"{name!r} is the name of {names.index(name)} already; choose another"
+            yield (index, "name"), f"{name!r} is already the name of {names.index(name)}; choose another"

@@ -1,4 +1,4 @@
-"""The base of the sections `tables` and `figures`, and the kinds of value that they share."""
+"""The base class of all tables and figures, and the types of value that they share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from experiments.config.section import Name, Section, ToTuple, Values, offered, 
 from qresearch import build, metrics, scheme
 
 DERIVED = {"r_2b": "r"}
-"""What is worked out when rows are shown (`experiments.summary.derived`) -> the metric that it needs: `r_2b` is R 2^b."""
+"""A derived column (`experiments.showing.summary.derived`) -> the metric that it needs: `r_2b` is R 2^b."""
 
 
 def derivable(measured: Collection[str]) -> list[str]:
-    """What can be worked out from some metrics."""
+    """The columns that can be derived from some metrics."""
     return [name for name, need in DERIVED.items() if need in measured]
 
 
@@ -32,7 +32,7 @@ def _measured(name: str) -> str:
 def _built(text: str) -> str:
     try:
         build(text)
-    except Exception as error:  # a part of the user's own may raise anything while it is built
+    except Exception as error:  # a user's own part may raise anything
         wrong(error)
     return text
 
@@ -44,7 +44,7 @@ SchemeTexts = Annotated[tuple[SchemeText, ...], ToTuple, Field(min_length=1)]
 
 
 def _canonical(where: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-    """Schemes in the form in which the table prints them, however they were written."""
+    """Puts schemes into their canonical form, which is that of the table."""
     try:
         return where | {"scheme": tuple(str(scheme(each)) for each in where["scheme"])} if "scheme" in where else where
     except (ValueError, TypeError) as error:
@@ -56,9 +56,10 @@ class Output(Section):
     """A table or a figure.
 
     Attributes:
-        name: of its files; by default made of its other options.
-        where: column -> the values of the rows that are let through.
-        caption: what it shows and what to learn from it, for a page that shows it.
+        kind: which table or figure.
+        name: the name of its files; by default made of its other options.
+        where: column -> allowed values; other rows are left out.
+        caption: what to learn from it, for the gallery.
     """
 
     kind: str
@@ -67,14 +68,14 @@ class Output(Section):
     caption: str = ""
 
     columns_used: ClassVar[tuple[str, ...]] = ()
-    """The options that hold names of columns."""
+    """The options that are names of columns."""
 
     @property
     def measured(self) -> str | None:
-        """The metric (or `true_bits`) that is shown; None where rows are not."""
+        """The metric (or `true_bits`) that is shown; None if no rows are shown."""
         return getattr(self, "value", getattr(self, "y", None))
 
     @property
     def stem(self) -> str:
-        """What its files are called: the given name, else the kind and what is shown."""
+        """The name of its files: the given name, or the kind and the metric."""
         return self.name or "_".join([self.kind, *filter(None, [self.measured])])

@@ -1,4 +1,4 @@
-"""`key=value` on the command line: changes values of a document before it is validated."""
+"""Overrides `key=value` on the command line: they change values of a document before it is validated."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from experiments.config.section import offered
 
 
 def override(document: Document, words: Iterable[str], known: Iterable[str]) -> list[Problem]:
-    """Changes a document in place by words such as `sources.normal.shape=[4096]`; values are read as YAML.
+    """Changes a document in place by words such as `sources.normal.shape=[4096]`. Values are read as YAML.
 
     Args:
-        document: what the file said.
-        words: the overrides, applied in order.
-        known: the keys that may stand at the root without being in the file.
+        document: the file.
+        words: the overrides, in order.
+        known: the keys that may be added at the root.
 
     Returns:
-        A problem for every word that has no `=`, no readable value, or a path that leads nowhere.
+        A problem for every word without `=`, with an invalid value, or with a path that does not exist.
     """
     return [problem for word in words for problem in _apply(document, word, list(known))]
 
@@ -53,7 +53,7 @@ def _apply(document: Document, word: str, known: list[str]) -> Iterator[Problem]
 
 
 def _step(parent: Any, step: str) -> str | int | None:
-    """The key or the list position that a step of a path means, or None."""
+    """The key or the list index that a step of a path stands for, or None."""
     if isinstance(parent, dict):
         return step if step in parent else None
     if isinstance(parent, list):
@@ -70,7 +70,7 @@ def _nowhere(parent: Any, path: Path, step: str, known: list[str]) -> str:
 
 
 def _move(document: Document, path: Path, place: Place) -> None:
-    """What stood under a path in the file stands on the command line now."""
+    """Sets the place of everything under a path to the command line."""
     for each in [old for old in document.places if old[: len(path)] == path]:
         del document.places[each]
     document.places[path] = place

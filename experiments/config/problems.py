@@ -1,4 +1,4 @@
-"""Problems of a configuration: what is wrong, and where it stands."""
+"""Problems of a configuration, with their places in the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Path = tuple[str | int, ...]
 
 
 class Place(NamedTuple):
-    """A place in a file, counted from 1; line 0 stands for the file (or the command line) as a whole."""
+    """A place in a file, counted from 1; line 0 means the whole file, or the command line."""
 
     file: str
     line: int = 0
@@ -34,7 +34,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be run; holds every problem that was found, in the order of the file."""
+    """An invalid configuration, with all its problems in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.place))
@@ -42,7 +42,7 @@ class ConfigError(Exception):
 
 
 def dotted(path: Path) -> str:
-    """A path as one types it on the command line.
+    """A path as it is typed on the command line.
 
     >>> dotted(("schemes", 1, "bits"))
     'schemes.1.bits'

@@ -1,4 +1,4 @@
-"""The table `kind: published`: numbers in print beside ours. How ours come about stands in `experiments.quantities`."""
+"""The options of the table `kind: published`: published numbers beside ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.config.section import Section, ToTuple, refuse, wrong
 
 
 def _numbers(value: Any) -> Any:
-    """A number that stands alone becomes a list of one; 1 and 1.0 are one number."""
+    """A single number becomes a list of one; integers become floats."""
     given = value if isinstance(value, list | tuple) else [value]
     if not given or any(isinstance(each, bool) or not isinstance(each, int | float) for each in given):
         wrong(f"got {value!r}; allowed: the published number, or a list of them")
@@ -22,16 +22,16 @@ def _numbers(value: Any) -> Any:
 
 
 class Entry(Section):
-    """What is in print, and how we come to it: `{what: "NF4, MAE", published: 0.0728, ours: {measured: mae, scheme: nf4@64}}`.
+    """Published numbers and ours: `{what: "NF4, MAE", published: 0.0728, ours: {measured: mae, scheme: nf4@64}}`.
 
     Attributes:
-        what: what the number is; `{option}` stands for an option of `ours`, `{number}` for a number's place among several.
-        published: a number, or as many as `ours` gives.
-        ours: how it is made (`experiments.config.quantities`). One option may hold a list: a number for each value.
-        tolerance: the largest difference that counts as agreement, absolute.
-        relative: the same as a share of the published number; one of the two must be given.
-        cited: where it is printed; by default what the table says.
-        explanation: why a difference beyond the tolerance is right, or what else a reader should know.
+        what: what the number is; `{option}` stands for an option of `ours`, `{number}` for the index among several numbers.
+        published: a number, or a list of as many numbers as `ours` has.
+        ours: our number (`experiments.config.quantities`). One option may be a list, with a number for each value.
+        tolerance: the largest absolute difference that counts as agreement.
+        relative: the same as a share of the published number; exactly one of the two is needed.
+        cited: where it is published; by default that of the table.
+        explanation: why a difference beyond the tolerance is right, or anything else that a reader should know.
     """
 
     what: Annotated[str, Field(min_length=1)]
@@ -56,7 +56,7 @@ class Entry(Section):
             wrong(f"got {'neither' if self.tolerance is None else 'both'}; give 'tolerance' (absolute) or 'relative' (a share)")
         self._quantities = tuple(quantity(each, info.context) for each in _expanded(self.ours))
         if (count := sum(each.count for each in self._quantities)) != len(self.published):
-            refuse([(("published",), f"{len(self.published)} numbers in print, but 'ours' gives {count}")])
+            refuse([(("published",), f"{len(self.published)} published numbers, but 'ours' has {count}")])
         try:
             list(self.lines())
         except (KeyError, IndexError, ValueError) as error:
@@ -66,21 +66,21 @@ class Entry(Section):
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """What gives our numbers, in order."""
+        """The quantities of our numbers, in order."""
         return self._quantities
 
     def lines(self) -> Iterator[tuple[str, float, float]]:
-        """What each number is, the number in print, and how far ours may be from it."""
+        """For each number: what it is, the published number, and the tolerance."""
         options = [each.plain() | {"number": i + 1} for each in self._quantities for i in range(each.count)]
         for each, number in zip(options, self.published, strict=True):
             yield self.what.format(**each), number, self.tolerance or abs(number) * (self.relative or math.nan)
 
 
 def _expanded(ours: dict[str, Any]) -> list[dict[str, Any]]:
-    """The options for each of the quantities that a mapping stands for: one of its values may be a list."""
+    """The options of each quantity of a mapping, one of whose values may be a list."""
     lists = [key for key, value in ours.items() if isinstance(value, list) and key not in LISTS]
     if len(lists) > 1:
-        wrong(f"got lists in {' and '.join(lists)}; one option may hold a list, a number in print for each of its values")
+        wrong(f"got lists in {' and '.join(lists)}; one option may be a list, with a published number for each of its values")
     return [ours | {key: value} for key in lists for value in ours[key]] if lists else [ours]
 
 
@@ -88,7 +88,7 @@ class Published(Output):
     """Published numbers beside ours, with the difference, the tolerance and a verdict: `{kind: published, entries: [...]}`.
 
     Attributes:
-        cited: where the numbers are printed.
+        cited: where the numbers are published.
     """
 
     kind: Literal["published"]

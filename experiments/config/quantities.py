@@ -1,6 +1,6 @@
-"""How one of our numbers comes about, as a table of published numbers names it; `experiments.quantities` works it out.
+"""The options of our side of a table of published numbers; `experiments.showing.quantities` computes the numbers.
 
-A quantity is a mapping, told by the key that only one kind has: `{measured: mae, scheme: "nf4@64", source: normal}`.
+A quantity is a mapping such as `{measured: mae, scheme: "nf4@64", source: normal}`; one of its keys decides its kind.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SourceName = Annotated[str, AfterValidator(_known_source)]
 
 
 class Quantity(Section):
-    """The base: how many numbers it gives is known before it is worked out."""
+    """The base class: the number of values is known before they are computed."""
 
     key: ClassVar[str]
 
     @property
     def count(self) -> int:
-        """How many numbers it gives."""
+        """The number of values."""
         return 1
 
 
@@ -48,7 +48,7 @@ class FromRows(Quantity):
 
     Attributes:
         measured: a metric of the sweep, or `true_bits`.
-        over: another scheme; the quotient of both means, its error from the quotients of each seed.
+        over: another scheme: the mean of the quotients over the seeds.
     """
 
     key = "measured"
@@ -66,15 +66,15 @@ class Levels(Quantity):
 
     @property
     def count(self) -> int:
-        """How many levels there are."""
+        """The number of levels."""
         return len(build(self.levels).element.grid.codes())
 
 
 class Storage(Quantity):
-    """Bits to an element of an array of this shape: `{storage: "nf4@64:int8@256", shape: [4096, 4096], less: 4}`.
+    """True bits per element for an array of a shape: `{storage: "nf4@64:int8@256", shape: [4096, 4096], less: 4}`.
 
     Attributes:
-        less: taken off, for what scales and offsets alone take.
+        less: subtracted, so that the bits of scales and offsets remain.
     """
 
     key = "storage"
@@ -87,7 +87,7 @@ class Expected(Quantity):
     """The exact expectation of a metric (`qr.theory.expect`): `{expected: mae, scheme: nf4@64, source: normal}`.
 
     Attributes:
-        over: another scheme; the quotient of both expectations.
+        over: another scheme: the quotient of both expectations.
     """
 
     key = "expected"
@@ -98,10 +98,10 @@ class Expected(Quantity):
 
 
 class AtLimit(Quantity):
-    """A limit of `qr.theory` at so many bits: `{limit: panter_dite, source: normal, bits: 8, of: r_2b}`.
+    """A limit of `qr.theory` at some bits per element: `{limit: panter_dite, source: normal, bits: 8, of: r_2b}`.
 
     Attributes:
-        of: the mean square error, or R 2^bits, which does not hang on the bits where there are many.
+        of: the mean square error, or R 2^bits, which is nearly constant for many bits.
     """
 
     key = "limit"
@@ -112,7 +112,7 @@ class AtLimit(Quantity):
 
 
 class BestUniform(Quantity):
-    """The best equally spaced levels: `{uniform: 16, source: normal, of: step}`; the argument says how many."""
+    """The best equally spaced levels: `{uniform: 16, source: normal, of: step}` for 16 levels."""
 
     key = "uniform"
     uniform: Annotated[int, Field(ge=2)]
@@ -121,15 +121,15 @@ class BestUniform(Quantity):
 
 
 QUANTITIES: dict[str, type[Quantity]] = {each.key: each for each in (FromRows, Levels, Storage, Expected, AtLimit, BestUniform)}
-"""The key that only one kind of quantity has -> its section."""
+"""The key that decides the kind of a quantity -> its section."""
 
 
 LISTS = ("shape",)
-"""The options whose values are lists by themselves; in all others a list stands for as many quantities."""
+"""The options that are lists. In any other option, a list stands for several quantities."""
 
 
 def quantity(given: dict[str, Any], context: Context | None = None) -> Quantity:
-    """The section for a mapping. Raises, inside a validator, where no kind of quantity has such keys."""
+    """Inside a validator: the section for a mapping. Reports an error if no kind of quantity has its keys."""
     section = QUANTITIES[telling_key(given, QUANTITIES, "our number is a mapping")]
     refuse(_unknown(section, given))
     return section.model_validate(given, context=context)

@@ -1,7 +1,7 @@
-"""YAML with places: plain values, and for every one of them the line and the column where it stands.
+"""Reads YAML into plain values, and remembers the line and the column of every value.
 
-A SafeLoader of our own, with the scalars of YAML 1.2: `1e-5` is a number, `no` and `off` are words, `010` is a word. A key
-that comes twice is an error, and so is a file whose aliases unfold without end.
+The loader uses the scalars of YAML 1.2: `1e-5` is a number; `no`, `off` and `010` are texts. A repeated key is an error, and
+so is a file whose aliases expand to too many values.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import yaml
 
 from experiments.config.problems import ConfigError, Path, Place, Problem
 
-LIMIT = 100_000
-"""The largest number of values in a file, aliases unfolded."""
+MOST_VALUES = 100_000
+"""Values in a file, with aliases expanded."""
 
-DEPTH = 32
-"""The deepest nesting."""
+MOST_LEVELS = 32
+"""Levels of nesting."""
 
 
-class Element(NamedTuple):
-    """A kind of plain scalar: its tag, how it is written, the characters it may begin with, and how it is read."""
+class Scalar(NamedTuple):
+    """A kind of plain scalar: its tag, its pattern, the characters that it may begin with, and its parser."""
 
     tag: str
     pattern: re.Pattern[str]
@@ -32,8 +32,8 @@ class Element(NamedTuple):
     read: Callable[[str], Any]
 
 
-def _scalar(tag: str, pattern: str, first: str, read: Callable[[str], Any]) -> Element:
-    return Element(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), list(first) or [""], read)
+def _scalar(tag: str, pattern: str, first: str, read: Callable[[str], Any]) -> Scalar:
+    return Scalar(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), list(first) or [""], read)
 
 
 def _integer(text: str) -> int:
@@ -57,24 +57,24 @@ SCALARS = (
         _real,
     ),
 )
-"""The plain scalars that are not text. Everything else is text."""
+"""The plain scalars that are not texts."""
 
 READ: dict[str, Callable[[str], Any]] = {scalar.tag: scalar.read for scalar in SCALARS} | {"tag:yaml.org,2002:str": str}
 
 
 class Loader(yaml.SafeLoader):
-    """A SafeLoader with the scalars of `SCALARS` in place of those of YAML 1.1."""
+    """A SafeLoader with `SCALARS` instead of the scalars of YAML 1.1."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes what `Loader` reads back: text that looks like a number is quoted, by the same table."""
+    """Writes what `Loader` reads: a text that looks like a number is quoted, by the same table."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
     def ignore_aliases(self, data: Any) -> bool:
-        """No anchors: a list that comes twice is written twice."""
+        """Writes no anchors: a repeated list is written twice."""
         return True
 
 
@@ -85,12 +85,12 @@ for _each in SCALARS:
 
 @dataclass
 class Document:
-    """A file's values and their places.
+    """The values of a file and their places.
 
     Attributes:
         file: its name, as given.
         data: the values: mappings with text keys, lists, scalars.
-        places: where each value stands; for the member of a mapping, where its key stands.
+        places: the place of each value; for a value of a mapping, the place of its key.
     """
 
     file: str
@@ -98,14 +98,14 @@ class Document:
     places: dict[Path, Place] = field(default_factory=dict)
 
     def place(self, path: Path) -> Place:
-        """The place of a path, or of the nearest thing around it that stands in the file."""
+        """The place of a path, or of its nearest parent that is in the file."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, Place(self.file))
 
 
 def read(path: FilePath | str) -> Document:
-    """Reads a YAML file. Raises `ConfigError` where it cannot be read, is not YAML, or repeats a key."""
+    """Reads a YAML file. Raises `ConfigError` if it cannot be read, is not YAML, or repeats a key."""
     try:
         text = FilePath(path).read_bytes().decode("utf-8")
     except OSError as error:
@@ -116,7 +116,7 @@ def read(path: FilePath | str) -> Document:
 
 
 def parse(text: str, file: str) -> Document:
-    """The document in a text; `file` is the name that places carry. Raises `ConfigError`."""
+    """The document in a text; `file` is the name of the file in places. Raises `ConfigError`."""
     walk = _Walk(Document(file, None))
     try:
         node = Loader(text).get_single_node()
@@ -130,7 +130,7 @@ def parse(text: str, file: str) -> Document:
     except yaml.YAMLError as error:
         raise ConfigError([Problem(Place(file), (), f"not YAML: {str(error).splitlines()[0]}")]) from None
     except RecursionError:
-        raise ConfigError([Problem(Place(file), (), f"nested deeper than {DEPTH} levels")]) from None
+        raise ConfigError([Problem(Place(file), (), f"nested deeper than {MOST_LEVELS} levels")]) from None
     if walk.problems:
         raise ConfigError(walk.problems)
     return walk.document
@@ -138,7 +138,7 @@ def parse(text: str, file: str) -> Document:
 
 @dataclass
 class _Walk:
-    """Turns nodes into values, notes places, collects problems."""
+    """Turns YAML nodes into values, and collects places and problems."""
 
     document: Document
     problems: list[Problem] = field(default_factory=list)
@@ -148,9 +148,9 @@ class _Walk:
         place = self._place(node)
         self.document.places.setdefault(path, place)
         self.count += 1
-        if self.count > LIMIT or len(path) > DEPTH:  # an alias can stand for ten others, and so can each of them
-            what = f"more than {LIMIT} values" if self.count > LIMIT else f"nested deeper than {DEPTH} levels"
-            raise ConfigError([Problem(place, path, f"{what}, aliases unfolded; refused")])
+        if self.count > MOST_VALUES or len(path) > MOST_LEVELS:  # aliases can multiply
+            what = f"more than {MOST_VALUES} values" if self.count > MOST_VALUES else f"nested deeper than {MOST_LEVELS} levels"
+            raise ConfigError([Problem(place, path, f"{what} with aliases expanded; refused")])
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

@@ -1,6 +1,6 @@
-"""The section `schemes`: what is done to the numbers.
+"""The section `schemes`: how numbers are quantized.
 
-A scheme is a line of text, or a template with axes: `{scheme: "int{bits}@{block}", bits: [2, 4], block: [32, 64]}`.
+A scheme is a text, or a template with axes: `{scheme: "int{bits}@{block}", bits: [2, 4], block: [32, 64]}`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from experiments.config.section import Distinct, Number, Section, ToTuple, ToTup
 from qresearch import build, presets, scheme
 from qresearch.base.table import suggestion
 
-LIMIT = 1_000_000
-"""The largest number of rows of a sweep."""
+MOST_ROWS = 1_000_000
+"""Rows of a sweep."""
 
 COLUMNS = ("source", "group", "seed", "scheme", "family", "true_bits")
 """The columns that every tidy table has, besides the axes and the metrics."""
@@ -28,7 +28,7 @@ FIXED = ("scheme", "family", "sources")
 """The keys of an entry that are not axes."""
 
 _HOLE = re.compile(r"\{(\w*)\}")
-_SHOWN = 3
+_MOST_ERRORS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Expanded:
     """One scheme of a sweep.
 
     Attributes:
-        text: as it will be built, in its canonical form.
-        family: the line it belongs to in figures.
+        text: the scheme in its canonical form.
+        family: the label of its line in figures.
         axes: the values that filled the template.
     """
 
@@ -50,8 +50,8 @@ class SchemeEntry(Section):
     """A scheme, or a template with axes; all keys besides `scheme`, `family` and `sources` are axes.
 
     Attributes:
-        scheme: text; `{name}` stands for each value of the axis of that name.
-        family: a label for figures, filled by axes as the scheme is; by default the template without axes that hold numbers.
+        scheme: a text; `{name}` stands for the values of that axis.
+        family: the label in figures, a template too; by default the scheme without its numeric axes.
         sources: the names of the sources that it is measured on; by default all.
         axes: name -> values.
     """
@@ -69,7 +69,7 @@ class SchemeEntry(Section):
         if not isinstance(value, dict):
             wrong(f"got {value!r}; allowed: a scheme such as 'int4@32', or a mapping with the key 'scheme'")
         if "scheme" not in value:
-            typo = suggestion("scheme", value).replace("did you mean", "is it what was meant by")
+            typo = suggestion("scheme", value).replace("did you mean", "was it misspelled as")
             wrong(f"the key 'scheme' is needed{typo or ';'} got the keys {', '.join(value) or 'none'}")
         given = {key: each for key, each in value.items() if key in FIXED}
         axes = {key: each for key, each in value.items() if key not in given}
@@ -82,31 +82,31 @@ class SchemeEntry(Section):
             return axes
         holes = list(dict.fromkeys(_HOLE.findall(text)))
         refuse([*_misused_axes(text, holes, axes), *_no_axes("family", info.data.get("family") or "", axes)])
-        if (count := _count(axes)) > LIMIT:
-            wrong(f"{count:,} schemes; at most {LIMIT:,} rows are allowed")
-        refuse(_described(*each) for each in itertools.islice(_failures(text, axes), _SHOWN))
+        if (count := _count(axes)) > MOST_ROWS:
+            wrong(f"{count:,} schemes; at most {MOST_ROWS:,} rows are allowed")
+        refuse(_described(*each) for each in itertools.islice(_failures(text, axes), _MOST_ERRORS_SHOWN))
         return axes
 
     @property
     def count(self) -> int:
-        """How many schemes the entry stands for."""
+        """The number of its schemes."""
         return _count(self.axes)
 
     def expand(self) -> Iterator[Expanded]:
-        """Its schemes, the last axis running fastest."""
+        """Its schemes; the last axis varies fastest."""
         for axes in _combinations(self.axes):
             family = _filled(self.family, axes) if self.family else self._family(axes)
             yield Expanded(str(scheme(_filled(self.scheme, axes))), family, tuple(axes.items()))
 
     def plain(self) -> Any:
-        """As written: text where there is nothing else, else the axes beside the other keys."""
+        """The entry as plain YAML: a text if there are no other keys, else a mapping that includes the axes."""
         fixed = {key: plain(getattr(self, key)) for key in FIXED if getattr(self, key)}
         return fixed | plain(self.axes) if len(fixed) > 1 or self.axes else self.scheme
 
     def _family(self, axes: dict[str, Any]) -> str:
-        """The template without axes that hold numbers; where a block is written as a number, without that.
+        """The template without numeric axes and without a numeric block.
 
-        Brackets are tidied: `outliers(,bf16)` is `outliers(bf16)`, and `hadamard()` is `hadamard`.
+        Empty arguments are removed too: `outliers(,bf16)` becomes `outliers(bf16)`, and `hadamard()` becomes `hadamard`.
         """
         numeric = {name for name, values in self.axes.items() if any(isinstance(value, Number) for value in values)}
         kept = {name: value for name, value in axes.items() if name not in numeric}
@@ -116,7 +116,7 @@ class SchemeEntry(Section):
 
 
 def _named(values: Any) -> Any:
-    """`preset: presets` stands for the names of all presets, the user's own included."""
+    """`preset: presets` stands for the names of all presets, including those of plugins."""
     return list(presets) if values == "presets" else values
 
 
@@ -129,11 +129,11 @@ def _combinations(axes: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _failures(text: str, axes: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The combinations that cannot be built, each with the reason."""
+    """The combinations that cannot be built, with the reasons."""
     for each in _combinations(axes):
         try:
             build(_filled(text, each))
-        except Exception as error:  # a part of the user's own may raise anything while it is built
+        except Exception as error:  # a user's own part may raise anything
             yield each, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
@@ -142,33 +142,33 @@ def _filled(template: str, axes: dict[str, Any]) -> str:
 
 
 def _no_axes(key: str, template: str, axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The holes of a template without an axis."""
+    """Holes of a template that have no axis."""
     for hole in dict.fromkeys(_HOLE.findall(template)):
         if hole not in axes:
-            yield (key,), f"{{{hole}}} in {template!r} is no axis{offered(hole, axes, 'axes')}"
+            yield (key,), f"{{{hole}}} in {template!r} is not an axis{offered(hole, axes, 'axes')}"
 
 
 def _misused_axes(text: str, holes: list[str], axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Holes without an axis, axes without a hole, and axes that would hide another column."""
+    """Holes without an axis, axes without a hole, and axes with the name of another column."""
     taken = [*COLUMNS, "id", "status", "error"]
     yield from _no_axes("scheme", text, axes)
     for axis in axes:
         if axis not in holes:
             allowed = ", ".join([*FIXED, *(f"{hole} (an axis)" for hole in holes)])
             near = suggestion(axis, [*FIXED, *holes]) or ";"
-            yield (axis,), f"unknown key, and no axis either, since {{{axis}}} is not in {text!r}{near} allowed: {allowed}"
+            yield (axis,), f"unknown key, and not an axis, because {{{axis}}} is not in {text!r}{near} allowed: {allowed}"
         elif axis in taken:
             yield (axis,), f"an axis cannot be called {axis!r}: every table has a column of that name"
 
 
 def _described(axes: dict[str, Any], error: str) -> tuple[tuple[str, ...], str]:
-    """An error of one combination, at the one axis that made it where there is only one."""
+    """The path and the message for an error of one combination."""
     where = ", ".join(f"{name}={value}" for name, value in axes.items())
     return ("scheme",), f"with {where}: {error}" if axes else error
 
 
 def family_of(text: str) -> str:
-    """The family of a scheme that is written out: the scheme without a block that is a number.
+    """The default family of a scheme without axes: the scheme without a numeric block.
 
     >>> family_of("nf4@64:bf16")
     'nf4:bf16'

@@ -1,4 +1,4 @@
-"""The base of all sections of a configuration, and the small kinds of value they share."""
+"""The base class of all sections of a configuration, and the types of value that they share."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Context:
-    """What validation needs to know besides the values.
+    """What validation needs besides the values.
 
     Attributes:
-        data: the whole configuration as it is written, for what one section asks of another.
-        files: whether files of arrays are looked into; false where figures are redrawn and the arrays may be gone.
-        folders: where files with a relative path are looked for, in this order.
+        data: the whole configuration, unvalidated, for checks across sections.
+        files: whether the files of sources are opened; they are not needed to redraw figures.
+        folders: the folders in which relative paths are looked up, in order.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Context:
     folders: tuple[FilePath, ...] = (FilePath(),)
 
     def items(self, section: str) -> list[Any]:
-        """The items of a section that is a list, however wrong they are."""
+        """The items of a section that is a list, unvalidated."""
         given = self.data.get(section)
         return given if isinstance(given, list) else []
 
@@ -57,19 +57,19 @@ class Section(BaseModel):
         return list(cls.model_fields)
 
     def plain(self) -> Any:
-        """The section as it is written in YAML, defaults included; empty values are left out where they are the default."""
+        """The section as plain YAML values, with defaults, except for defaults that are empty."""
         fields = type(self).model_fields.items()
         given = {key: (getattr(self, key), field.get_default(call_default_factory=True)) for key, field in fields}
         return {key: plain(value) for key, (value, default) in given.items() if not (empty(value) and value == default)}
 
 
 def empty(value: object) -> bool:
-    """Whether a value says nothing: None, and a list, mapping or text without content."""
+    """Whether a value is None, or an empty list, mapping or text."""
     return value is None or (isinstance(value, (tuple, list, dict, str)) and not value)
 
 
 def plain(value: Any) -> Any:
-    """A value as YAML has it: sections to mappings, tuples to lists."""
+    """A value as plain YAML: sections become mappings, tuples become lists."""
     if isinstance(value, Section):
         return value.plain()
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def plain(value: Any) -> Any:
 
 
 def refuse(errors: Iterable[tuple[Path, str]]) -> None:
-    """Inside a validator: reports errors at paths relative to the value that is being validated; none, nothing."""
+    """Inside a validator: reports errors, if there are any, at paths relative to the validated value."""
     lines = [
         InitErrorDetails(type=PydanticCustomError("refused", "{text}", {"text": text}), loc=path, input=None)
         for path, text in errors
@@ -88,13 +88,13 @@ def refuse(errors: Iterable[tuple[Path, str]]) -> None:
 
 
 def wrong(message: object) -> NoReturn:
-    """Inside a validator: reports an error at the value that is being validated."""
+    """Inside a validator: reports an error at the validated value."""
     refuse([((), str(message))])
     raise AssertionError("refuse always raises where there is an error")
 
 
 def offered(got: object, known: Iterable[str], words: str = "allowed") -> str:
-    """How a message about an unknown name ends: what may have been meant, and what there is.
+    """The end of a message about an unknown name: the nearest known name, and all known names.
 
     >>> offered("rms", ["rmse", "mae"])
     "; did you mean 'rmse'? allowed: rmse, mae"
@@ -104,7 +104,10 @@ def offered(got: object, known: Iterable[str], words: str = "allowed") -> str:
 
 
 def telling_key(value: Any, kinds: Iterable[str], words: str) -> str:
-    """Inside a validator: the key of a mapping that tells its kind; where there is none, an error. `words`: what was wanted."""
+    """Inside a validator: the key of a mapping that decides its kind.
+
+    Without one, reports an error that begins with `words`.
+    """
     keys = list(kinds)
     given = list(value) if isinstance(value, dict) else []
     if (kind := next((key for key in keys if key in given), None)) is not None:
@@ -114,9 +117,9 @@ def telling_key(value: Any, kinds: Iterable[str], words: str) -> str:
 
 
 def together(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
-    """Inside a validator: takes every step and reports the errors of all, so that none hides another; the first one's result.
+    """Inside a validator: runs all steps and reports the errors of all of them. Returns the result of the first.
 
-    Where a step has reported an error, later ones are not heard on the same place.
+    A later error at the place of an earlier one is dropped.
     """
     result: Any = None
     errors: list[InitErrorDetails] = []
@@ -125,8 +128,8 @@ def together(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
             found = step()
             result = found if step is first else result
         except ValidationError as error:
-            told = {each["loc"] for each in errors}
-            errors += [each for each in _details(error) if each["loc"] not in told]
+            places = {each["loc"] for each in errors}
+            errors += [each for each in _details(error) if each["loc"] not in places]
     if errors:
         raise ValidationError.from_exception_data("configuration", errors)
     return result
@@ -143,17 +146,17 @@ def _details(error: ValidationError) -> list[InitErrorDetails]:
 
 
 def _as_tuple(value: Any) -> Any:
-    """A list from YAML becomes a tuple, which is frozen; anything else stays, to be refused by its own type."""
+    """A list from YAML becomes a tuple, which is immutable; anything else is left to the type of the field."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def _one_or_more(value: Any) -> Any:
-    """A value that stands alone becomes a list of one."""
+    """A single value becomes a list of one."""
     return tuple(value) if isinstance(value, list) else value if value is None or isinstance(value, tuple) else (value,)
 
 
 def _distinct(values: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Refuses values that came before; 1 and 1.0 are one value."""
+    """Refuses repeated values; 1 and 1.0 are equal."""
     given = values if isinstance(values, list) else []
     twice = [((index,), f"{value!r} is there twice") for index, value in enumerate(given) if value in given[:index]]
     return together(lambda: handler(values), lambda: refuse(twice))
@@ -171,7 +174,7 @@ Distinct = WrapValidator(_distinct)
 
 
 def spelled(pattern: str, words: str) -> AfterValidator:
-    """A text that matches a pattern, which is given in words too."""
+    """A validator of texts that match a pattern; `words` describe it in the message."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -184,7 +187,7 @@ def spelled(pattern: str, words: str) -> AfterValidator:
 Name = Annotated[
     str, spelled(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}", "at most 100 letters, digits, '_', '.' and '-', no sign in front")
 ]
-"""A name that is also the name of a file or a column: letters, digits, `_`, `.`, `-`, not beginning with a sign."""
+"""A name of a file or a column: letters, digits, `_`, `.` and `-`; it begins with a letter or a digit."""
 
 Columns = Annotated[tuple[str, ...], ToTupleOfOne, Distinct]
 """One column of the tidy table, or a list of them."""

@@ -15,13 +15,13 @@ from experiments.config.section import Context, Section, ToTuple, offered, refus
 from qresearch.base.table import suggestion
 from qresearch.densities.distribution import DISTRIBUTIONS, Distribution
 
-MOST = 2**34
-"""The most elements of a source: 64 GiB in float32."""
+MOST_ELEMENTS = 2**34
+"""Elements of a source: 64 GiB in float32."""
 
 
 def _fits(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if (count := math.prod(shape)) > MOST:
-        wrong(f"{count:,} elements; at most {MOST:,} are allowed")
+    if (count := math.prod(shape)) > MOST_ELEMENTS:
+        wrong(f"{count:,} elements; at most {MOST_ELEMENTS:,} are allowed")
     return shape
 
 
@@ -37,18 +37,18 @@ def _known_distribution(name: str) -> str:
 
 
 def _array(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Lists in lists of one shape, of finite numbers."""
+    """Nested lists of finite numbers that make an array."""
     try:
         numbers = np.asarray(values, dtype=None)
     except ValueError:
-        wrong("lists in one list must be of one length")
+        wrong("nested lists must have equal lengths")
     if numbers.dtype.kind not in "if" or not numbers.size or not np.isfinite(numbers).all():
-        wrong("allowed: finite numbers, in lists of one shape")
+        wrong("allowed: finite numbers, in nested lists of equal lengths")
     return values
 
 
 class DistributionSource(Section):
-    """Random numbers: `{distribution: student_t, df: 5, shape: [4096]}`; all other keys are the distribution's parameters."""
+    """Random numbers: `{distribution: student_t, df: 5, shape: [4096]}`. All other keys are parameters of the distribution."""
 
     distribution: Annotated[str, AfterValidator(_known_distribution)]
     shape: Shape
@@ -56,7 +56,7 @@ class DistributionSource(Section):
 
     @property
     def law(self) -> Distribution:
-        """The distribution itself."""
+        """The distribution."""
         return DISTRIBUTIONS[self.distribution](**self.parameters)
 
     @model_validator(mode="before")
@@ -70,7 +70,7 @@ class DistributionSource(Section):
     @classmethod
     def _check(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if (name := info.data.get("distribution")) is None:
-            return {}  # which parameters there are is not known
+            return {}  # its parameters are unknown
         family = DISTRIBUTIONS[name]
         allowed = ["shape", *family.parameters, "scale"]
         unknown = [key for key in given if key not in allowed]
@@ -87,21 +87,21 @@ class DistributionSource(Section):
         return given
 
     def plain(self) -> dict[str, Any]:
-        """As written: the parameters beside the other keys."""
+        """The section as plain YAML: the parameters are keys like the others."""
         return {"distribution": self.distribution, **self.parameters, "shape": list(self.shape)}
 
     def small(self, elements: int) -> DistributionSource:
-        """The same distribution with a shape of at most so many elements."""
+        """The same distribution, with a shape of at most `elements` elements."""
         return self.model_copy(update={"shape": corner(self.shape, elements)})
 
 
 class FileSource(Section):
-    """Arrays of a file: `{file: weights.safetensors, tensors: "encoder.*"}`; each tensor that matches is a source.
+    """Arrays of a file: `{file: weights.safetensors, tensors: "encoder.*"}`. Each tensor that matches is a source.
 
     Attributes:
-        file: relative to the working folder, or to the folder of the configuration.
+        file: a path, relative to the working folder or to the folder of the configuration.
         tensors: a name or a pattern (`*`, `?`, `[...]`), or a list of them.
-        limit: the largest number of elements; of larger tensors only a leading corner is taken.
+        limit: the largest number of elements; larger tensors are cut to their leading `corner`.
     """
 
     file: str
@@ -139,26 +139,26 @@ class FileSource(Section):
         return patterns
 
     def small(self, elements: int) -> FileSource:
-        """The same tensors, of which at most so many elements are taken."""
+        """The same tensors, cut to at most `elements` elements."""
         return self.model_copy(update={"limit": min(elements, self.limit or elements)})
 
     def matches(self) -> dict[str, Header]:
-        """The tensors that are sources, by name, in the order of names."""
+        """The tensors that are sources: name -> header, sorted by name."""
         return {name: header for name, header in headers(FilePath(self.file)).items() if _matches(name, header, self.tensors)}
 
 
 class ValuesSource(Section):
-    """Numbers written out: `{values: [[191.6, -13.5], [92.14, 295.5]]}`."""
+    """Given numbers: `{values: [[191.6, -13.5], [92.14, 295.5]]}`."""
 
     values: Annotated[tuple[Any, ...], ToTuple, AfterValidator(_array)]
 
     def small(self, elements: int) -> ValuesSource:
-        """Itself: what is written out is small."""
+        """The section itself: given numbers are few."""
         return self
 
 
 def find(file: str, folders: tuple[FilePath, ...]) -> FilePath | None:
-    """The first of the folders' files of that name; None where there is none. Absolute names stay what they are."""
+    """The path of a file in the first folder that has it; None if there is none. Absolute paths are allowed."""
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
@@ -167,7 +167,7 @@ def _matches(name: str, header: Header, patterns: tuple[str, ...]) -> bool:
 
 
 def _matching_nothing(patterns: tuple[str, ...], found: dict[str, Header]) -> list[tuple[tuple[str | int, ...], str]]:
-    """The patterns that match no usable tensor, each with what there is."""
+    """An error for each pattern that matches no usable tensor."""
     usable = [name for name, header in found.items() if header.usable]
     listed = usable or [f"{name} ({header})" for name, header in found.items()]
     some = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
@@ -187,11 +187,11 @@ KINDS: dict[str, type[DistributionSource] | type[FileSource] | type[ValuesSource
     "file": FileSource,
     "values": ValuesSource,
 }
-"""The key that only one kind of source has -> the section."""
+"""The key that decides the kind of a source -> its section."""
 
 
 def _kind(value: Any, info: ValidationInfo) -> DistributionSource | FileSource | ValuesSource:
-    """Validates a mapping as the kind of source that one of its keys tells."""
+    """Validates a mapping as the kind of source that its keys decide."""
     return KINDS[telling_key(value, KINDS, "a source is a mapping")].model_validate(value, context=info.context)
 
 

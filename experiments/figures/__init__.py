@@ -1,8 +1,7 @@
-"""Figures: drawn from the rows alone, in the project's own style, as PDF and PNG; the same rows give the same bytes.
+"""Figures, as PDF and PNG, in the project's style. The same rows give the same bytes.
 
-`python -m experiments.figures results/NAME` draws them again. A new kind is one function and one row in `KINDS`, with its
-options in `experiments.config.outputs`. Figures from theory (`THEORY`) take distributions instead of rows, and leave their
-numbers beside them as CSV.
+A new kind of figure is one function and one row in `KINDS`, with its options in `experiments.config.row_outputs`. Figures from
+theory (`THEORY`) show distributions instead of rows, and their numbers are saved beside them as CSV.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from matplotlib.figure import Figure
 
 from experiments.base.files import write
 from experiments.config import Config
-from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
-from experiments.config.outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
+from experiments.config.row_outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
+from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from experiments.figures.bits import error_over_bits
 from experiments.figures.block import error_over_block
 from experiments.figures.densities import densities
@@ -42,7 +41,7 @@ KINDS: dict[type[Output], Drawing] = {
 """The options of a kind of figure -> `(options, rows) -> Figure`."""
 
 THEORY: dict[type[Output], Curves] = {Densities: densities, BlockMaximum: block_maximum, ScaledBlocks: scaled_blocks}
-"""The options of a kind of figure that takes no rows -> `(options, config) -> Figure, its numbers`."""
+"""The options of a kind of figure from theory -> `(options, config) -> Figure, its numbers`."""
 
 
 def make_figures(folder: Path, config: Config, frame: pd.DataFrame, say: Callable[[str], None] = print) -> Iterator[Path]:
@@ -75,7 +74,7 @@ def make_figures(folder: Path, config: Config, frame: pd.DataFrame, say: Callabl
 
 
 def file_names(config: Config) -> list[str]:
-    """The files' names: given ones, else the kind and what is drawn, with a number where that comes twice."""
+    """The names of the files of all figures: their `stem`, with a number if it is taken."""
     found: list[str] = []
     for output in config.figures:
         name = output.stem

@@ -1,4 +1,4 @@
-"""Error against true bits per element: what a family of schemes buys with its bits."""
+"""Error against true bits per element."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.config.outputs import ErrorOverBits
+from experiments.config.row_outputs import ErrorOverBits
 from experiments.figures.style import legend_below, looks, name_axes, panels, parts, scale_values
 from experiments.showing.summary import label, means
 from experiments.showing.theory import LIMIT
@@ -33,7 +33,7 @@ def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
 
 
 def _limit(axes: Axes, part: pd.DataFrame, column: str) -> np.ndarray:
-    """What no code can better, source by source, through the bits of the rows; the values drawn."""
+    """Draws the limit of any code over the bits of the rows, for each source; returns the values."""
     if column not in part:
         return np.zeros(0)
     drawn = part.dropna(subset=[column])
@@ -44,7 +44,7 @@ def _limit(axes: Axes, part: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict) -> None:
-    """All schemes as faint points, and the best of them joined."""
+    """Draws all schemes as faint points, and a line through the best."""
     table = table[np.isfinite(table["mean"])].sort_values("true_bits", kind="stable")
     best = table[_best(table["mean"].to_numpy(), y)]
     others = table.drop(best.index)
@@ -54,7 +54,7 @@ def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict) -> Non
 
 
 def _best(values: np.ndarray, y: str) -> np.ndarray:
-    """bool: which values, in the order of bits, are better than all before them; all of them where no way is the better."""
+    """bool: which values, in the order of bits, are better than all before; all of them if neither direction is better."""
     sign = {"lower": 1.0, "higher": -1.0}.get(metrics[y].better if y in metrics else "")
     if sign is None or not len(values):
         return np.ones(len(values), bool)
@@ -63,6 +63,6 @@ def _best(values: np.ndarray, y: str) -> np.ndarray:
 
 
 def yerror(table: pd.DataFrame) -> np.ndarray | None:
-    """Standard errors for error bars; nothing where a mean of one number has none."""
+    """Standard errors for error bars; None if there are none."""
     errors = table["error"].to_numpy(np.float64)
     return np.nan_to_num(errors) if np.isfinite(errors).any() else None

@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from experiments.config.outputs import ErrorOverBlock
+from experiments.config.row_outputs import ErrorOverBlock
 from experiments.figures.bits import yerror
 from experiments.figures.style import Nothing, legend_below, looks, name_axes, panels, parts, scale_values
 from experiments.showing.summary import label, means
 
-MANY = 10
-"""So many values of an axis are each written below it, unless they are numbers that an axis shows anyway."""
+MOST_LABELS = 10
+"""Up to this number of values, each gets a label below the axis."""
 
 
 def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
-    """A panel for each value of `panel`, a line for each of `lines`; blocks that are words stand at the right end."""
+    """A panel for each value of `panel`, a line for each of `lines`; blocks that are words are at the right end."""
     frame = frame[frame[options.x] != ""]
     found = parts(frame, options.panel)
     order = positions(frame[options.x], options.spacing == "logarithmic")
@@ -40,7 +40,7 @@ def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
 
 
 def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
-    """Where the values of an axis stand: positive numbers by their logarithm to base 2, then words, one step further each."""
+    """The positions of the values of an axis: numbers (by their log2, if `logarithmic`), then words, one step apart."""
     found = list(dict.fromkeys(values))
     numbers = sorted(value for value in found if not isinstance(value, str))
     if not found:
@@ -54,8 +54,8 @@ def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
 
 
 def _ticks(axes: Axes, order: dict[Any, float]) -> None:
-    if len(order) > MANY and all(value == at for value, at in order.items()):
-        return  # many numbers at their own places: round ones are shown
+    if len(order) > MOST_LABELS and all(value == at for value, at in order.items()):
+        return  # many numbers at their own places: Matplotlib labels round ones
     long = sum(len(str(value)) for value in order) > 18
     axes.set_xticks(
         list(order.values()), [str(value) for value in order], rotation=45 if long else 0, ha="right" if long else "center"

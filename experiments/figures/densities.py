@@ -1,4 +1,4 @@
-"""Densities of sources, the densities of levels that powers of them make, and those levels."""
+"""Densities of sources, level densities proportional to powers of them, and their levels."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.config import Config
-from experiments.config.curves import Densities
+from experiments.config.theory_figures import Densities
 from experiments.figures.style import legend_below, looks, name_axes, panels
 from experiments.rows.sources import distribution_of
 from qresearch.densities.distribution import Distribution
 
 POINTS = 20_001
-"""Points of the grid on which a density is integrated; they are dense in the middle and reach far out."""
+"""Points of the grid on which a density is integrated; they are dense in the middle."""
 
 REACH = 1e5
 """The ends of that grid, in standard deviations."""
 
 
 def densities(options: Densities, config: Config) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each source: a curve for each power, and under it a row of ticks for its levels."""
+    """A panel for each source: a curve for each power, with a row of ticks below for its levels."""
     figure, axes = panels(len(options.sources), height=2.2, sharex=True, sharey=True)
     tables = []
     for each, name in zip(axes, options.sources, strict=True):
@@ -42,7 +42,7 @@ def densities(options: Densities, config: Config) -> tuple[Figure, pd.DataFrame]
 
 
 def powered(source: Distribution, power: float, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grid, the density on it that is proportional to a power of the source's, and its quantiles of some probabilities."""
+    """A grid; on it, the density proportional to a power of that of the source; and the quantiles of this density."""
     x = np.sinh(np.linspace(-1, 1, POINTS) * np.arcsinh(REACH))
     with np.errstate(over="ignore"):  # some densities are written with exponentials of x
         raw = source.pdf(x) ** power

@@ -1,4 +1,4 @@
-"""A heat map over two axes of the sweep, the numbers written in the cells."""
+"""A heat map over two axes of the sweep, with the numbers in the cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from experiments.config.outputs import Heatmap
+from experiments.config.row_outputs import Heatmap
 from experiments.figures.block import positions
 from experiments.figures.style import PAGE, name_axes, panels, parts
 from experiments.showing.summary import label, means, number
@@ -19,11 +19,11 @@ from qresearch import metrics
 
 
 def heatmap(options: Heatmap, frame: pd.DataFrame) -> Figure:
-    """A panel for each value of `panel`; all panels share one scale of colours."""
+    """A panel for each value of `panel`; all panels share one colour scale."""
     frame = frame[(frame[options.x] != "") & (frame[options.y] != "")]
     found = parts(frame, options.panel)
     across, down = list(positions(frame[options.x])), list(positions(frame[options.y]))
-    down = down if any(isinstance(value, str) for value in down) else down[::-1]  # numbers grow upward, words are read downward
+    down = down if any(isinstance(value, str) for value in down) else down[::-1]  # numbers grow upward
     tables = [_grid(part, options, across, down) for _, part in found]
     norm = _norm(np.concatenate([table.ravel() for table in tables]), options.value)
     figure, axes = panels(len(found), height=0.75 + 0.24 * len(down))
@@ -40,13 +40,13 @@ def heatmap(options: Heatmap, frame: pd.DataFrame) -> Figure:
 
 
 def _width(across: list, down: list) -> float:
-    """Inches that one panel needs, so that no two labels of columns touch: words at about 0.065 inches a letter."""
+    """The width of a panel in inches, so that labels of columns do not touch: about 0.065 inches a letter."""
     column, line = (max(len(str(value)) for value in values) for values in (across, down))
     return min(0.9 + 0.065 * line + len(across) * max(0.32, 0.065 * column + 0.08), PAGE)
 
 
 def _grid(frame: pd.DataFrame, options: Heatmap, across: list, down: list) -> np.ndarray:
-    """float64 [down, across]: the means, NaN where there is no row."""
+    """float64 [down, across]: the means; NaN if there is no row."""
     table = means(frame, [options.y, options.x], options.value)
     wide = table.pivot_table(index=options.y, columns=options.x, values="mean", sort=False)
     return wide.reindex(index=down, columns=across).to_numpy(np.float64)
@@ -72,7 +72,7 @@ def _draw(axes: Axes, table: np.ndarray, norm: Normalize, column: str, small: bo
 
 
 def compact(value: float, column: str) -> str:
-    """A number in as little room as three figures need.
+    """A number with three digits, as short as possible.
 
     >>> compact(0.01234, "r"), compact(20.56, "sqnr"), compact(0.00001234, "mse")
     ('.0123', '20.6', '1.2e-5')

@@ -1,4 +1,4 @@
-"""Codebooks: the numbers that a scheme can represent, as levels on a line."""
+"""Levels: the numbers that a scheme can represent, as ticks on a line."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qresearch as qr
-from experiments.config.outputs import Codebooks
+from experiments.config.row_outputs import Codebooks
 from experiments.figures.style import PAGE, looks
 
-CROWDED = 64
+LEVELS_WITH_THIN_LINES = 64
 """From this number of levels on, lines are thin."""
 
 
 def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
-    """A line for each scheme, a tick for each level, over the largest magnitude; the number of levels at the right."""
+    """A line for each scheme, with a tick for each level over the largest magnitude, and the number of levels at the right."""
     names = options.schemes
     figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.3 * len(names)))
     for row, (name, look) in enumerate(zip(names, looks())):
         values = levels(name)
-        width = 1.1 if len(values) < CROWDED else 0.35
+        width = 1.1 if len(values) < LEVELS_WITH_THIN_LINES else 0.35
         axes.axhline(row, color="0.8", linewidth=0.6, zorder=1)
         axes.vlines(values / np.abs(values).max(), row - 0.32, row + 0.32, color=look["color"], linewidth=width, zorder=2)
         axes.text(
@@ -39,7 +39,7 @@ def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
 
 
 def levels(text: str) -> np.ndarray:
-    """float64: all finite numbers that a scheme's element can represent, ascending, each once."""
+    """float64: all finite numbers that the element of a scheme can represent, ascending, each once."""
     element = qr.build(text).element
     values = np.asarray(element.decode(jnp.asarray(element.grid.codes())), np.float64)
     return np.unique(values[np.isfinite(values)])

@@ -1,4 +1,4 @@
-"""The mean largest magnitude of a block: exact, sampled, and by the closed forms of the literature."""
+"""The mean largest magnitude of a block: exact, sampled, and by closed forms from the literature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import Config
-from experiments.config.curves import BlockMaximum
+from experiments.config.theory_figures import BlockMaximum
 from experiments.figures.style import PAGE, legend_below, looks
 from experiments.rows.sources import data_key, distribution_of, draw
 from experiments.showing.summary import label
@@ -21,7 +21,7 @@ from qresearch.densities.distribution import Distribution
 Model = Callable[[Distribution, int], float]
 
 STEP = 1 / 512
-"""Of the trapezoidal rule over the logarithm of the maximum."""
+"""Step of the trapezoidal rule over the logarithm of the maximum."""
 
 
 def block_maximum(options: BlockMaximum, config: Config) -> tuple[Figure, pd.DataFrame]:
@@ -67,9 +67,9 @@ def _of(source: Distribution, name: str, options: BlockMaximum) -> pd.DataFrame:
 
 
 def mean_maxima(source: Distribution, blocks: Sequence[int]) -> np.ndarray:
-    """float64 [n]: E max|x| of so many independent numbers: the integral of 1 - P(|x| <= m)^block over m.
+    """float64 [n]: E max|x| of `block` independent numbers, which is the integral of 1 - P(|x| <= m)^block over m.
 
-    By the trapezoidal rule over log m: to 1e-8 for smooth densities, to 1e-6 where a density jumps.
+    By the trapezoidal rule over log m: accurate to 1e-8 for smooth densities, to 1e-6 for densities with jumps.
 
     >>> from qresearch import distributions
     >>> mean_maxima(distributions["uniform"](scale=1), [3]).round(5)
@@ -83,7 +83,7 @@ def mean_maxima(source: Distribution, blocks: Sequence[int]) -> np.ndarray:
 
 
 def _sampled(source: Distribution, name: str, options: BlockMaximum) -> Iterator[float]:
-    """The mean over blocks of one draw, for each block size; NaN where it is too short."""
+    """The mean over the blocks of one sample, for each block size; NaN if the sample is too short."""
     x = np.abs(np.asarray(draw(source, data_key(f"{name} in blocks", 0), (max(options.samples, 1),)), np.float64))
     for block in options.blocks:
         whole = x[: len(x) // block * block].reshape(-1, block)

@@ -1,4 +1,4 @@
-"""The error over the input: a fine ramp is sent through a scheme."""
+"""The error over the input: a scheme quantizes a fine ramp."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import qresearch as qr
-from experiments.config.outputs import ErrorOverInput
+from experiments.config.row_outputs import ErrorOverInput
 from experiments.figures.style import looks, name_axes, panels
 
 
 def error_over_input(options: ErrorOverInput, frame: pd.DataFrame) -> Figure:
-    """A panel for each scheme: x' - x over x, each on a scale of its own."""
+    """A panel for each scheme: x' - x over x, with its own scale."""
     figure, axes = panels(len(options.schemes), height=1.6, sharex=True)
     for each, name, look in zip(axes, options.schemes, looks()):
         x, error = over_ramp(name, options.span, options.points)
@@ -25,6 +25,6 @@ def error_over_input(options: ErrorOverInput, frame: pd.DataFrame) -> Figure:
 
 
 def over_ramp(text: str, span: float, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32: a ramp from -span to span, and what quantizing it as one array adds to it."""
+    """float32: a ramp from -span to span, and its error after quantizing it as one array."""
     x = np.linspace(-span, span, points, dtype=np.float32)
     return x, np.asarray(qr.quantize(x, text, key=jax.random.key(0)).dequantize()) - x

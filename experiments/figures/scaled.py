@@ -1,4 +1,4 @@
-"""The distribution of numbers over the largest magnitude of their block."""
+"""The distribution of numbers divided by the largest magnitude of their block."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import Config
-from experiments.config.curves import ScaledBlocks
+from experiments.config.theory_figures import ScaledBlocks
 from experiments.figures.maxima import mean_maxima
 from experiments.figures.style import legend_below, looks, name_axes, panels
 from experiments.rows.sources import data_key, distribution_of, draw
@@ -22,7 +22,7 @@ NODES = 128
 
 
 def scaled_blocks(options: ScaledBlocks, config: Config) -> tuple[Figure, pd.DataFrame]:
-    """A panel for each source and block size; what stands at -1 and 1, one number in each block, is told in the title."""
+    """A panel for each source and block size. The title has the share of numbers at -1 and 1: one in each block."""
     cases = [(name, block) for block in options.blocks for name in options.sources]
     figure, axes = panels(len(cases), height=1.75, sharex=True)
     y = np.linspace(-1, 1, 401)
@@ -42,8 +42,8 @@ def scaled_blocks(options: ScaledBlocks, config: Config) -> tuple[Figure, pd.Dat
 def exact(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
     """float64: the density at -1 < y < 1, without the mass 1 / block that lies at -1 and 1.
 
-    Under the condition that the maximum is m, the other numbers are independent and follow the source cut off at -m and m.
-    The mean over m is taken by Gauss-Legendre quadrature over the probability of m.
+    Given the maximum m, the other numbers are independent, and follow the source truncated at -m and m. The mean over m is
+    taken by Gauss-Legendre quadrature over the probability of m.
     """
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     m = _maximum_quantile(source, block, (nodes + 1) / 2)[:, None]
@@ -53,13 +53,13 @@ def exact(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
 
 
 def cut_off(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
-    """float64: the model of arXiv 2505.12988: the source cut off at the mean maximum, and that becomes 1."""
+    """float64: the model of arXiv 2505.12988: the source truncated at the mean maximum, which is scaled to 1."""
     (m,) = mean_maxima(source, [block])
     return np.asarray((1 - 1 / block) * m * source.pdf(m * y) / (source.cdf(m) - source.cdf(-m)))
 
 
 def _maximum_quantile(source: Distribution, block: int, p: np.ndarray) -> np.ndarray:
-    """float64: the m with P(max|x| <= m) = p, by bisection on the probability of one number."""
+    """float64: the m with P(max|x| <= m) = p, by bisection on the probability of a single number."""
     beyond = -np.expm1(np.log(p) / block)
     low = np.zeros_like(p)
     high = np.maximum(np.abs(source.quantile(beyond / 2)), np.abs(source.quantile(1 - beyond / 2)))
@@ -71,7 +71,7 @@ def _maximum_quantile(source: Distribution, block: int, p: np.ndarray) -> np.nda
 
 
 def _sampled(source: Distribution, name: str, block: int, samples: int) -> np.ndarray | None:
-    """float64 [BINS]: a histogram of the numbers that are not the largest of their block; None where none are drawn."""
+    """float64 [BINS]: a histogram of the numbers that are not the largest of their block; None without samples."""
     if samples < block:
         return None
     x = np.asarray(draw(source, data_key(f"{name} in blocks", 0), (samples,)))[: samples // block * block].reshape(-1, block)

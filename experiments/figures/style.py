@@ -1,4 +1,4 @@
-"""Style: one sheet for all figures, panels that fit a page, files that are the same bytes each time."""
+"""Style: one style sheet for all figures, panels that fit a page, reproducible files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMN, PAGE = 3.3, 7.0
 """Widths in inches of a column and of a page of a paper."""
 
 FORMATS: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
-"""File format -> metadata: no time and no version, so that redrawing changes nothing."""
+"""File format -> metadata: without time and version, so that redrawing gives the same bytes."""
 
 
 class Nothing(Exception):
@@ -34,7 +34,7 @@ class Nothing(Exception):
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
-    """Draws in the project's style, on no screen, and closes its figures."""
+    """A context for drawing in the project's style, without a screen; closes its figures at the end."""
     with mpl.rc_context(), plt.style.context(SHEET):
         plt.switch_backend("agg")
         try:
@@ -44,17 +44,17 @@ def styled() -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path) -> Iterator[Path]:
-    """Writes a figure in all formats; yields the files."""
+    """Writes a figure in all formats; yields the paths."""
     for suffix, metadata in FORMATS.items():
         target = path.with_name(f"{path.name}.{suffix}")
         with replacing(target) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)
-        figure.set_layout_engine("none")  # it stays as it was laid out for the first
+        figure.set_layout_engine("none")  # keeps the layout of the first format
         yield target
 
 
 def panels(count: int, height: float = 2.3, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels: one is a column wide, more share the page, at most three to a line."""
+    """A figure with `count` panels: a single one is as wide as a column, more share the width of the page."""
     across = columns_of(count)
     down = math.ceil(count / across)
     width = COLUMN if count == 1 else PAGE
@@ -66,12 +66,12 @@ def panels(count: int, height: float = 2.3, **options: Any) -> tuple[Figure, lis
 
 
 def columns_of(count: int) -> int:
-    """How many panels stand beside each other: at most three, and four as two by two."""
+    """The number of panels in a row: at most three, and four as two by two."""
     return 2 if count == 4 else min(count, 3)
 
 
 def parts(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
-    """The rows that agree in some columns, in the order of the sweep, with a title. Raises `Nothing` where there are none."""
+    """The rows grouped by some columns, in the order of the sweep, with titles. Raises `Nothing` if there are no rows."""
     if not len(frame):
         raise Nothing
     if not columns:
@@ -81,7 +81,7 @@ def parts(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.Dat
 
 
 def worded(columns: Sequence[str], values: Sequence[Any]) -> str:
-    """Values as they stand in a legend or a title; what a scheme has no axis for is left out.
+    """Values of columns as a text for a legend or a title; empty values are left out.
 
     >>> worded(["family", "bits", "block"], ["int", 4, ""])
     'int, 4 bits'
@@ -91,11 +91,11 @@ def worded(columns: Sequence[str], values: Sequence[Any]) -> str:
 
 
 WORDS = {"source": "{}", "group": "{}", "scheme": "{}", "family": "{}", "bits": "{} bits", "element": "{}", "seed": "seed {}"}
-"""How the values of a column are put; those of others follow its name."""
+"""The text for a value of a column; for other columns, their name is in front."""
 
 
 def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
-    """Labels at the foot of each column of panels and at the left of each line of them."""
+    """Labels the axes at the bottom of each column of panels and at the left of each row."""
     across = columns_of(len(axes))
     for index, each in enumerate(axes):
         each.set_xlabel(x if index + across >= len(axes) else "")
@@ -103,7 +103,7 @@ def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
 
 
 def looks() -> Iterator[dict[str, Any]]:
-    """Colour, marker and dash of one line after the other; where colours come again, markers are hollow."""
+    """Colour, marker and dash for successive lines; when colours repeat, markers are hollow."""
     cycle = list(mpl.rcParams["axes.prop_cycle"])
     for turn in itertools.count():
         for each in cycle:
@@ -111,7 +111,7 @@ def looks() -> Iterator[dict[str, Any]]:
 
 
 def scale_values(axes: Axes, column: str, values: Sequence[float] | np.ndarray) -> None:
-    """A logarithmic axis for what is positive and spans decades; decibels and signed numbers stay linear."""
+    """Makes the axis logarithmic for positive values that span decades; decibels and signed numbers stay linear."""
     numbers = np.asarray(values, np.float64)
     finite = numbers[np.isfinite(numbers)]
     decibels = column in metrics and "dB" in metrics[column].label
@@ -124,14 +124,14 @@ def scale_values(axes: Axes, column: str, values: Sequence[float] | np.ndarray) 
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int | None = None) -> None:
-    """One legend for all panels, under them, each name once; none where there is but one line."""
+    """One legend for all panels, below them, with each name once; no legend for a single line."""
     found: dict[str, Any] = {}
     for each in axes:
         for handle, name in zip(*each.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
     if len(found) > 1:
         longest = max(map(len, found))
-        room = 0.45 + 0.062 * longest  # inches an entry takes at this size of type
+        room = 0.45 + 0.062 * longest  # inches for an entry, at this font size
         fitting = max(int(figure.get_figwidth() / room), 1)
         lines = math.ceil(len(found) / (columns or min(fitting, len(found))))
         figure.set_figheight(figure.get_figheight() + 0.17 * lines)

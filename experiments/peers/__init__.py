@@ -1,5 +1,5 @@
-"""Other libraries as oracles: `make peers` compares codes, scales and values and says who is right where they differ.
+"""Comparisons with other libraries: `make peers` compares codes, scales and values, and gives the reason for differences.
 
-Each module here with a `compare() -> list[dict]` is a comparison; a dict has the keys of `row.Row`, of which `version` and
-`inputs` may be left out.
+Each module here with a function `compare() -> list[dict]` is a comparison. A dict has the keys of `row.Row`, except that
+`version` and `inputs` are optional.
 """

@@ -1,9 +1,9 @@
-"""Codes, scales and values of this library beside those of others.
+"""Compares codes, scales and values of this library with those of others.
 
     python -m experiments.peers [--only linear] [--out results/peers]
 
-Runs `compare()` of every module of this package. Exit status 1 where something differs and no reason is given, or where a
-comparison raised; a package that is not installed is a row that says so.
+Runs `compare()` of every module of this package. Exit code 1 if something differs without a reason, or if a comparison raised.
+A package that is not installed becomes a row that says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CAPTION = "Equal to the bit, or not: who is right, and why."
 
 
 def modules(only: str = "*") -> list[str]:
-    """The names of the comparisons that there are: modules of this package that define `compare`."""
+    """The names of all comparisons: the modules of this package that define `compare`."""
     names = [each.name for each in pkgutil.iter_modules(package.__path__) if not each.name.startswith("_")]
     folder = Path(package.__path__[0])
     found = [name for name in names if "def compare(" in (folder / f"{name}.py").read_text(encoding="utf-8")]
@@ -41,7 +41,7 @@ def modules(only: str = "*") -> list[str]:
 
 
 def compared(name: str) -> list[Row]:
-    """The rows of one module; where a package is missing or something raises, one row that says so."""
+    """The rows of one module; a single row with the error if it raises or a package is missing."""
     try:
         module = importlib.import_module(f"{package.__name__}.{name}")
         return [row if isinstance(row, Row) else Row(**row) for row in module.compare()]
@@ -52,7 +52,7 @@ def compared(name: str) -> list[Row]:
 
 
 def leave(folder: Path, rows: Sequence[Row], options: dict[str, Any]) -> Iterator[Path]:
-    """Writes table.csv, .md, .tex and manifest.json; yields the files."""
+    """Writes table.csv, .md, .tex and manifest.json; yields the paths."""
     frame = pd.DataFrame([asdict(row) for row in rows]).drop(columns="failed")
     frame = frame[["format", "peer", "version", "what", "inputs", "compared", "equal", "differing", "why"]]
     yield write(folder / "table.csv", frame.to_csv(index=False, lineterminator="\n"))
@@ -62,7 +62,7 @@ def leave(folder: Path, rows: Sequence[Row], options: dict[str, Any]) -> Iterato
 
 
 def printed(rows: Iterable[Row]) -> None:
-    """A table on the terminal."""
+    """Prints the rows as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -75,12 +75,12 @@ def printed(rows: Iterable[Row]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0, 1 where something is not explained, 2 where no comparison matches."""
+    """The command line. Returns 0, 1 if a difference has no reason, or 2 if no comparison matches."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--only", default="*", help="a pattern of names of comparisons (default: all)")
     parser.add_argument("--out", type=Path, default=Path("results/peers"), help="folder (default results/peers)")
     options = parser.parse_args(arguments)
-    warnings.filterwarnings("ignore")  # those of other people's packages
+    warnings.filterwarnings("ignore")  # from the other packages
     names, start = modules(options.only), time.perf_counter()
     if not names:
         print(f"no comparison matches {options.only!r}; there are {', '.join(modules())}", file=sys.stderr)

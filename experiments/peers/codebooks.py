@@ -1,7 +1,7 @@
-"""Codebooks beside those of others: NF4, AF4 and the dynamic map of bitsandbytes, the posits of SoftPosit and posit-playground.
+"""Codebooks: NF4, AF4 and the dynamic map of bitsandbytes, and the posits of SoftPosit and posit-playground.
 
-Tables are compared number by number, codes on random numbers and on every threshold with its neighbours. Where codes differ,
-distances in float64 (exact for the numbers here) say who took the nearer level.
+Tables are compared number by number; codes are compared on random numbers, and on every threshold and its neighbours. If codes
+differ, distances in float64, which are exact for these numbers, decide which level is nearer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COUNT = 2**18
 
 
 def compare() -> list[dict[str, Any]]:
-    """A row for each table and each way to a code; a peer that is missing is one row that says so."""
+    """A row for each table and each encoder; a missing package is one row that says so."""
     rows: list[dict[str, Any]] = []
     for name, make in (("bitsandbytes", _bitsandbytes), ("softposit", _softposit), ("posit-playground", _playground)):
         try:
@@ -50,7 +50,7 @@ def numbers(table: np.ndarray, block: int) -> dict[str, np.ndarray]:
 
 
 def _nearer(table: np.ndarray, y: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> str:
-    """Who took the nearer level, where codes differ."""
+    """How often each side has the nearer level, where codes differ."""
     off = ours != theirs
     if not off.any():
         return ""

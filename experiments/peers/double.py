@@ -25,12 +25,12 @@ NEAREST = "their 8-bit encoder on CPU takes a neighbour of the nearest level nea
 
 
 def compare() -> list[dict[str, Any]]:
-    """A row for each array and part: how many numbers are equal, bit for bit, and why others differ."""
+    """A row for each array and part."""
     return [row for name, x in arrays() for row in _rows(name, x)]
 
 
 def arrays() -> Iterator[tuple[str, np.ndarray]]:
-    """float32, of one axis."""
+    """Names and float32 vectors."""
     random = np.random.default_rng(0)
     yield "normal", random.standard_normal(2**20).astype(np.float32)
     yield "Student t(3)", random.standard_t(3, 2**20).astype(np.float32)

@@ -1,7 +1,6 @@
-"""Float formats beside gfloat and ml_dtypes: the number of every code, and what numbers become under every rounding.
+"""Float formats: gfloat and ml_dtypes. Compares the value of every code, and rounding in every mode.
 
-gfloat rounds in float64, with the rounding and the saturation named; ml_dtypes casts float32 to nearest even and never
-saturates.
+gfloat rounds in float64, with a given rounding and saturation; ml_dtypes casts float32 to nearest even and never saturates.
 """
 
 from __future__ import annotations
@@ -73,17 +72,17 @@ def _with_gfloat() -> Iterator[dict[str, Any]]:
 
 
 def _rounded(gfloat: Any, name: str, form: FloatFormat, theirs: Any, rounding: str, mode: str) -> Any:
-    """Ours, theirs, and the inputs, of all kinds in one vector."""
+    """Our values, theirs, and the inputs, as vectors."""
     x = _inputs(form)
     wanted = gfloat.round_ndarray(theirs, x.astype(np.float64), gfloat.RoundMode[mode], sat=True)
     return np.asarray(qr.quantize(x, f"{name}-unit~{rounding}").dequantize()), wanted, x
 
 
 def _stochastic(gfloat: Any) -> Iterator[dict[str, Any]]:
-    """Few random bits: every gap of a format, sixteenths of it, and every value of four bits, compared one by one.
+    """Stochastic rounding with four random bits: every gap of a format, in sixteenths, with every value of the bits.
 
-    gfloat goes away from zero where a fraction, rounded to n bits, plus n random bits r reaches 2^n; ours where u is below
-    the fraction, which is the same for `u = (2^n - 1 - r) / 2^n`. Its roundings `Fast` and `Fastest` are biased on purpose.
+    gfloat rounds away from zero if a fraction, rounded to n bits, plus n random bits r reaches 2^n. We do if u is below the
+    fraction, which is the same for `u = (2^n - 1 - r) / 2^n`. Its roundings `Fast` and `Fastest` are biased on purpose.
     """
     for name in (*NAMES, *P3109):
         form = find_format(name)[1]
@@ -129,9 +128,9 @@ def _with_ml_dtypes() -> Iterator[dict[str, Any]]:
 
 
 def _inputs(form: FloatFormat) -> np.ndarray:
-    """float32: finite numbers that the format may be given: all shared ones, and the format's own thresholds.
+    """float32: finite inputs for a format: the shared ones, and the thresholds of the format.
 
-    None is negative where the format is unsigned: what such a number becomes is a matter of taste (ours is the least one).
+    For unsigned formats none is negative, because the result is a matter of convention (ours is the least number).
     """
     levels = form.values if form.bits <= 16 else np.array([form.value(c) for c in range(0, 2**form.bits, 37)])
     finite = levels[np.isfinite(levels)]
@@ -153,7 +152,7 @@ def _compared(form: str, peer: str, what: str, ours: Any, theirs: Any, x: Any = 
 
 
 def _why(form: str, x: np.ndarray) -> str:
-    """The reason of all differences, or nothing where there is none for one of them."""
+    """The reason for all differences; empty if one of them has none."""
     tiny = np.abs(x) < 2.0**-126
     if tiny.all():
         return "float32 subnormals, which XLA flushes (docs/arithmetic.md)"
@@ -163,7 +162,7 @@ def _why(form: str, x: np.ndarray) -> str:
 
 
 def _info(gfloat: Any, name: str, form: FloatFormat) -> Any:
-    """The format in gfloat's words. P3109 and OCP formats are gfloat's own; others are spelled out."""
+    """The format in gfloat. It has P3109 and OCP formats; others are described field by field."""
     own: dict[str, Callable[[], Any] | Any] = {
         "f16": "binary16",
         "bf16": "bfloat16",

@@ -1,4 +1,4 @@
-"""Against the package gguf: the bytes that it writes and the numbers that it reads, for every simple block format.
+"""Simple block formats of GGML: compares with the bytes that the package gguf writes, and the values that it reads.
 
 python -m experiments.peers.ggml [weights.safetensors]      (needs gguf; the weights are optional)
 """
@@ -19,7 +19,7 @@ from qresearch.wrapping.ggml import LAYOUTS
 
 PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
 WRITES = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
-"""What gguf's Python code can quantize; it reads all of them."""
+"""The formats that gguf's Python code can quantize; it can read all of them."""
 
 WIDTH = 512
 _LOG2 = "gguf takes floor(log2(max)) in float32, which is one too high just below 2^k: exact exponents are taken here"
@@ -62,7 +62,7 @@ def arrays(weights: Path | None = None) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def compare(weights: Path | None = Path("weights/model.safetensors")) -> list[dict[str, Any]]:
-    """A row for each format and array: how many bytes are equal that both write, how many numbers that both read."""
+    """Rows for each format and array: the bytes that both write, and the values that both read."""
     import gguf
 
     rows = []
@@ -85,7 +85,7 @@ def compare(weights: Path | None = Path("weights/model.safetensors")) -> list[di
 
 
 def _random_bytes(name: str, preset: str, kind: Any, dequantize: Callable[..., np.ndarray]) -> dict[str, Any]:
-    """Any bytes at all, but that scales are finite and of the sign that the format writes."""
+    """Random bytes, except that scales are finite and have the sign of the format."""
     layout = LAYOUTS[name]
     data = np.random.default_rng(1).integers(0, 256, (512, WIDTH // layout.length, layout.nbytes), np.uint8)
     start = 0

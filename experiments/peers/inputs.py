@@ -1,4 +1,4 @@
-"""Inputs that every comparison shares: random, adversarial, and real ones where the weights are there (`make weights`)."""
+"""Inputs of the comparisons: random, adversarial, and real weights if they were downloaded (`make weights`)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 WEIGHTS = Path("weights/model.safetensors")
 
 COUNT = 2**18
-"""How many numbers of each random source, and how many real ones at most."""
+"""Numbers of each random source; real weights are cut to as many."""
 
 
 def normal(count: int = COUNT) -> np.ndarray:
-    """float32: standard normal numbers, always the same."""
+    """float32: standard normal numbers with a fixed seed."""
     return np.random.default_rng(0).standard_normal(count, np.float32)
 
 
 def heavy(count: int = COUNT) -> np.ndarray:
-    """float32: Student's t with three degrees of freedom, always the same."""
+    """float32: Student's t with three degrees of freedom and a fixed seed."""
     return np.random.default_rng(1).standard_t(3, count).astype(np.float32)
 
 
@@ -30,7 +30,7 @@ def neighbours(x: Any) -> np.ndarray:
 
 
 def thresholds(levels: Any) -> np.ndarray:
-    """float32: the levels of a grid, the middles of its gaps (as near as float32 comes), the neighbours of all, both zeros."""
+    """float32: the levels of a grid, the midpoints between them (rounded to float32), the neighbours of all, and both zeros."""
     table = np.unique(np.asarray(levels, np.float64)[np.isfinite(levels)])
     middles = (table[:-1] + table[1:]) / 2
     return np.concatenate([neighbours(np.concatenate([table, middles])), np.array([0.0, -0.0], np.float32)])
@@ -43,7 +43,7 @@ def powers(least: int = -100, most: int = 100) -> np.ndarray:
 
 
 def real(count: int = COUNT) -> np.ndarray | None:
-    """float32: weights of a transformer, matrix after matrix; None where they have not been fetched."""
+    """float32: weights of a transformer, matrix after matrix; None if they were not downloaded."""
     if not WEIGHTS.exists():
         return None
     from safetensors.numpy import safe_open
@@ -57,7 +57,7 @@ def real(count: int = COUNT) -> np.ndarray | None:
 
 
 def every(levels: Any = None) -> dict[str, np.ndarray]:
-    """Name -> float32 vector: all inputs, with thresholds where the levels of a grid are given."""
+    """Name -> float32 vector: all inputs, with thresholds if the levels of a grid are given."""
     found: dict[str, np.ndarray | None] = {
         "normal": normal(),
         "heavy": heavy(),
@@ -69,6 +69,6 @@ def every(levels: Any = None) -> dict[str, np.ndarray]:
 
 
 def matrix(x: np.ndarray, columns: int = 256) -> np.ndarray:
-    """float32 [rows, columns]: a vector cut into rows, the last one filled with zeros."""
+    """float32 [rows, columns]: a vector cut into rows; the last one is padded with zeros."""
     padded = np.pad(x, (0, -len(x) % columns))
     return padded.reshape(-1, columns)

@@ -1,6 +1,6 @@
-"""What is compared of integers, block by block, and the reasons for which two right implementations may differ.
+"""What is compared for integer formats, block by block, and the reasons for which two correct implementations may differ.
 
-A reason holds only where every number of both sides is what it says it is: it is checked in NumPy, on both.
+A reason is checked in NumPy, on every number of both sides.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ class Check:
 
     Attributes:
         peer: the package.
-        what: is compared.
+        what: what is compared.
         theirs: `Blocks -> array`, by the peer.
         ours: `Blocks -> array`.
-        reasons: `(Blocks, theirs) -> bool`, and the words that hold where it is True of all blocks.
-        formats: those that the peer has.
+        reasons: `(Blocks, theirs) -> bool`, with the words that hold if it is true for all blocks.
+        formats: the formats that the peer has.
     """
 
     peer: str
@@ -130,7 +130,7 @@ def sides(b: Blocks, theirs: np.ndarray) -> np.ndarray:
 
 
 def _width(b: Blocks) -> np.ndarray:
-    """float32 [blocks, 1]: what a scale is made from: absmax, or the length of the interval with zero in it."""
+    """float32 [blocks, 1]: absmax, or the length of the interval that includes zero; the scale is proportional to it."""
     low, high = np.minimum(b.x.min(1, keepdims=True), 0), np.maximum(b.x.max(1, keepdims=True), 0)
     return high - low if b.asymmetric else np.maximum(-low, high)
 

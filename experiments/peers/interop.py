@@ -1,4 +1,4 @@
-"""Files and tensors, there and back: GGUF files through gguf, tensors through torch, the names of compressed-tensors."""
+"""Round trips of files and tensors: GGUF files with gguf, tensors with torch, names of schemes with compressed-tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CASTS = ("e4m3", "e5m2", "e8m0", "f16", "bf16")
 
 
 def compare() -> list[dict[str, Any]]:
-    """Rows: files of ours read by gguf, files of gguf's read by us, our bytes in torch, names of schemes."""
+    """Rows for our files read by gguf, files of gguf read by us, our bytes in torch, and names of schemes."""
     return [*_ours_in_gguf(), *_gguf_in_ours(), *_torch(), *_names()]
 
 

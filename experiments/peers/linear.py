@@ -1,9 +1,8 @@
 """Integers: torch, torchao, compressed-tensors and optimum-quanto, symmetric and with a zero point.
 
-Everything is compared block by block, a block a row of a matrix: per tensor (one row), per channel (rows of 256), in groups
-(rows of 32). Codes and values are compared at *our* scales and zero points, so that one difference does not hide another; the
-scales and zero points that a peer chooses itself are rows of their own. A reason is given only where every number of both sides
-is what the reason says it is.
+Blocks are the rows of a matrix: per tensor (one row), per channel (rows of 256), in groups (rows of 32). Codes and values are
+compared at *our* scales and zero points, so that one difference does not hide another. The scales and zero points that a peer
+chooses are compared in separate rows. A reason is given only if it holds for every number of both sides.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from experiments.peers.row import Row, counted
 
 
 def compare() -> list[dict[str, Any]]:
-    """All formats with all peers; a peer that is missing is one row that says so."""
+    """Rows for all formats with all peers; a missing package is one row that says so."""
     rows: list[Row] = []
     prepared = {name: dict(blocks(name)) for name in FORMATS}
     for make in (_torch, _torchao, _compressed_tensors, _optimum_quanto):
@@ -85,7 +84,7 @@ def _torch() -> list[Check]:
             q = torch.quantize_per_channel(x, scale.double(), zero.long(), 0, dtype)
         return q.int_repr().numpy()
 
-    full = tuple(name for name in ASYMMETRIC if "8" in name)  # it has no narrow range and no 4 bits
+    full = tuple(name for name in ASYMMETRIC if "8" in name)  # torch has neither a narrow range nor 4 bits
     return [
         Check("torch", "values, fake_quantize_affine", fake, values_of),
         Check("torch", "codes, quantize_per_*", quantized, codes_of, CODES, full),

@@ -1,9 +1,9 @@
-"""MLX: `mx.quantize` and `mx.dequantize` on the CPU, all of its modes, beside our presets.
+"""MLX: compares `mx.quantize` and `mx.dequantize` on the CPU, in all modes, with our presets.
 
     python -m experiments.peers --only mlx_quantize        # needs mlx[cpu]
 
-Codes, scales, biases and values, of weights in float32, float16 and bfloat16. MLX decodes in the dtype of the weights, we in
-float32; that reason is checked number by number.
+Codes, scales, biases and values of weights in float32, float16 and bfloat16. MLX decodes in the dtype of the weights, we decode
+in float32; this reason is checked number by number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COLUMNS = 128
 DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 STORED = {"float32": "", "float16": ":f16", "bfloat16": ":bf16"}
 MODES = {"mxfp4": ("e2m1-rceil@32:e8m0", 32), "mxfp8": ("e4m3-rceil@32:e8m0", 32), "nvfp4": ("e2m1@16:e4m3-unit", 16)}
-"""Mode -> our scheme and its block length. MLX's NVFP4 has a tensor scale only where it is given one."""
+"""Mode -> our scheme and its block length. MLX's NVFP4 has no tensor scale unless one is given."""
 
 TWICE = "both by definition: MLX decodes in the dtype of the weights, two roundings to it; ours are rounded to float32"
 ZEROS = "both right: of a block of zeros MLX stores the scale 1, we the least one"
@@ -41,7 +41,7 @@ def compare() -> list[dict[str, Any]]:
 
 
 def _inputs(dtype: str) -> Iterator[tuple[str, np.ndarray]]:
-    """float32 [rows, COLUMNS], every number one of the dtype."""
+    """Names and float32 arrays [rows, COLUMNS] of numbers that the dtype can represent."""
     for name, x in inputs.every(np.arange(16)).items():
         with np.errstate(over="ignore"):
             rounded = x.astype(DTYPES[dtype]).astype(np.float32)
@@ -58,7 +58,7 @@ def _affine(mx: Any, dtype: str, bits: int) -> Iterator[dict[str, Any]]:
         about = {"format": text, "inputs": name}
         yield about | {"what": f"codes, {dtype}", **counted(q.codes, codes(np.array(w), bits))}
         yield about | {"what": f"scales, {dtype}", **counted(q.scales, _numpy(mx, scales))}
-        biases = _numpy(mx, biases) + np.float32(0)  # a bias that is zero has the sign of the largest element there
+        biases = _numpy(mx, biases) + np.float32(0)  # MLX gives a zero bias the sign of the largest element
         yield about | {"what": f"biases, {dtype}", **counted(np.asarray(q.offsets) + np.float32(0), biases)}
         values = np.asarray(q.dequantize())
         why = TWICE if agreeing(_decoded(q, DTYPES[dtype], group) + np.float32(0), back + np.float32(0)).all() else ""
@@ -81,7 +81,7 @@ def _decoded(q: Any, dtype: Any, group: int) -> np.ndarray:
 def _floats(mx: Any) -> Iterator[dict[str, Any]]:
     for mode, (text, length) in MODES.items():
         for name, x in _inputs("float32"):
-            if mode == "nvfp4":  # beyond the largest scale, 448, distances lose their differences in float32
+            if mode == "nvfp4":  # beyond the largest scale, 448, distances are equal in float32
                 x = np.where(np.abs(x) <= 448 * 6, x, np.float32(0))
             packed = mx.quantize(mx.array(x), mode=mode)
             w, scales = map(np.array, packed)
@@ -99,7 +99,7 @@ def _floats(mx: Any) -> Iterator[dict[str, Any]]:
 
 
 def _first_level(x: np.ndarray, text: str) -> np.ndarray:
-    """Our codes with ties toward zero, and zero for minus zero."""
+    """Our codes, but with ties toward zero and without minus zero."""
     found = np.asarray(qr.quantize(x, text.replace(":", "~half_toward_zero:")).codes)
     return np.where(found == 8, 0, found)
 

@@ -1,4 +1,4 @@
-"""A row of the comparison: one format, one peer, one thing compared."""
+"""A row of a comparison: one format, one peer, one quantity."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from experiments.store.manifest import version
 
 @dataclass(frozen=True)
 class Row:
-    """What was compared and how it came out.
+    """What was compared, and the result.
 
     Attributes:
         format: the element or scheme.
         peer: the package.
-        what: codes, scales or values, of which function.
-        compared: how many.
-        equal: how many agree to the bit.
-        differing: how many do not.
-        why: where some differ, who is right and why; where nothing was compared, why not.
-        inputs: which.
-        version: of the peer; that which is installed, where it is not given.
-        failed: whether the comparison itself raised.
+        what: codes, scales or values, and of which function.
+        compared: the number of entries.
+        equal: how many are equal.
+        differing: how many are not.
+        why: why some differ and who is right, or why nothing was compared.
+        inputs: what was quantized.
+        version: the version of the peer; by default that which is installed.
+        failed: whether the comparison raised.
     """
 
     format: str
@@ -49,7 +49,7 @@ class Row:
 
     @property
     def unexplained(self) -> bool:
-        """Whether something differs, or went wrong, without a reason."""
+        """Whether numbers differ without a reason, or the comparison raised."""
         return self.failed or (self.differing > 0 and not self.why)
 
 

@@ -1,8 +1,8 @@
-"""How a scale is chosen: torchao's MX and NVFP4, compressed-tensors' MX scales, torchao's HQQ, pychop's calibration.
+"""Choices of scale: torchao's MX and NVFP4, compressed-tensors' MX scales, torchao's HQQ, pychop's calibration.
 
 python -m experiments.peers --only scales       # needs torch, torchao, compressed-tensors and pychop
 
-A reason is given only where every difference was found to be what the reason says.
+A reason is given only if it holds for every difference.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import qresearch as qr
 from experiments.peers.row import comparison
 
 RULES = {"FLOOR": "floor", "CEIL": "ceil", "EVEN": "even", "RCEIL": "rceil"}
-"""torchao's name of a rule, and ours."""
+"""torchao's name of a rule -> ours."""
 
 SIGNIFICANDS = (1, 1.25, 2**0.5, 1.5, 1.75, 1.8125, 1.875, 1.9375, 1.96875, 1.9921875)
-"""Where the rules of some element part."""
+"""Significands at which the rules differ for some element."""
 
 LOG2 = "ours is exact; torchao rounds log2(max / largest) to float32, and beside a power of two it becomes that power"
 CLOSE = "both by definition: quotients and reciprocals are rounded in another order, and each lies within 2^-21 of a tie"
@@ -28,7 +28,7 @@ LEAST = "torchao clamps block scales at E4M3's least normal number, 2^-6; ours m
 
 
 def compare() -> list[dict[str, Any]]:
-    """All comparisons; a peer that is missing is one row that says so."""
+    """The rows of all comparisons; a missing package is one row that says so."""
     rows: list[dict[str, Any]] = []
     for peer in (_mx, _nvfp4, _compressed_tensors, _hqq, _pychop):
         try:
@@ -39,7 +39,7 @@ def compare() -> list[dict[str, Any]]:
 
 
 def sources() -> Iterator[tuple[str, np.ndarray]]:
-    """float32 [rows, 256]: random, adversarial (a block's largest at, below and above every threshold), like weights."""
+    """Names and float32 arrays [rows, 256]: random; block maxima at, below and above every threshold; similar to weights."""
     random = np.random.default_rng(0)
     yield "normal", random.standard_normal((256, 256)).astype(np.float32)
     tops = np.array([np.ldexp(s, k) for k in range(-30, 31) for s in SIGNIFICANDS], np.float32)
@@ -106,7 +106,7 @@ def _exact(x: np.ndarray, scales: np.ndarray, element: str) -> bool:
 
 
 def _only_there(q: qr.QTensor, scales: np.ndarray, codes: np.ndarray) -> bool:
-    """Whether codes differ in blocks of another scale only."""
+    """Whether codes differ only in blocks with different scales."""
     apart = np.repeat(_stored(q) != scales, 32, axis=1)
     return bool((np.asarray(q.codes) == codes)[~apart].all())
 
@@ -143,7 +143,7 @@ def _nvfp4() -> list[dict[str, Any]]:
 
 
 def _why_block_scales(x: np.ndarray, ours: np.ndarray, theirs: np.ndarray, outer: float) -> str:
-    """Near a tie of E4M3, or below its least normal number (code 8)."""
+    """The reason: a tie of E4M3 is near, or the scale is below its least normal number (code 8)."""
     exact = np.abs(x).reshape(x.shape[0], -1, 16).max(-1).astype(np.float64) / 6 / outer
     apart = ours != theirs
     low = apart & (theirs == 8) & (exact < 2.0**-6)
@@ -189,13 +189,13 @@ def _compressed_tensors() -> list[dict[str, Any]]:
     return rows
 
 
-# --- searches: no two libraries try the same candidates, so errors are compared -----------------------------------------
+# --- searches: libraries try different candidates, so errors are compared -----------------------------------------------
 
 
 def _not_worse(
     format: str, peer: str, what: str, ours: np.ndarray, theirs: np.ndarray, why: str, inputs: str
 ) -> dict[str, Any]:
-    """A row that counts where our error is at most theirs (and an ulp or two of the sum)."""
+    """A row that counts where our error is at most theirs, up to an ulp or two of the sum."""
     fine = ours <= theirs * (1 + 1e-6)
     return comparison(format, peer, f"{what}: ours is not larger", fine, np.ones_like(fine), why, inputs)
 

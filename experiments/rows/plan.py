@@ -1,4 +1,4 @@
-"""The plan: a configuration expanded to rows, each with its identity, and grouped by what can share a compilation."""
+"""The plan: a configuration expanded to rows, each with its identity, in batches that share compiled functions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import numpy as np
 
 import qresearch as qr
 from experiments.config.model import Config
-from experiments.config.schemes import LIMIT, Expanded, SchemeEntry
+from experiments.config.schemes import MOST_ROWS, Expanded, SchemeEntry
 from experiments.rows.sources import Source, sources
 from experiments.rows.streams import streamed
 from experiments.rows.structures import Function, Structure
 
 FORMAT = 2
-"""The version of a row's meaning; a change makes every row a new one."""
+"""Part of every row's identity: a change makes all rows new."""
 
 MOST_ROWS_PER_BATCH = 16
 """Of a source in memory."""
@@ -31,7 +31,7 @@ MOST_ROWS_PER_PASS = 8
 
 
 class TooManyRows(ValueError):
-    """A sweep that would not end."""
+    """A sweep of more than `MOST_ROWS` rows."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Row:
     """One measurement: a scheme on a source with a seed.
 
     Attributes:
-        id: the hash of all that the numbers depend on; equal ids, equal numbers.
+        id: the hash of everything that the numbers depend on: equal ids mean equal numbers.
+        source: what is quantized.
+        seed: of the source and of stochastic rounding.
+        scheme: how it is quantized.
         functions: the compiled functions that measure it (`Structure.functions`).
     """
 
@@ -50,7 +53,7 @@ class Row:
     functions: tuple[Function, ...]
 
     def labels(self) -> dict[str, Any]:
-        """What a reader knows the row by."""
+        """The columns that describe the row in tables."""
         return {
             "source": self.source.name,
             "group": self.source.group,
@@ -73,8 +76,8 @@ class Plan:
     """All rows of a sweep.
 
     Attributes:
-        rows: in the order source, seed, scheme.
-        repeated: schemes that came more than once and are measured once, under their first labels.
+        rows: ordered by source, seed and scheme.
+        repeated: schemes that the configuration has more than once; they are measured once, under their first labels.
     """
 
     rows: tuple[Row, ...]
@@ -82,16 +85,16 @@ class Plan:
 
     @cached_property
     def tag(self) -> str:
-        """The hash of the rows and their labels: which plan a line of the log belongs to."""
+        """The hash of the rows and their labels, which marks the lines of the log that belong to this plan."""
         return digest([[row.id, row.labels()] for row in self.rows])
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Row id -> its place in the plan, by which tables are sorted."""
+        """Row id -> its index in the plan, which is the order of tables."""
         return {row.id: position for position, row in enumerate(self.rows)}
 
     def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
-        """The given rows as batches, source by source and seed by seed, so that each array is made once."""
+        """The given rows as batches, grouped by source and seed, so that each array is made once."""
         for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
             groups: dict[tuple[Function, ...], list[Row]] = {}
             for row in drawn:
@@ -100,7 +103,7 @@ class Plan:
             yield source, seed, [batch for group in groups.values() for batch in batched(group)]
 
     def compilations(self, rows: Iterable[Row]) -> int:
-        """How many functions measuring the given rows compiles."""
+        """How many functions have to be compiled to measure the given rows."""
         return len({function for row in rows for function in row.functions})
 
 
@@ -111,11 +114,11 @@ def batched(rows: Sequence[Row]) -> Iterator[Batch]:
 
 
 def make_plan(config: Config) -> Plan:
-    """Expands a configuration. Raises `TooManyRows` before it expands more than `LIMIT` rows."""
+    """Expands a configuration. Raises `TooManyRows` instead of expanding more than `MOST_ROWS` rows."""
     found = sources(config)
     count = len(config.seeds) * sum(_served(entry, found) * entry.count for entry in config.schemes)
-    if count > LIMIT:
-        raise TooManyRows(f"{count:,} rows; at most {LIMIT:,} are allowed")
+    if count > MOST_ROWS:
+        raise TooManyRows(f"{count:,} rows; at most {MOST_ROWS:,} are allowed")
     known = [(entry.sources, _Known.of(each)) for entry in config.schemes for each in entry.expand()]
     common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)}
     cases = [(source, each) for source in found for names, each in known if names is None or source.group in names]
@@ -133,7 +136,7 @@ def _served(entry: SchemeEntry, found: list[Source]) -> int:
 
 @dataclass(frozen=True)
 class _Known:
-    """What rows need to know of a scheme, worked out once."""
+    """What all rows of a scheme share, computed once."""
 
     scheme: Expanded
     structure: Structure
@@ -153,12 +156,12 @@ def _rows(cases: list[tuple[Source, _Known]], seeds: tuple[int, ...], common: di
         of_source = [(source, known, known.structure.functions(source)) for source, known in some]
         for seed in seeds:
             for source, known, functions in of_source:
-                if source.random or known.stochastic or seed == seeds[0]:  # without chance, one seed stands for all
+                if source.random or known.stochastic or seed == seeds[0]:  # one seed is enough if nothing is random
                     yield Row(_identity(source, known, seed, common), source, seed, known.scheme, functions)
 
 
 def _identity(source: Source, known: _Known, seed: int, common: dict[str, Any]) -> str:
-    # the numbers of a built scheme too: a user's codebook may change under its old name
+    # includes the numbers of the built scheme: a user's codebook may change under its old name
     scheme = {"scheme": known.scheme.text, "numbers": known.numbers}
     return digest(common | {"source": source.definition, "seed": seed} | scheme)
 

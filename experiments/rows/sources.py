@@ -1,4 +1,4 @@
-"""Sources: named arrays, drawn by key or read from a file, each known by a definition before it is made."""
+"""Sources: named arrays, drawn from a distribution or read from a file. Each has a definition before it is made."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Source:
     """An array that schemes are measured on.
 
     Attributes:
-        name: unique in the sweep: the name in the configuration, and the tensor's where there are several.
+        name: unique in the sweep: the name in the configuration, with the name of the tensor if there are several.
         group: the name in the configuration.
-        shape: of the array.
-        random: whether each seed gives another array.
-        definition: all that the numbers depend on besides the seed; plain values, part of every row's identity.
+        shape: the shape of the array.
+        random: whether each seed gives a different array.
+        definition: plain values: everything that the numbers depend on besides the seed. Part of every row's identity.
         make: seed -> float32 array of that shape.
-        read: (seed, start, stop) -> float32, so many of its elements in C order; None where it can only be made whole.
+        read: (seed, start, stop) -> float32 [stop - start], elements in C order; None if the array can only be made whole.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Source:
 
 
 def sources(config: Config) -> list[Source]:
-    """All sources of a sweep, in the order of the configuration. Reads files for their fingerprints, makes no array."""
+    """All sources of a sweep, in the order of the configuration. Files are read for their fingerprints; no array is made."""
     return [source for name, section in config.sources.items() for source in KINDS[type(section)](name, section)]
 
 
 def data_key(name: str, seed: int) -> Array:
-    """The key of a source's numbers: it hangs on the source's name and the seed, on nothing else in the sweep."""
+    """The key of a source's numbers. It depends only on the name of the source and on the seed."""
     return jax.random.fold_in(jax.random.key(seed), _stable_hash(name))
 
 
@@ -64,33 +64,34 @@ def rounding_key(name: str, seed: int) -> Array:
     return jax.random.fold_in(data_key(name, seed), _stable_hash("rounding"))
 
 
-PIECE = 2**22
-"""A larger sample is drawn in pieces of so many elements, each with a key of its own."""
+ELEMENTS_PER_DRAW = 2**22
+"""Larger samples are drawn in pieces of this size, each with a key of its own."""
 
 
 def draw(distribution: Distribution, key: Array, shape: tuple[int, ...]) -> Array:
-    """float32 [shape]: a sample. A large one is drawn piece by piece into one buffer.
+    """float32 [shape]: a sample.
 
-    Drawing takes several times the memory of what is drawn; so that is several times a piece.
+    A large sample is drawn piece by piece into one buffer, because drawing takes several times the memory of its result.
     """
     count = math.prod(shape)
-    if count <= PIECE:
+    if count <= ELEMENTS_PER_DRAW:
         return distribution.sample(key, shape)
     x = jnp.empty(count, jnp.float32)
-    for start in range(0, count, PIECE):
+    for start in range(0, count, ELEMENTS_PER_DRAW):
         x = _written_into(x, _piece(distribution, key, count, start), start)
     return x.reshape(shape)
 
 
 def draw_run(distribution: Distribution, key: Array, count: int, start: int, stop: int) -> Array:
-    """float32 [stop - start]: a run of what `draw` gives for so many elements."""
-    pieces = [(at, _piece(distribution, key, count, at)) for at in range(start // PIECE * PIECE, stop, PIECE)]
+    """float32 [stop - start]: elements of the sample of `count` elements that `draw` returns."""
+    first = start - start % ELEMENTS_PER_DRAW
+    pieces = [(at, _piece(distribution, key, count, at)) for at in range(first, stop, ELEMENTS_PER_DRAW)]
     return jnp.concatenate([numbers[max(start - at, 0) : stop - at] for at, numbers in pieces])
 
 
 def _piece(distribution: Distribution, key: Array, count: int, start: int) -> Array:
-    key = jax.random.fold_in(key, start // PIECE) if count > PIECE else key
-    return distribution.sample(key, (min(PIECE, count - start),))
+    key = jax.random.fold_in(key, start // ELEMENTS_PER_DRAW) if count > ELEMENTS_PER_DRAW else key
+    return distribution.sample(key, (min(ELEMENTS_PER_DRAW, count - start),))
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -99,15 +100,15 @@ def _written_into(x: Array, numbers: Array, start: Array) -> Array:
 
 
 def _stable_hash(text: str) -> int:
-    """32 bits of a text's hash, the same in every process."""
+    """32 bits of the hash of a text, the same in every process."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
 
 
 def distribution_of(config: Config, name: str) -> Distribution:
-    """The distribution of a source of that kind. Raises `TypeError` where it is a file or written out."""
+    """The distribution of a source. Raises `TypeError` if the source is not a distribution."""
     section = config.sources[name]
     if not isinstance(section, DistributionSource):
-        raise TypeError(f"the source {name!r} is no distribution; name one that is")
+        raise TypeError(f"the source {name!r} is not a distribution; give one that is")
     return section.law
 
 
@@ -152,4 +153,4 @@ KINDS: dict[type, Callable[[str, Any], Iterator[Source]]] = {
     FileSource: _read,
     ValuesSource: _written,
 }
-"""A section of the configuration -> how its sources are made."""
+"""A kind of section in the configuration -> the function that makes its sources."""

@@ -1,8 +1,7 @@
-"""Sources larger than memory: read in pieces, once for every pass over them, and measured piece by piece.
+"""Sources larger than memory: they are read and measured piece by piece.
 
-Each batch of schemes takes the passes that it needs, one after another: so its rows are done, and kept, while others wait. What
-reading again costs is hidden behind measuring, which takes longer for the several schemes of a batch: the next piece is read
-while the last one is measured.
+Each batch of schemes reads the source in one or two passes of its own, so its rows are saved before the next batch begins. The
+next piece is read while the last one is measured, which takes longer for a batch of several schemes.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from qresearch.measuring.sums import power
 
 Numbers = Array | np.ndarray
 
-WHOLE = 2**26
-"""Sources of more elements are measured in pieces, where they can be read so."""
+MOST_ELEMENTS_IN_MEMORY = 2**26
+"""Larger sources are measured in pieces, if they can be read so."""
 
-MOST = 2**22
-"""The most elements of a piece."""
+MOST_ELEMENTS_PER_PIECE = 2**22
+"""The size of the largest piece."""
 
 
 def streamed(source: Source) -> bool:
     """Whether a source is measured in pieces."""
-    return source.size > WHOLE and source.read is not None
+    return source.size > MOST_ELEMENTS_IN_MEMORY and source.read is not None
 
 
 class Made(NamedTuple):
-    """A source that is made.
+    """A source in memory.
 
     Attributes:
-        numbers: float32, of the source's shape.
+        numbers: float32, in the shape of the source.
         known: the sums that are the same for all schemes (`qr.measure.of_data`).
     """
 
@@ -52,7 +51,7 @@ class Made(NamedTuple):
 
 
 def made(source: Source, seed: int, metrics: tuple[str, ...]) -> Made:
-    """A source that is not streamed, on the device."""
+    """A source in memory, on the device."""
     numbers = jnp.asarray(source.make(seed), jnp.float32)
     return Made(numbers, of_data(numbers, metrics))
 
@@ -63,11 +62,11 @@ of_data = jax.jit(measure.of_data, static_argnums=1)
 
 @dataclass(frozen=True)
 class Stream:
-    """A source that is not made: read when it is needed.
+    """A source that is read when it is needed.
 
     Attributes:
-        source: that can be read in pieces.
-        seed: of its numbers.
+        source: a source that can be read in pieces.
+        seed: the seed of its numbers.
     """
 
     source: Source
@@ -75,7 +74,7 @@ class Stream:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As the array would have it."""
+        """The shape of the whole array."""
         return self.source.shape
 
     @property
@@ -84,7 +83,7 @@ class Stream:
         return self.source.size
 
     def through(self, run: Callable[[Piece, Numbers], Any], cut: Cut) -> Iterator[Any]:
-        """What a function that computes on the device gives for every piece, fetched; the next piece is read meanwhile."""
+        """The result of a function for every piece, fetched from the device; the next piece is read meanwhile."""
         assert self.source.read is not None, self.source
         waiting: list[Any] = []
         for piece in cut:
@@ -96,39 +95,39 @@ class Stream:
 
     @property
     def numbers(self) -> Stream:
-        """In their place, whatever asks only for shape and size."""
+        """The stream itself: it has the shape and the size, which is all that `true_bits` needs."""
         return self
 
     @cached_property
     def power(self) -> np.ndarray:
-        """int32 scalar k: the data are of magnitude 2^k; a pass of its own, once for all schemes."""
-        return np.max(list(self.through(lambda _, x: _power(x), cut((self.size,), (1,), MOST))))
+        """int32 scalar k: the data are of magnitude 2^k. It takes a pass of its own, once for all schemes."""
+        return np.max(list(self.through(lambda _, x: _power(x), cut((self.size,), (1,), MOST_ELEMENTS_PER_PIECE))))
 
 
 _power = jax.jit(power)
 
 
 def cut_for(coder: Coder, source: Source) -> Cut:
-    """The pieces in which a scheme takes a source. Raises `ValueError`, with a way out, where it must see the source whole."""
+    """The pieces in which a scheme takes a source. Raises `ValueError`, with a way out, if it must see the source whole."""
     try:
-        return streaming.cut_for(coder, source.shape, MOST)
+        return streaming.cut_for(coder, source.shape, MOST_ELEMENTS_PER_PIECE)
     except ValueError as error:
         raise ValueError(
             f"{error}; a source of {source.size:,} elements is measured in pieces: leave the scheme out there (`sources`), or "
-            f"take at most {WHOLE:,} elements (`limit: {WHOLE}` of a file)"
+            f"take at most {MOST_ELEMENTS_IN_MEMORY:,} elements (`limit: {MOST_ELEMENTS_IN_MEMORY}` of a file)"
         ) from None
 
 
 class InPieces:
-    """Measures schemes on streams, as `measure.Whole` does on arrays that are made. Compiles when called.
+    """Measures schemes on streams, as `functions.Whole` does on arrays in memory. It compiles when it is called.
 
     Args:
-        coder: one of the schemes; all agree in structure.
-        source: that they are measured on.
+        coder: one of the schemes; all have the same structure.
+        source: the source that they are measured on.
         metrics: names.
 
     Raises:
-        ValueError: where the schemes must see the source whole.
+        ValueError: if the schemes must see the source whole.
     """
 
     def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
@@ -137,7 +136,7 @@ class InPieces:
         self._gather, self._settle, self._sums = jax.jit(gather), jax.jit(settle), jax.jit(partial(sums, metrics))
 
     def __call__(self, coders: Sequence[Coder], stream: Stream, key: Array) -> list[dict[str, np.ndarray]]:
-        """The totals of each scheme, all in the same passes."""
+        """The totals of each scheme. All are measured in the same passes."""
         given, scale = self._given(coders, stream), stream.power
 
         def measured(piece: Piece, x: Numbers) -> Any:
@@ -152,7 +151,7 @@ class InPieces:
         return found
 
     def _given(self, coders: Sequence[Coder], stream: Stream) -> list[Any]:
-        """What reaches beyond a piece, of each scheme: gathered in a pass of its own, where there is such."""
+        """The parameters of each scheme that depend on more than a piece, from a pass of their own; None if there are none."""
         if streaming.reach(self._coder, self._cut) == streaming.LOCAL:
             return [None] * len(coders)
         gathered = list(stream.through(lambda _, x: [self._gather(coder, x) for coder in coders], self._cut))

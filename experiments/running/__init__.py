@@ -1,1 +1,1 @@
-"""How rows are measured."""
+"""Running a sweep: functions are compiled, rows are measured, progress is shown."""

@@ -1,7 +1,7 @@
-"""Compiled functions are kept on disk, so that a sweep that is started a second time compiles nothing.
+"""JAX's compilation cache and compiler options: a sweep that is started a second time compiles nothing.
 
-They lie where JAX was told to keep them (`JAX_COMPILATION_CACHE_DIR`), else in the user's cache folder under `qresearch`. JAX
-tells them apart by the program, its own version, the flags and the processor; the folder may be deleted at any time.
+The cache is in `JAX_COMPILATION_CACHE_DIR`, or else in the user's cache folder under `qresearch`. Its key is the program, the
+version of JAX, the flags and the processor; the folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import jax
 from jax import monitoring
 from jax.stages import Compiled, Lowered
 
-EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_cache/cache_hits": "taken"}
-"""What JAX reports of its cache -> our word for it."""
+EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_cache/cache_hits": "cached"}
+"""An event that JAX reports -> the name under which it is counted."""
 
 _COUNTS: Counter[str] = Counter()
 
@@ -28,13 +28,13 @@ MEASURING: dict[str, Any] = {
     "xla_backend_optimization_level": 1,
     "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
 }
-"""How XLA is asked to compile what measures, on CPU: with the widest vectors that the processor has, and what LLVM does at its
-first level, since sweeps wait for compilers (`cold` in peers.csv; no operation changes by either, so neither does a bit);
-and without taking single numbers out of the loop over chunks, each of which would be compiled as a program of its own."""
+"""XLA's options on CPU, for the functions that measure: the widest vectors of the processor; LLVM's first optimization level,
+because sweeps wait for the compiler (`cold` in peers.csv); and no code motion out of the loop over chunks, because XLA would
+compile each number that it moves as a separate program. None of them changes a bit of the results."""
 
 
 def keep() -> None:
-    """From now on this process keeps every function that it compiles, however small, and takes what was kept."""
+    """Turns the compilation cache on for this process, for functions of any size."""
     if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -43,16 +43,16 @@ def keep() -> None:
 
 
 def programs(before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
-    """How many programs this process has compiled, and how many it has taken from the folder; none unless it keeps them.
+    """How many programs this process has compiled, and how many came from the cache; empty if the cache is off.
 
     Args:
-        before: an earlier answer, which is subtracted.
+        before: an earlier result, which is subtracted.
     """
     return {word: _COUNTS[word] - before.get(word, 0) for word in EVENTS.values()} if _COUNTS else {}
 
 
 def for_measuring(lowered: Lowered) -> Compiled:
-    """Compiled by `MEASURING`; as it comes on other platforms, and where this version of XLA does not know the options."""
+    """Compiles with the options in `MEASURING`; without them on other platforms, and if this XLA does not know them."""
     if jax.default_backend() == "cpu":
         with contextlib.suppress(jax.errors.JaxRuntimeError):
             return lowered.compile(MEASURING)

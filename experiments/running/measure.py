@@ -1,4 +1,4 @@
-"""Measuring: the rows of a batch one after another, each by functions that it shares with others."""
+"""Measures batches of rows."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from experiments.running.functions import KINDS
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a row.
+    """The result of a row.
 
     Attributes:
-        metrics: name -> number; empty where the row failed.
-        true_bits: bits per element of all that is stored; NaN where the row failed.
+        row: the row.
+        metrics: name -> number; empty if the row failed.
+        true_bits: bits per element of everything that is stored; NaN if the row failed.
         seconds: its share of the time of its batch, compiling included.
-        error: type and message of what went wrong, or None.
+        error: the type and message of the error, or None.
     """
 
     row: Row
@@ -105,7 +106,8 @@ def failed(row: Row, error: Exception) -> Outcome:
 
 
 def ready(source: Source, seed: int, metrics: tuple[str, ...]) -> Made | Stream:
-    """A source as rows take it: on the device, computed to the end, so that what it takes is not counted to its first row;
-    or its stream.
+    """A source in memory on the device, or the stream of a larger one.
+
+    Waits until it is computed, so that its time does not count for its first row.
     """
     return Stream(source, seed) if streamed(source) else jax.block_until_ready(made(source, seed, metrics))

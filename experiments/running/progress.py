@@ -1,4 +1,4 @@
-"""Progress: a bar with the time that is left on a terminal, a plain line now and then elsewhere."""
+"""Progress: a bar with the remaining time on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-EVERY = 10.0
-"""Seconds between two plain lines."""
+SECONDS_BETWEEN_LINES = 10.0
+"""The least time between two plain lines."""
 
 
 class Reporter:
-    """Counts rows, and lets lines through above the bar. A context manager."""
+    """Counts rows and prints lines above the bar. A context manager."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, soft_wrap=True, highlight=False)
         self.total, self.count = total, 0
-        self._started = self._told = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,19 +37,19 @@ class Reporter:
         self._bar.stop()
 
     def say(self, *lines: str) -> None:
-        """Lines for the reader, at once."""
+        """Prints lines."""
         for line in lines:
             self.console.print(line, markup=False)
 
     def advance(self, count: int) -> None:
-        """So many more rows are through."""
+        """Adds to the count of finished rows."""
         self.count += count
         self._bar.advance(self._task, count)
         now = time.monotonic()
-        if not self.console.is_terminal and self.count < self.total and now - self._told >= EVERY:
-            self._told = now
+        if not self.console.is_terminal and self.count < self.total and now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
             left = (now - self._started) / self.count * (self.total - self.count)
-            self.say(f"{self.count}/{self.total} rows, {clock(now - self._started)} gone, about {clock(left)} left")
+            self.say(f"{self.count}/{self.total} rows in {clock(now - self._started)}, about {clock(left)} left")
 
 
 def clock(seconds: float) -> str:

@@ -1,1 +1,1 @@
-"""What is made from the rows alone: tables, verdicts, numbers in print beside ours."""
+"""Tables and verdicts, made from the rows alone."""

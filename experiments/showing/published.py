@@ -1,4 +1,4 @@
-"""Numbers in print beside ours: one frame for all of them."""
+"""Published numbers beside ours."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from experiments.showing.quantities import Ours, ours
 from experiments.showing.summary import written
 
 WITHIN, EXPLAINED, OUTSIDE, MISSING = "within", "explained", "OUTSIDE", "NOT MEASURED"
-"""What is said of a difference: inside the tolerance; outside, with a reason given; outside without one; there is no row."""
+"""The verdicts: inside the tolerance; outside with an explanation; outside without one; no row to compare."""
 
 COLUMNS = ("what", "published", "ours", "difference", "tolerance", "verdict", "note")
 
 
 def compared(table: Published, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """A line for each published number, with the columns `COLUMNS`; numbers are texts, ours with its standard error.
+    """A line for each published number, with the columns `COLUMNS`. All cells are texts; our number has its standard error.
 
     Args:
         table: the options.
@@ -33,8 +33,9 @@ def compared(table: Published, frame: pd.DataFrame, config: Config) -> pd.DataFr
 
 def _lines(entry: Entry, frame: pd.DataFrame, config: Config) -> Iterator[tuple[str, ...]]:
     found = [each for quantity in entry.quantities for each in ours(quantity, frame, config)]
+    # only the first line of an entry has its notes
     notes = itertools.chain(["; ".join(filter(None, [entry.cited, entry.explanation]))], itertools.repeat(""))
-    for (what, number, tolerance), each, note in zip(entry.lines(), found, notes, strict=False):  # told once for an entry
+    for (what, number, tolerance), each, note in zip(entry.lines(), found, notes, strict=False):
         verdict = judged(number, each.value, tolerance, bool(entry.explanation))
         yield what, f"{number:.9g}", _written(each), f"{each.value - number:+.2g}", f"{tolerance:.2g}", verdict, note
 

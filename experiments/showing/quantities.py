@@ -1,4 +1,4 @@
-"""Our side of a table of published numbers: from the sections of `experiments.config.quantities` to numbers.
+"""Computes our side of a table of published numbers, from the sections of `experiments.config.quantities`.
 
 A new kind of quantity is a section there, a function here and a row in `KINDS`.
 """
@@ -24,14 +24,14 @@ from qresearch.theory.bounds.table import LIMITS
 
 
 class Ours(NamedTuple):
-    """One of our numbers and its standard error, NaN where chance has no part in it; NaN twice where there is no row."""
+    """One of our numbers and its standard error, which is NaN if nothing is random. Both are NaN if there is no row."""
 
     value: float
     error: float = math.nan
 
 
 def ours(wanted: Quantity, frame: pd.DataFrame, config: Config) -> list[Ours]:
-    """The numbers that a quantity stands for, as many as its `count`.
+    """The `count` numbers of a quantity.
 
     Args:
         wanted: the section.
@@ -94,4 +94,4 @@ KINDS: dict[type[Quantity], Callable[[Any, pd.DataFrame, Config], list[Ours]]] =
     AtLimit: _at_limit,
     BestUniform: _uniform,
 }
-"""A section -> the function that works it out."""
+"""A kind of section -> the function that computes it."""

@@ -1,4 +1,4 @@
-"""Summaries of the tidy table: means and standard errors, paired differences, and how such numbers are written."""
+"""Summaries of the tidy table: means with standard errors, paired differences, and their text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRUE_BITS = "true bits per element"
 
 
 def mean(values: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float]:
-    """The mean, its standard error (NaN where there is one number), and the count; infinity among them makes the mean infinite.
+    """The mean, its standard error (NaN for a single number) and the count. If one number is infinite, so is the mean.
 
     >>> mean([1.0, 3.0])
     {'mean': 2.0, 'error': 1.0, 'count': 2}
@@ -29,9 +29,10 @@ def mean(values: Sequence[float] | np.ndarray | pd.Series) -> dict[str, float]:
 
 
 def means(frame: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
-    """Mean and standard error of a column over all rows that agree in `keys`, in the order in which they come.
+    """Mean and standard error of a column over all rows with equal `keys`, in the order of the rows.
 
-    Returns columns: the keys, `mean`, `error`, `count`, and `true_bits` (its mean).
+    Returns:
+        Columns: the keys, `mean`, `error`, `count`, and the mean of `true_bits`.
     """
     keys = list(keys)
     grouped = frame.groupby(keys, sort=False, dropna=False)
@@ -42,17 +43,17 @@ def means(frame: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
 
 
 def paired(frame: pd.DataFrame, baseline: str, value: str, by: Sequence[str], fixed: Collection[str] = ()) -> pd.DataFrame:
-    """Mean differences of a metric to a baseline scheme, and the standard error of the differences.
+    """Mean differences of a metric to a baseline scheme, and their standard errors.
 
-    Each number is compared with the baseline's on the same source and seed, so what the draw of the source does to both
-    cancels. On a source without chance a scheme without chance has one row, which stands for every seed.
+    Each number is compared with that of the baseline on the same source and seed, so the effect of the sample on both cancels.
+    If neither source nor scheme is random, there is one row, which is paired with every seed.
 
     Args:
         frame: the tidy table.
         baseline: the canonical text of a scheme.
-        value: a metric. Where it is infinite on either side, so is the difference.
+        value: a metric. If it is infinite on either side, so is the difference.
         by: columns besides the scheme.
-        fixed: the groups of sources without chance.
+        fixed: the groups of sources that are not random.
 
     Returns:
         Columns: scheme, `by`, `mean`, `error`, `count`.
@@ -70,19 +71,19 @@ def paired(frame: pd.DataFrame, baseline: str, value: str, by: Sequence[str], fi
 
 
 def cells(table: pd.DataFrame, column: str) -> list[str]:
-    """The means and errors of a table from `means` or `paired`, written for a reader."""
+    """The means and errors of a table from `means` or `paired`, as texts."""
     return [written(float(a), float(b), column) for a, b in zip(table["mean"], table["error"])]
 
 
 def only(frame: pd.DataFrame, where: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """The rows whose columns have one of the allowed values."""
+    """The rows whose columns have one of the given values."""
     for column, allowed in where.items():
         frame = frame[frame[column].isin(list(allowed))]
     return frame
 
 
 def label(column: str) -> str:
-    """A column as it is written on an axis, with its unit."""
+    """The label of a column, with its unit."""
     if column in metrics:
         return metrics[column].label
     for prefix, words in PREFIXES.items():
@@ -92,7 +93,7 @@ def label(column: str) -> str:
 
 
 def derived(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with what follows from metrics and bits: `r_2b`, R 2^b, which stays the same where a bit is worth 6.02 dB."""
+    """The rows with derived columns: `r_2b` is R 2^b, which is constant where a bit is worth 6.02 dB."""
     found = {
         f"{before}r_2b": frame[f"{before}r"] * 2.0 ** frame["true_bits"] for before in ("", *PREFIXES) if f"{before}r" in frame
     }
@@ -100,7 +101,7 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 PREFIXES = {"limit_": "limit of any code", "expected_": "expected"}
-"""What stands before a metric in the columns of theory -> how that is said."""
+"""The prefixes of the columns of theory -> their words in labels."""
 
 LABELS = {
     "block": "block size (elements)",
@@ -112,11 +113,11 @@ LABELS = {
     "mantissa": "mantissa bits",
     "alpha": "exponent of the density",
 }
-"""How well-known axes are called; others go by their own name."""
+"""Labels of common axes; others are labelled with their own name."""
 
 
 def number(value: float, column: str = "") -> str:
-    """A number for a reader, four figures; infinity as what it says of its metric: `diverges`, or `exact`.
+    """A number with four digits. Infinity is written as its meaning for the metric: `diverges`, or `exact`.
 
     >>> number(0.0123456), number(float("inf"), "relative"), number(float("nan"))
     ('0.01235', 'diverges', 'nan')
@@ -127,7 +128,7 @@ def number(value: float, column: str = "") -> str:
 
 
 def written(center: float, error: float, column: str = "") -> str:
-    """A mean with its standard error, the error to two figures and the mean to the same place.
+    """A mean with its standard error: the error has two digits, and the mean ends at the same place.
 
     >>> written(0.0123456, 0.000123), written(20.5, float("nan")), written(1.23e-7, 2e-9)
     ('0.01235 ± 0.00012', '20.5', '(1.230 ± 0.020)e-07')

@@ -10,8 +10,8 @@ import pandas as pd
 
 from experiments.base.files import write
 from experiments.config import Config
-from experiments.config.outputs import EqualBits, Output, Paired, Pivot
 from experiments.config.published import Published
+from experiments.config.row_outputs import EqualBits, Output, Paired, Pivot
 from experiments.config.sources import DistributionSource
 from experiments.showing.published import compared
 from experiments.showing.summary import cells, derived, label, means, number, only, paired
@@ -20,10 +20,10 @@ from experiments.showing.verdicts import Verdict, judgement
 from qresearch import metrics, scheme
 
 ANY = "any code"
-"""What stands for a family in a line of limits."""
+"""The family in a line of limits."""
 
 MISSING = "-"
-"""What stands where a table has no row, for a reader."""
+"""An empty cell."""
 
 
 def make_tables(folder: Path, config: Config, frame: pd.DataFrame, judged: Sequence[Verdict]) -> Iterator[Path]:
@@ -51,7 +51,7 @@ def make_tables(folder: Path, config: Config, frame: pd.DataFrame, judged: Seque
 
 
 def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """The tidy table over all seeds, numbers written for a reader: mean ± standard error."""
+    """The tidy table over all seeds, with cells `mean ± standard error`."""
     keys = ["source", "scheme", "family", *config.axes]
     found = frame.groupby(keys, sort=False, dropna=False)["true_bits"].mean().map(number).reset_index()
     for metric in config.metrics:
@@ -66,7 +66,7 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Rows by columns, in the order in which they come in the sweep."""
+    """Rows by columns, in the order of the sweep."""
     keys = list(dict.fromkeys([*output.rows, *output.columns]))
     table = means(frame, keys, output.value)
     return _spread(table, output.rows, output.columns, output.value)
@@ -80,7 +80,7 @@ def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame
 
 
 def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], value: str) -> pd.DataFrame:
-    """Cells `mean ± error` in a grid; columns come out as their values joined by commas."""
+    """A grid of cells `mean ± error`; the name of a column is its values, joined by commas."""
     shown = table.assign(cell=cells(table, value))
     if columns:
         shown["column"] = [", ".join(map(str, line)) for line in shown[list(columns)].itertuples(index=False)]
@@ -92,7 +92,7 @@ def _spread(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], va
 
 
 def _equal_bits(output: EqualBits, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """A line for each budget and family: its best scheme on each source, with the bits that it takes."""
+    """A line for each budget and family: its best scheme on each source, with the bits of that scheme."""
     keys = list(dict.fromkeys([*output.families, *output.columns, "scheme"]))
     table = means(frame, keys, output.value)
     parts = [_within(output, table, budget) for budget in output.budgets]
@@ -112,7 +112,7 @@ def _joined(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def _within(output: EqualBits, table: pd.DataFrame, budget: float) -> pd.DataFrame:
-    """The best scheme of each family of at most so many bits (to rounding)."""
+    """The best scheme of each family within a budget of true bits (to rounding)."""
     sign = 1 if metrics[output.value].better == "lower" else -1
     allowed = table[(table["true_bits"] <= budget * (1 + 1e-9)) & table["mean"].notna()]
     first = allowed.assign(key=sign * allowed["mean"]).sort_values(["key", "true_bits"], kind="stable")
@@ -125,7 +125,7 @@ def _within(output: EqualBits, table: pd.DataFrame, budget: float) -> pd.DataFra
 
 
 def _limits(output: EqualBits, frame: pd.DataFrame, config: Config, budget: float) -> pd.DataFrame:
-    """What no code of so many bits can better, on each source that has a law."""
+    """The limit of any code within a budget, on each source that is a distribution."""
     pairs = frame[["source", "group"]].drop_duplicates()
     known = [(source, found) for source, group in pairs.to_numpy() if (found := law(config, group)) is not None]
     names = dict.fromkeys(output.families, ANY)
@@ -151,13 +151,13 @@ KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], pd.DataFrame]] = {
     Published: _published,
     EqualBits: _equal_bits,
 }
-"""A kind of table -> its content."""
+"""A kind of table -> the function that makes it."""
 
 
 def title(output: Output) -> str:
-    """What a table shows, in a few words."""
+    """The title of a table."""
     if isinstance(output, Published):
-        return f"{output.cited}: numbers in print beside ours" if output.cited else "numbers in print beside ours"
+        return f"{output.cited}: published numbers beside ours" if output.cited else "published numbers beside ours"
     if isinstance(output, EqualBits):
         return f"{label(output.value)} of the best scheme within a budget of true bits per element"
     words = f"{label(output.value)}, mean ± standard error" if isinstance(output, (Pivot, Paired)) else ""
@@ -167,7 +167,7 @@ def title(output: Output) -> str:
 
 
 def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]:
-    """Writes a table of words as Markdown and LaTeX beside each other; yields the files."""
+    """Writes a table as Markdown and LaTeX; yields the paths."""
     text = table.astype(object).where(table.notna(), MISSING).replace("", MISSING).astype(str)
     markdown = text.replace(r"\|", r"\\|", regex=True).to_markdown(index=False, disable_numparse=True)
     yield write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
@@ -179,7 +179,7 @@ def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]
 
 
 def _environment(text: pd.DataFrame) -> str | None:
-    """A table of more lines than a page has goes over several."""
+    """A table that is longer than a page is broken over several."""
     return "longtable" if len(text) > 40 else None
 
 

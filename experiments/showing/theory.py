@@ -1,6 +1,6 @@
-"""Theory beside the rows: the limit at each row's true bits, and its exact expectation.
+"""Theory beside the rows: the rate-distortion limit at the true bits of each row, and its exact expectation.
 
-Only a source with a known law has them: a distribution. For others, and where there is no expectation, a column says why.
+Only sources that are distributions have them. For other sources, and where there is no expectation, a column says why.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from experiments.config.sources import DistributionSource
 from qresearch.densities.distribution import Distribution
 
 LIMIT, EXPECTED, NOTE = "limit_", "expected_", "theory"
-"""How the columns begin: the rate-distortion function, the exact expectation; and the one that says what is missing."""
+"""Prefixes of the columns with the limit and with the expectation; the column that says why one is missing."""
 
-NO_LAW = "no law: numbers that are given, not drawn"
+NO_LAW = "not a distribution: the numbers are given"
 
 SQUARES = {"error2", "x2", "weight", "power"}
-"""The sums that a mean square error determines."""
+"""The sums that the mean square error determines."""
 
 
 class Known(NamedTuple):
-    """What is known of a source: its law and its shape."""
+    """The distribution and the shape of a source."""
 
     law: Distribution
     shape: tuple[int, ...]
 
 
 def law(config: Config, group: str) -> Known | None:
-    """What is known of a source by its name in the configuration; None where it is no distribution."""
+    """The distribution and the shape of a source, by its name in the configuration; None if it is not a distribution."""
     section = config.sources[group]
     return Known(section.law, section.shape) if isinstance(section, DistributionSource) else None
 
 
 def limited(metrics: tuple[str, ...]) -> list[str]:
-    """The metrics that have a limit: those of the square error alone."""
+    """The metrics that have a limit: those that depend on the square error alone."""
     return [name for name in metrics if set(qr.metrics[name].needs) <= SQUARES and "error2" in qr.metrics[name].needs]
 
 
 def limit(source: Distribution, bits: float, metric: str) -> float:
-    """The rate-distortion function of a source at so many bits per element, as a metric."""
+    """The rate-distortion function of a source at some bits per element, as a metric; NaN if the metric is undefined there."""
     mse = qr.theory.rate_distortion(source, bits).value
     second = qr.theory.density(source).second
     if math.isinf(mse) or (math.isinf(second) and "x2" in qr.metrics[metric].needs):
@@ -55,7 +55,7 @@ def limit(source: Distribution, bits: float, metric: str) -> float:
 
 @lru_cache(maxsize=4096)
 def expected(scheme: str, known: Known, metrics: tuple[str, ...]) -> tuple[dict[str, float], str]:
-    """The exact expectation of each metric that has one, and what is said where there is none."""
+    """The exact expectation of each metric that has one, and a note that says why others have none."""
     names = [name for name in metrics if name in qr.theory.expectable()]
     try:
         found = qr.theory.expect(scheme, known.law, names, shape=known.shape)
@@ -68,9 +68,9 @@ def expected(scheme: str, known: Known, metrics: tuple[str, ...]) -> tuple[dict[
 
 
 def with_theory(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """The rows with the columns of theory, where the configuration asks for them; else as they are.
+    """The rows with the columns of theory, if the configuration asks for them.
 
-    New columns: `limit_...` for metrics of the square error, `expected_...` for every metric, and `theory`: why one is missing.
+    New columns: `limit_...` for metrics of the square error, `expected_...` for every metric, `theory`: why one is missing.
     """
     if not config.theory:
         return frame
@@ -81,7 +81,7 @@ def with_theory(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def columns(config: Config) -> list[str]:
-    """The columns that theory adds; none where it is not asked for."""
+    """The columns that theory adds; none if the configuration does not ask for it."""
     if not config.theory:
         return []
     return [*(LIMIT + name for name in limited(config.metrics)), *(EXPECTED + name for name in config.metrics), NOTE]

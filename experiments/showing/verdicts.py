@@ -1,8 +1,8 @@
-"""Measured values beside their expectations: which of them the expectation rules out.
+"""Which measured values are ruled out by their exact expectations.
 
-Seeds are independent, so the mean over them is held against the expectation by Student's t with one degree of freedom less than
-there are seeds; all comparisons of a sweep together raise a false alarm in one sweep of a thousand (Bonferroni). The allowance
-is wide for few seeds and falls fast: t is 87 for four seeds and 300 comparisons, 10 for ten seeds.
+Seeds are independent, so the mean over n seeds is compared with the expectation by Student's t with n - 1 degrees of freedom.
+With Bonferroni's correction, all comparisons of a sweep together raise a false alarm in one sweep of a thousand. The allowed
+difference is large for few seeds and falls fast: for 300 comparisons it is 87 standard errors with four seeds, 10 with ten.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from experiments.config import Config
 from experiments.showing.summary import mean, number, written
 from experiments.showing.theory import EXPECTED, law
 
-ALARM = 1e-3
-"""The probability of a false alarm in a whole sweep."""
+FALSE_ALARM_PROBABILITY = 1e-3
+"""For a whole sweep."""
 
-FLOAT32 = 2e-5
-"""What float32 arithmetic and its sums may change, relative: expectations are those of real arithmetic."""
+FLOAT32_RELATIVE_ERROR = 2e-5
+"""The relative difference that float32 arithmetic and sums may make: expectations are those of real arithmetic."""
 
 NOT_JUDGED = {"entropy", "levels"}
-"""Counts of codes: their means over finite arrays are not their limits."""
+"""Metrics of code counts: their means over finite arrays differ from their limits."""
 
-LEAST = 3
-"""Seeds that a verdict needs: with two, t has such tails that it would rule out nothing."""
+FEWEST_SEEDS = 3
+"""A verdict needs this number of seeds: with two, the tails of t are so heavy that nothing would be ruled out."""
 
 
 class Verdict(NamedTuple):
     """A mean over seeds beside its expectation.
 
     Attributes:
-        bound: how far apart chance may bring them.
+        bound: the largest difference that chance explains.
     """
 
     source: str
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
     @property
     def ruled_out(self) -> bool:
-        """Whether the expectation rules the measured value out."""
+        """Whether the difference is larger than the bound."""
         return abs(self.measured - self.expected) > self.bound
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(frame: pd.DataFrame, config: Config) -> list[Verdict]:
-    """All comparisons of a tidy table with theory; none where a metric's variance is infinite, or seeds are under `LEAST`."""
+    """All comparisons of a tidy table with theory; none for infinite variances, or for fewer than `FEWEST_SEEDS` seeds."""
     found = list(_compared(frame, config)) if config.theory else []
     return [each._replace(bound=_bound(each, len(found), count)) for each, count in found]
 
@@ -68,7 +68,7 @@ def warnings(judged: Sequence[Verdict], config: Config) -> list[str]:
     if not config.theory:
         return []
     bad = [f"theory rules out: {each}" for each in judged if each.ruled_out]
-    few = [f"note: theory judges no measured value: it needs {LEAST} seeds"] if len(config.seeds) < LEAST else []
+    few = [f"note: theory judges no measured value: it needs {FEWEST_SEEDS} seeds"] if len(config.seeds) < FEWEST_SEEDS else []
     return [*bad, *few, *([f"theory: {len(judged)} measured values, {len(bad)} ruled out"] if judged else [])]
 
 
@@ -93,7 +93,7 @@ def _compared(frame: pd.DataFrame, config: Config) -> Iterator[tuple[Verdict, in
     judged = [name for name in config.metrics if name not in NOT_JUDGED]
     for (source, group, scheme), rows in frame.groupby(["source", "group", "scheme"], sort=False):
         known = law(config, str(group))
-        if known is None or not _fourth_moment(known.law) or len(rows) < LEAST:
+        if known is None or not _fourth_moment(known.law) or len(rows) < FEWEST_SEEDS:
             continue
         for name in judged:
             expected = float(rows[EXPECTED + name].iloc[0])
@@ -103,16 +103,16 @@ def _compared(frame: pd.DataFrame, config: Config) -> Iterator[tuple[Verdict, in
 
 
 def _bound(each: Verdict, comparisons: int, seeds: int) -> float:
-    """Student's t, float32, and the bias of a bent function of means: about its variance over itself."""
+    """Student's t, float32, and the bias of a nonlinear function of a mean: about its variance divided by its value."""
     from scipy.special import stdtrit  # slow to import
 
-    t = float(stdtrit(seeds - 1, 1 - ALARM / (2 * max(comparisons, 1))))
+    t = float(stdtrit(seeds - 1, 1 - FALSE_ALARM_PROBABILITY / (2 * max(comparisons, 1))))
     variance = each.error**2 * seeds
     bent = 2 * variance / max(abs(each.measured), math.sqrt(variance), 1e-300)
-    return t * each.error + FLOAT32 * max(abs(each.expected), abs(each.measured)) + bent
+    return t * each.error + FLOAT32_RELATIVE_ERROR * max(abs(each.expected), abs(each.measured)) + bent
 
 
 def _fourth_moment(source: qr.Distribution) -> bool:
-    """Whether square errors have a variance."""
+    """Whether square errors have a finite variance."""
     tails = qr.theory.density(source).tails
     return bool(np.isfinite(source.variance) and all(math.isfinite(tail.integral(moment=4)) for tail in tails))

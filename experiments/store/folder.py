@@ -1,4 +1,4 @@
-"""A results folder as a whole: opened by one runner, read by anyone.
+"""A results folder: one runner writes it at a time, anyone can read it.
 
 config.yaml  manifest.json  rows.jsonl  table.csv|md|tex  tables/  figures/
 """
@@ -28,12 +28,12 @@ ROWS, CONFIG, MANIFEST = "rows.jsonl", "config.yaml", "manifest.json"
 
 @dataclass
 class Results:
-    """The folder of a sweep, with what the log says of each row.
+    """The results folder of a sweep, with the last record of each row.
 
     Attributes:
-        folder: where it lies.
-        latest: row id -> the last record of that row, of whatever plan.
-        notes: what was found and mended, for the reader.
+        folder: its path.
+        latest: row id -> the last record of that row, from any plan.
+        notes: lines for the log: what was repaired, and what differs from the run before.
     """
 
     folder: Path
@@ -48,21 +48,22 @@ class Results:
     @classmethod
     @contextlib.contextmanager
     def open(cls, folder: Path) -> Iterator[Results]:
-        """Makes and locks the folder and mends its log. Raises `Busy`, and `OSError` where it cannot be written."""
+        """Creates and locks the folder and repairs its log. Raises `Busy`, and `OSError` if it cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
         with lock(folder):
             found = log.mend(folder / ROWS)
             results = cls(folder, {record["id"]: record for record in found.records})
             if found.torn:
-                results.notes.append(f"dropped a torn line at the end of {folder / ROWS}")
+                results.notes.append(f"dropped an incomplete line at the end of {folder / ROWS}")
             if found.corrupt:
-                results.notes.append(f"put {len(found.corrupt)} spoiled lines aside, to {folder / 'rows.corrupt'}")
+                results.notes.append(f"moved {len(found.corrupt)} corrupt lines to {folder / 'rows.corrupt'}")
             yield results
 
     def begin(self, config: Config, plan: Plan, manifest: dict[str, Any] | None) -> None:
-        """Writes configuration and manifest, notes what differs from those that were there, takes over rows that still hold.
+        """Writes the configuration and the manifest.
 
-        Without a manifest, the one that is there stays.
+        Differences from the old ones become notes. Finished rows of other plans that belong to this one too are logged again
+        under this plan. Without a manifest, the old one stays.
         """
         self._compare(config, manifest)
         write(self.folder / CONFIG, dump(config))
@@ -79,13 +80,13 @@ class Results:
         """Writes the manifest."""
         write(self.folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=False) + "\n")
 
-    def tells(self, plan: Plan) -> bool:
-        """Whether the manifest is that of this plan, and of a run that came to its end."""
+    def describes(self, plan: Plan) -> bool:
+        """Whether the manifest is that of this plan, from a run that finished."""
         noted = self._manifest()
         return noted.get("plan") == plan.tag and "last_run" in noted
 
     def _manifest(self) -> dict[str, Any]:
-        """The manifest that is there; nothing where none is, or none that can be read."""
+        """The manifest of the folder; empty if there is none, or if it cannot be read."""
         with contextlib.suppress(OSError, ValueError):
             return dict(json.loads((self.folder / MANIFEST).read_text(encoding="utf-8")))
         return {}
@@ -107,7 +108,7 @@ class Results:
             self.latest.update({record["id"]: record for record in records})
 
     def _compare(self, config: Config, manifest: dict[str, Any] | None) -> None:
-        """Tells what differs from the run before: another configuration, other versions."""
+        """Notes what differs from the run before: the configuration and the versions."""
         with contextlib.suppress(OSError, ConfigError, ValueError):
             old = parse((self.folder / CONFIG).read_text(encoding="utf-8"), CONFIG).data
             changed = differences(old, parse(dump(config), CONFIG).data)
@@ -121,7 +122,7 @@ class Results:
 
 
 def _outdated(record: log.Record, plan: Plan) -> bool:
-    """Whether a row that is done stands in the log under the tag of another plan."""
+    """Whether a finished row was logged under another plan."""
     return record["status"] == "done" and record["plan"] != plan.tag
 
 
@@ -141,14 +142,15 @@ def _identity(plan: Plan, row: Row) -> log.Record:
 
 
 def saved_config(folder: Path) -> Config:
-    """The configuration of a folder; the files of its sources need not be there. Raises `ConfigError`."""
+    """The configuration of a folder; the files of its sources need not exist. Raises `ConfigError`."""
     return load(folder / CONFIG, files=False)
 
 
 def tidy(folder: Path, config: Config) -> pd.DataFrame:
-    """The rows of a folder's present configuration, from the log alone: a line each, the columns in order.
+    """The finished rows of the folder's current configuration as a tidy table, from the log alone.
 
-    Columns: source, group, seed, scheme, family, the axes, true_bits, the metrics. A scheme without an axis has "" there.
+    Columns: source, group, seed, scheme, family, the axes, true_bits, the metrics. The value of an axis that a scheme does not
+    have is "".
     """
     records = log.read(folder / ROWS).records
     tag = _present(folder, records)
@@ -157,7 +159,7 @@ def tidy(folder: Path, config: Config) -> pd.DataFrame:
     rows = [_line(record, config) for record in sorted(done, key=lambda record: record["position"])]
     columns = ["source", "group", "seed", "scheme", "family", *config.axes, "true_bits", *config.metrics]
     frame = pd.DataFrame(rows, columns=columns)
-    # object columns: an axis may hold numbers, words and nothing at all, and 4 must not become 4.0
+    # object columns: an axis may hold numbers, words and empty texts, and 4 must not become 4.0
     return frame.astype(dict.fromkeys(config.axes, object)) if len(frame) else frame
 
 

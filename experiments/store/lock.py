@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 class Busy(Exception):
-    """Another runner is at work in the folder."""
+    """Another runner uses the folder."""
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Holds `folder/.lock`. Raises `Busy`, naming the holder, where another process has it."""
+    """Holds `folder/.lock`. Raises `Busy`, with the name of the holder, if another process has it."""
     path = folder / ".lock"
     with path.open("a+", encoding="utf-8") as stream:
         try:

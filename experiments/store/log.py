@@ -1,7 +1,7 @@
-"""The log of rows: strict JSON, one line each with a checksum, only ever appended to.
+"""The log of rows: an append-only file of strict JSON, one row a line, each with a checksum.
 
-A kill can tear only the last line: a tail without a newline is dropped. A line whose checksum does not fit was spoiled by
-something else: it is put aside and its row is measured again.
+A kill can damage only the last line, which then has no newline and is dropped. A line with a wrong checksum was damaged by
+something else: it is moved to another file, and its row is measured again.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Lines:
     """What a log holds.
 
     Attributes:
-        records: the good ones, in order.
-        good: their bytes.
-        corrupt: lines that are spoiled.
-        torn: the tail after the last newline.
+        records: the valid records, in order.
+        good: their lines.
+        corrupt: the other lines.
+        torn: the bytes after the last newline.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Lines:
 
 
 def read(path: Path) -> Lines:
-    """Reads a log without changing it; an absent one is empty."""
+    """Reads a log without changing it; a missing one is empty."""
     found = Lines()
     if not path.exists():
         return found
@@ -55,7 +55,7 @@ def read(path: Path) -> Lines:
 
 
 def mend(path: Path) -> Lines:
-    """Reads a log before it is appended to: drops a torn tail, moves spoiled lines to `NAME.corrupt`."""
+    """Reads a log and repairs it: drops an incomplete last line, and moves corrupt lines to `NAME.corrupt`."""
     found = read(path)
     if found.corrupt:
         with path.with_suffix(".corrupt").open("ab") as aside:
@@ -69,7 +69,7 @@ def mend(path: Path) -> Lines:
 
 
 def append(path: Path, records: Iterable[Record]) -> None:
-    """Adds records; when it returns they are on the disk. Raises `OSError` naming the path."""
+    """Adds records and flushes them to the disk. Raises `OSError` with the path."""
     data = b"".join(_encoded(record) + b"\n" for record in records)
     try:
         with path.open("ab") as stream:
@@ -86,7 +86,7 @@ def _encoded(record: Record) -> bytes:
 
 
 def _decoded(line: bytes) -> Record | None:
-    """The record of a line, or None where the line is spoiled."""
+    """The record of a line, or None if the line is corrupt."""
     try:
         plain = json.loads(line)
         given = plain.pop("check")
@@ -104,14 +104,14 @@ def _json(plain: Record) -> bytes:
 
 
 def _to_words(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they are written as words."""
+    """JSON has no infinity and no NaN, so they are written as words."""
     if isinstance(value, dict):
         return {key: _to_words(each) for key, each in value.items()}
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _from_words(record: Record) -> Record:
-    """The words back to numbers, only where numbers stand."""
+    """Turns the words back to numbers, in the metrics and in `true_bits` only."""
     metrics = {name: _WORDS.get(value, value) for name, value in record.get("metrics", {}).items()}
     bits = record.get("true_bits")
     return record | {"metrics": metrics, "true_bits": _WORDS.get(bits, bits) if isinstance(bits, str) else bits}

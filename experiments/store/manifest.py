@@ -1,4 +1,4 @@
-"""The manifest: with what the rows were made."""
+"""The manifest: the commit, versions and device that the rows were made with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = (
     *("jax", "jaxlib", "numpy", "scipy", "pandas", "matplotlib", "pydantic", "safetensors", "ml_dtypes", "qresearch"),
     *("torch", "bitsandbytes"),
 )
-"""The packages whose versions are noted, where they are installed."""
+"""The packages whose versions are recorded, if they are installed."""
 
 
 def surroundings() -> dict[str, Any]:
@@ -29,7 +29,7 @@ def surroundings() -> dict[str, Any]:
 
 
 def git(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
-    """The commit of the project's checkout, and whether files in it differ (results aside); None outside of a checkout."""
+    """The commit of the project's checkout, and whether tracked files outside results differ; None outside a checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
@@ -38,7 +38,7 @@ def git(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """What differs between two plain values, as lines `path: old -> new`.
+    """The differences between two plain values, as lines `path: old -> new`.
 
     >>> differences({"seeds": [0], "name": "a"}, {"seeds": [0, 1], "name": "a"})
     ['seeds: [0] -> [0, 1]']

@@ -1,1 +1,1 @@
-"""How fast blocks are encoded and decoded on the device at hand, and whether codes are those of the CPU."""
+"""The benchmark for GPUs: how fast blocks are encoded and decoded, and whether codes equal those of the CPU."""

@@ -1,11 +1,11 @@
-"""Every number that is asked of a GPU, in one command, on whatever device JAX finds:
+"""The benchmark for GPUs; it runs on any device that JAX finds:
 
     python -m experiments.bench.device [--size 28] [--only 'nf4*'] [--rounds 7] [--tiles 2048/4 8192/8] [--out results/device]
     python -m experiments.bench.device --size 16 --interpret          # the same on a CPU, with the kernel interpreted
 
-Encoding and decoding of int8, NF4, 8-bit dynamic and MXFP4 in blocks of 32, 64 and 256, by XLA and by the kernel, beside a copy
-of as many bytes on the device; and how many codes, scales and values differ from the CPU's. Exit status 1: on normal inputs
-some codes do, or a path does not run at all.
+Times encoding and decoding of int8, NF4, 8-bit dynamic and MXFP4 in blocks of 32, 64 and 256, by XLA and by the kernel, against
+a copy of the same number of bytes on the device. Counts the codes, scales and values that differ from those of the CPU. Exit
+code 1 if codes of normal inputs differ, or if a path does not run.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from jax import Array
 
 from experiments.bench.device import agreement, page
 from experiments.bench.device.bursts import beginning, copy, interleaved
-from experiments.bench.device.work import SCHEMES, Way, tasks, ways
+from experiments.bench.device.work import SCHEMES, KernelPath, paths, tasks
 from qresearch.coders.kernels.choice import Tiling, read_tiling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0, or 1 as said above, or 2 where nothing matches."""
+    """The command line. Returns 0, 1 (see above), or 2 if nothing matches."""
     options = _options(arguments)
     platform = jax.default_backend()
     size = options.size or (28 if platform == "gpu" else 22)
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not chosen:
         print(f"no scheme matches {options.only!r}; there are {', '.join(SCHEMES)}", file=sys.stderr)
         return 2
-    found = ways(platform, options.interpret, options.tiles)
-    print(f"{platform}: {jax.devices()[0].device_kind}; 2^{size} float32; {', '.join(way.name for way in found)}", flush=True)
+    found = paths(platform, options.interpret, options.tiles)
+    print(f"{platform}: {jax.devices()[0].device_kind}; 2^{size} float32; {', '.join(path.name for path in found)}", flush=True)
     rates = [row for scheme in chosen for row in timed(scheme, _numbers(size), found, options.rounds, options.burst)]
     differences = [row for scheme in chosen for row in compared(scheme, min(size, 22), found)]
     given = {"elements": 2**size, "rounds": options.rounds, "burst": options.burst, "interpret": options.interpret}
@@ -47,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wrong(row: dict[str, Any]) -> bool:
-    """Whether codes of normal inputs differ, or there are none."""
+    """Whether codes of normal inputs differ, or are missing."""
     return row["codes"] is None or (row["inputs"] == "normal" and row["codes"] > row["beside subnormals"])
 
 
-def timed(scheme: str, x: Array, found: list[Way], rounds: int, burst: float) -> Iterator[dict[str, Any]]:
-    """Rows of rates: all tasks of a scheme and the copies that belong to them, in the same rounds."""
+def timed(scheme: str, x: Array, found: list[KernelPath], rounds: int, burst: float) -> Iterator[dict[str, Any]]:
+    """Rows of rates: all tasks of a scheme and their copies, in the same rounds."""
     found_tasks = list(tasks(scheme, x, found))
     work = {f"{task.step}, {task.path}": task.begin for task in found_tasks if not task.fault}
     copies = {f"copy of {moved}": copy(moved) for moved in {task.moved for task in found_tasks if not task.fault}}
@@ -66,19 +66,19 @@ def timed(scheme: str, x: Array, found: list[Way], rounds: int, burst: float) ->
 
 
 def spoken(row: dict[str, Any]) -> str:
-    """A row of rates on the terminal."""
+    """A row of rates as a line for the terminal."""
     rate = f"{row['GB/s']:8.1f} GB/s  {row['of copy']:5.2f} of the copy  " if "GB/s" in row else ""
     return f"{rate}{row['note']}".rstrip()
 
 
-def compared(scheme: str, power: int, found: list[Way]) -> Iterator[dict[str, Any]]:
-    """Rows of differences: every way, on every kind of input."""
+def compared(scheme: str, power: int, found: list[KernelPath]) -> Iterator[dict[str, Any]]:
+    """Rows of differences: every path, on every kind of input."""
     for name, x in agreement.inputs(power).items():
         wanted = agreement.on_cpu(scheme, x)
-        for way in found:
-            row = agreement.compare(scheme, name, x, way, wanted)
+        for path in found:
+            row = agreement.compare(scheme, name, x, path, wanted)
             counts = f"{row['codes']} codes, {row['scales']} scales differ"
-            print(f"{scheme:14} {way.name:14} {name:7} {counts} {row['first']}".rstrip(), flush=True)
+            print(f"{scheme:14} {path.name:14} {name:7} {counts} {row['first']}".rstrip(), flush=True)
             yield row
 
 

@@ -1,4 +1,4 @@
-"""Whether a device gives the codes, scales and values that the CPU of the same process gives, bit for bit."""
+"""Compares the codes, scales and values of a device with those of the CPU of the same process, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import qresearch as qr
-from experiments.bench.device.work import XLA, Way, compiled, decode, encode, fault
+from experiments.bench.device.work import XLA, KernelPath, compiled, decode, encode, fault
 from qresearch.coders.coder import Coder
 from qresearch.testing import samples
 
@@ -18,7 +18,7 @@ TINY = np.float32(2.0**-126)
 
 
 def inputs(power: int) -> dict[str, np.ndarray]:
-    """float32 arrays of 2^power numbers: normal ones of spread magnitudes, and what breaks quantizers."""
+    """Name -> float32 array of 2^power numbers: normal ones of many magnitudes, and adversarial ones."""
     random, shape = np.random.default_rng(0), (2 ** (power // 2), 2 ** (power - power // 2))
     spread = np.exp(random.standard_normal((shape[0], 1), np.float32))
     normal = random.standard_normal(shape, np.float32) * spread
@@ -28,17 +28,17 @@ def inputs(power: int) -> dict[str, np.ndarray]:
     return {"normal": normal, "nasty": nasty}
 
 
-def compare(scheme: str, name: str, x: np.ndarray, way: Way, wanted: tuple[Any, np.ndarray]) -> dict[str, Any]:
-    """A row: how many codes, scales and values of a way differ from those that are wanted (`on_cpu`).
+def compare(scheme: str, name: str, x: np.ndarray, path: KernelPath, wanted: tuple[Any, np.ndarray]) -> dict[str, Any]:
+    """A row: how many codes, scales and values of a path differ from those of the CPU (`on_cpu`).
 
-    `beside subnormals` counts differing codes whose number is subnormal, or whose block is narrower than 2^-110: XLA on CPU
-    takes subnormals for zero, devices keep them. `first` is one of the others, as number, place, and both codes; or what went
-    wrong, and then nothing was compared.
+    `beside subnormals` counts differing codes of subnormal numbers, and of blocks whose largest magnitude is below 2^-110: XLA
+    flushes subnormals to zero on CPU, and devices keep them. `first` is one of the others, with its number, place and both
+    codes; or the error, if nothing could be compared.
     """
-    coder, row = qr.build(scheme), {"scheme": scheme, "path": way.name, "inputs": name, "elements": x.size}
+    coder, row = qr.build(scheme), {"scheme": scheme, "path": path.name, "inputs": name, "elements": x.size}
     try:
-        there, back = both(coder, x, way, jax.devices()[0])
-    except Exception as error:  # whatever a compiler says of one way, the others are compared
+        there, back = both(coder, x, path, jax.devices()[0])
+    except Exception as error:  # a path that does not compile must not stop the others
         return row | dict.fromkeys(("codes", "scales", "values", "beside subnormals")) | {"first": fault(error)}
     right, right_back = wanted
     codes = there.codes != right.codes
@@ -50,20 +50,20 @@ def compare(scheme: str, name: str, x: np.ndarray, way: Way, wanted: tuple[Any, 
 
 
 def on_cpu(scheme: str, x: np.ndarray) -> tuple[Any, np.ndarray]:
-    """What the CPU of this process makes of an array."""
+    """Codes and values of an array on the CPU of this process."""
     return both(qr.build(scheme), x, XLA, jax.devices("cpu")[0])
 
 
-def both(coder: Coder, x: np.ndarray, way: Way, device: Any) -> tuple[Any, np.ndarray]:
-    """What is encoded and what comes back, on a device."""
+def both(coder: Coder, x: np.ndarray, path: KernelPath, device: Any) -> tuple[Any, np.ndarray]:
+    """The encoded array and its values, on a device."""
     placed = jax.device_put(x, device)
-    stored = compiled(partial(encode, coder, False), way, placed)[0](placed)
+    stored = compiled(partial(encode, coder, False), path, placed)[0](placed)
     back = compiled(partial(decode, coder, False, x.shape), XLA, stored)[0](stored)
     return jax.device_get(stored), np.asarray(back)
 
 
 def _differing(a: np.ndarray, b: np.ndarray) -> int:
-    """How many numbers differ in any bit; NaNs are equal."""
+    """How many numbers differ in any bit; all NaNs are equal."""
     same = a == b if a.dtype.kind != "f" else (a.view(np.int32) == b.view(np.int32)) | (np.isnan(a) & np.isnan(b))
     return int(a.size - np.count_nonzero(same))
 

@@ -1,8 +1,8 @@
-"""The clock for devices: bursts of calls that wait once, at their end, so that what the host does for a call is hidden.
+"""Timing on devices: bursts of calls that wait only once, at the end, so that the work of the host is hidden.
 
-A device works off what it is given in order. Beginning a call takes the host some ten microseconds; as long as the device takes
-longer for one, it always has the next one waiting, and the time of a burst over its calls is the time of the device alone. How
-long a beginning takes is measured with an array of one number, and rows that take less than five times that long are marked.
+A device runs calls in order. To start a call takes the host some ten microseconds. If the device takes longer than that, the
+next call is always ready, and the time of a burst divided by its calls is that of the device alone. The time to start a call is
+measured with an array of one number, and rows that take less than five times as long are marked.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 
 def interleaved(work: Mapping[str, Callable[[], Any]], rounds: int, least: float) -> dict[str, np.ndarray]:
-    """float64 [rounds] for each name: seconds a call, of rounds in which every function has one burst.
+    """Runs a burst of every function in each round, and returns the seconds per call: name -> float64 [rounds].
 
     Args:
-        work: functions that begin something and return what it will give.
-        rounds: that are counted; one before them is not, and finds how many calls fill a burst.
+        work: functions that start some work and return its future result.
+        rounds: the number of counted rounds; one before them finds how many calls fill a burst.
         least: seconds of a burst.
     """
     calls = {name: max(1, int(np.ceil(least / _burst(begin, 3)))) for name, begin in work.items()}
@@ -41,12 +41,12 @@ def _burst(begin: Callable[[], Any], calls: int) -> float:
 
 
 def copy(moved: int) -> Callable[[], Any]:
-    """Begins a copy on the device, reading half of so many bytes and writing the other half."""
+    """A function that starts a copy on the device, which reads half of `moved` bytes and writes the other half."""
     x = jax.block_until_ready(jnp.zeros(max(moved // 8, 1), jnp.float32))
     run = jax.jit(jnp.copy).lower(x).compile()
     return lambda: run(x)
 
 
 def beginning(rounds: int = 5, calls: int = 200) -> float:
-    """Seconds that a call of next to no work takes: the least of some bursts."""
+    """Seconds to start a call, measured with almost no work: the least of some bursts."""
     return min(_burst(copy(8), calls) for _ in range(rounds))

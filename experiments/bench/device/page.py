@@ -1,4 +1,4 @@
-"""What is left: a table of rates, one of differences from the CPU, and a manifest."""
+"""The output: a table of rates, a table of differences from the CPU, and a manifest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.bench.device.work import Task
 from experiments.bench.files import manifest, tables
 
 AIM = 0.8
-"""Of the rate of a copy of as many bytes."""
+"""The target, as a share of the rate of a copy of the same number of bytes."""
 
 RATES = (
     "Gigabytes a second that a step moves (what it has to read and to write), median (least to most), beside a copy on the "
@@ -23,7 +23,7 @@ DIFFERENCES = "Codes, scales and values that differ from those of the CPU, in an
 
 
 def row(task: Task, seconds: np.ndarray, copied: np.ndarray, size: int, beginning: float) -> dict[str, Any]:
-    """A row of the table of rates; of a task that could not be done, what was wrong."""
+    """A row of the table of rates; for a task that failed, its error."""
     found = {"scheme": task.scheme, "step": task.step, "path": task.path, "chosen": task.chosen}
     if not task.fault:
         median, shares = float(np.median(seconds)), copied / seconds
@@ -43,7 +43,7 @@ def _spread(name: str, numbers: np.ndarray) -> dict[str, float]:
 
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same for readers."""
+    """The table for readers."""
     return pd.DataFrame([_line(each) for _, each in frame.iterrows()])
 
 
@@ -59,7 +59,7 @@ def _line(row: pd.Series) -> dict[str, Any]:
 
 
 def leave(folder: Path, rates: list[dict], differences: list[dict], options: dict[str, Any]) -> Iterator[Path]:
-    """Writes table.csv, .md, .tex, differences.csv, .md, .tex and manifest.json; yields the files."""
+    """Writes table.csv, .md, .tex, differences.csv, .md, .tex and manifest.json; yields the paths."""
     for name, rows, shown, caption in (("table", rates, readable, RATES), ("differences", differences, _plain, DIFFERENCES)):
         frame = pd.DataFrame(rows)
         yield from tables(folder / name, frame, shown(frame), caption)

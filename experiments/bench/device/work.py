@@ -1,4 +1,4 @@
-"""What is timed: a scheme, a step, a path, compiled for an array on the device; and how many bytes it has to move."""
+"""What is timed: a step of a scheme on a path, compiled for an array on the device, and the bytes that it moves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qresearch.coders.coder import Coder
 from qresearch.coders.kernels import Tiling, served, using
 
 ELEMENTS = {"int8": "", "nf4": "", "dynamic8": "", "e2m1": ":e8m0"}
-"""Element -> how its scales are stored: int8, NF4, 8-bit dynamic, MXFP4."""
+"""Element -> the storage of its scales: int8, NF4, 8-bit dynamic, MXFP4."""
 
 BLOCKS = (32, 64, 256)
 
@@ -24,13 +24,13 @@ SCHEMES = tuple(f"{element}@{block}{scale}" for element, scale in ELEMENTS.items
 
 
 @dataclass(frozen=True)
-class Way:
+class KernelPath:
     """A path of encoding.
 
     Attributes:
-        name: in the table.
-        setting: of `QRESEARCH_KERNELS`, under which it is traced.
-        tiling: of the kernel.
+        name: its name in the table.
+        setting: the value of `QRESEARCH_KERNELS` under which it is traced.
+        tiling: the tiling of the kernel.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Task:
     """A compiled program.
 
     Attributes:
-        scheme: as text.
-        step: `encode` (an array to codes and scales), `decode`; `encode packed`, `decode packed`: with two 4-bit codes a byte.
-        path: the name of its way.
-        chosen: whether it is the path that the library takes here by itself.
-        begin: starts the work, and returns what it will give without waiting for it.
-        moved: bytes that have to be read and written.
+        scheme: the text of the scheme.
+        step: `encode` (an array to codes and scales), `decode`, `encode packed` or `decode packed` (two 4-bit codes a byte).
+        path: the name of its path.
+        chosen: whether the library takes this path by default.
+        begin: starts the work, and returns its result without waiting for it.
+        moved: the bytes that have to be read and written.
         cold: seconds of tracing and compiling.
-        fault: why there is no program, in words; nothing where there is one.
+        fault: why there is no program; empty if there is one.
     """
 
     scheme: str
@@ -63,60 +63,60 @@ class Task:
     fault: str = ""
 
 
-XLA = Way("xla", "xla", Tiling())
+XLA = KernelPath("xla", "xla", Tiling())
 
 
-def ways(platform: str, interpret: bool, tilings: list[Tiling]) -> list[Way]:
-    """XLA's way; the kernel's, where it is compiled or interpreted; and that with the tiles given, else without PTX."""
+def paths(platform: str, interpret: bool, tilings: list[Tiling]) -> list[KernelPath]:
+    """XLA, and the kernel if it can be compiled or interpreted: with the given tiles, or else without PTX too."""
     if platform != "gpu" and not interpret:
         return [XLA]
     setting = "interpret" if interpret else "kernel"
     others = tilings or [Tiling(portable=True)] * (not interpret)
-    more = [Way(f"kernel {each}", setting, each) for each in others if each != Tiling()]
-    return [XLA, Way("kernel", setting, Tiling()), *more]
+    more = [KernelPath(f"kernel {each}", setting, each) for each in others if each != Tiling()]
+    return [XLA, KernelPath("kernel", setting, Tiling()), *more]
 
 
-def tasks(scheme: str, x: Array, found: list[Way]) -> Iterator[Task]:
-    """Everything that is timed of a scheme. Raises `ValueError` where kernels are asked for and it has none."""
+def tasks(scheme: str, x: Array, found: list[KernelPath]) -> Iterator[Task]:
+    """All tasks of a scheme. Raises `ValueError` if kernels are timed and the scheme has none."""
     coder = qr.build(scheme)
     if len(found) > 1 and not served(coder, x.shape):
         raise ValueError(f"there is no kernel for {scheme} and an array of shape {x.shape}; take a larger --size")
-    taken = next((way for way in found if way.setting == "kernel"), XLA)
+    taken = next((path for path in found if path.setting == "kernel"), XLA)
     for packed in (False, True) if int(coder.element.bits) == 4 else (False,):
         word = " packed" if packed else ""
-        for way in found:
-            chosen = way is taken
+        for path in found:
+            chosen = path is taken
             try:
-                run, cold = compiled(partial(encode, coder, packed), way, x)
+                run, cold = compiled(partial(encode, coder, packed), path, x)
                 stored = jax.block_until_ready(run(x))
-            except Exception as error:  # whatever a compiler says of one way, the others are timed
-                yield Task(scheme, f"encode{word}", way.name, chosen, fault=fault(error))
+            except Exception as error:  # a path that does not compile must not stop the others
+                yield Task(scheme, f"encode{word}", path.name, chosen, fault=fault(error))
                 continue
-            yield Task(scheme, f"encode{word}", way.name, chosen, partial(run, x), _bytes(x) + _bytes(stored), cold)
+            yield Task(scheme, f"encode{word}", path.name, chosen, partial(run, x), _bytes(x) + _bytes(stored), cold)
         run, cold = compiled(partial(decode, coder, packed, x.shape), XLA, stored)
         yield Task(scheme, f"decode{word}", XLA.name, True, partial(run, stored), _bytes(x) + _bytes(stored), cold)
 
 
 def encode(coder: Coder, packed: bool, x: Array) -> Any:
-    """Codes and scales, or the bytes of them."""
+    """Codes and scales, or their bytes."""
     return coder.quantize_packed(x) if packed else coder.quantize(x)
 
 
 def decode(coder: Coder, packed: bool, shape: tuple[int, ...], stored: Any) -> Array:
-    """The array back."""
+    """The decoded array."""
     return coder.dequantize(coder.packer.unpack(stored, shape) if packed else stored)
 
 
-def compiled(function: Callable[..., Any], way: Way, argument: Any) -> tuple[Any, float]:
-    """A function compiled for where its argument lies, and the seconds that took."""
+def compiled(function: Callable[..., Any], path: KernelPath, argument: Any) -> tuple[Any, float]:
+    """A function compiled for the device of its argument, and the seconds that it took."""
     start = time.perf_counter()
-    with using(way.setting, way.tiling):
+    with using(path.setting, path.tiling):
         found = jax.jit(function).lower(argument).compile()
     return found, time.perf_counter() - start
 
 
 def fault(error: Exception) -> str:
-    """What went wrong, on one line."""
+    """An error on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 

@@ -12,7 +12,7 @@ import pytest
 import qresearch as qr
 from experiments.bench.device import __main__ as device
 from experiments.bench.device import agreement, bursts, page
-from experiments.bench.device.work import BLOCKS, ELEMENTS, SCHEMES, XLA, Task, Way, tasks, ways
+from experiments.bench.device.work import BLOCKS, ELEMENTS, SCHEMES, XLA, KernelPath, Task, paths, tasks
 from qresearch.coders.kernels import Tiling, served
 
 QUICK = ("--size", "16", "--rounds", "1", "--burst", "0")
@@ -22,9 +22,9 @@ def test_what_is_asked_for_is_timed_and_has_a_kernel():
     assert len(SCHEMES) == len(ELEMENTS) * len(BLOCKS) == 12
     assert all(served(qr.build(scheme), (256, 256)) for scheme in SCHEMES)
     assert {int(qr.build(scheme).block.sizes[0]) for scheme in SCHEMES} == {32, 64, 256}
-    assert [way.name for way in ways("gpu", False, [Tiling(2048, 8), Tiling()])] == ["xla", "kernel", "kernel 2048/8"]
-    assert [way.name for way in ways("gpu", False, [])] == ["xla", "kernel", "kernel 4096/4/portable"]
-    assert ways("cpu", False, []) == ways("tpu", False, []) == [XLA]
+    assert [path.name for path in paths("gpu", False, [Tiling(2048, 8), Tiling()])] == ["xla", "kernel", "kernel 2048/8"]
+    assert [path.name for path in paths("gpu", False, [])] == ["xla", "kernel", "kernel 4096/4/portable"]
+    assert paths("cpu", False, []) == paths("tpu", False, []) == [XLA]
 
 
 def test_the_command_leaves_rates_and_differences(tmp_path, capsys):
@@ -45,7 +45,7 @@ def test_the_command_leaves_rates_and_differences(tmp_path, capsys):
 
 
 def test_a_path_that_does_not_run_is_a_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "ways", lambda *_: [XLA, Way("other", "no such", Tiling())])
+    monkeypatch.setattr(device, "paths", lambda *_: [XLA, KernelPath("other", "no such", Tiling())])
     assert device.main([*QUICK, "--only", "int8@64", "--out", str(tmp_path)]) == 1
     rates = pd.read_csv(tmp_path / "table.csv")
     (note,) = rates["note"][rates["path"] == "other"]

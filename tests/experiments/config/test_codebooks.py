@@ -43,7 +43,7 @@ MISTAKES = {
     ),
     "d": ({"design": "lloyd_max", "source": {"distribution": "student_t", "df": 2}}, "codebooks.d: student_t(df=2) has"),
     "e": ({"design": "bof", "source": "normal", "blok": 64}, "codebooks.e.blok: bof has no such option; did you mean 'block'?"),
-    "f": ({"desing": "bof", "source": "normal"}, "codebooks.f: the key 'design' is needed; is it what was meant by 'desing'?"),
+    "f": ({"desing": "bof", "source": "normal"}, "codebooks.f: the key 'design' is needed; was it misspelled as 'desing'?"),
     "g": ({"design": "kmeans", "source": "normal"}, "codebooks.g: kmeans is not designed for a distribution"),
     "h": ({"design": "lloyd_max", "source": {"file": "no.npy"}}, "codebooks.h.source.file: no such file: 'no.npy'"),
     "i": ({"design": "nf", "levels": "16"}, "codebooks.i.levels: got '16'"),

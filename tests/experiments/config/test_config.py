@@ -46,7 +46,7 @@ PROBLEMS = [
     ("8:36: sources.m.tensors.1", "'b*' matches no floating-point tensor"),
     ("9:3: sources.u", "did you mean 'distribution'?"),
     ("11:5: schemes.0", "unknown element 'nv4'; did you mean 'nf4'?"),
-    ("12:5: schemes.1.scheme", "{blok} in 'int{bits}@{blok}' is no axis; did you mean 'block'?"),
+    ("12:5: schemes.1.scheme", "{blok} in 'int{bits}@{blok}' is not an axis; did you mean 'block'?"),
     ("14:5: schemes.1.block", "did you mean 'blok'?"),
     ("15:6: schemes.2.scheme", "with bits=99: "),
     ("16:20: schemes.3.source", "did you mean 'sources'?"),
@@ -91,7 +91,7 @@ def test_a_bad_configuration_writes_nothing_and_ends_with_2(work):
         ({"figures": [{"kind": "heatmap", "value": "mse"}]}, "figures.0.value: no such column 'mse'"),
         ({"figures": [{"kind": "error_vs_bits", "where": {"blok": [1]}}]}, "no such column 'blok'; did you mean 'block'?"),
         ({"tables": [{"value": "r", "rows": ["bit"]}]}, "tables.0.rows.0: no such column 'bit'; did you mean 'bits'?"),
-        ({"tables": [{"value": "r", "name": "a"}, {"value": "r", "name": "a"}]}, "tables.1.name: 'a' is the name of 0 already"),
+        ({"tables": [{"value": "r", "name": "a"}, {"value": "r", "name": "a"}]}, "tables.1.name: 'a' is already the name of 0"),
         ({"schemes": [{"scheme": "int4@{seed}", "seed": [32]}]}, "an axis cannot be called 'seed'"),
         ({"schemes": [{"scheme": "int4", "sources": ["nrmal"]}]}, "no such source 'nrmal'; did you mean 'normal'?"),
         ({"schemes": []}, "schemes: "),
@@ -99,7 +99,7 @@ def test_a_bad_configuration_writes_nothing_and_ends_with_2(work):
         ({"seeds": 0}, "seeds: got 0; allowed: how many seeds, from 1 to 1,000,000, or a list of them"),
         ({"seeds": -1}, "seeds: got -1; allowed: how many seeds"),
         ({"seeds": 10**12, "schemes": "int4"}, "seeds: got 1000000000000; allowed: how many seeds"),
-        ({"schemes": [{"schme": "int4"}]}, "schemes.0: the key 'scheme' is needed; is it what was meant by 'schme'?"),
+        ({"schemes": [{"schme": "int4"}]}, "schemes.0: the key 'scheme' is needed; was it misspelled as 'schme'?"),
         ({"seeds": [1, 1]}, "seeds.1: 1 is there twice"),
         ({"name": "../up"}, "name: got '../up'; allowed: at most 100 letters, digits"),
         ({"codebooks": {"falling": [1, 0]}}, "codebooks.falling: levels must ascend"),
@@ -159,7 +159,7 @@ def test_no_mistake_hides_another(work):
         "tables.0.rows.0: no such column 'schem'; did you mean 'scheme'?",
         "tables.0.value: unknown metric 'rms'",
         "tables.0.where.sorce: no such column 'sorce'; did you mean 'source'?",
-        "tables.2.name: 'a' is the name of 1 already",
+        "tables.2.name: 'a' is already the name of 1",
         "tables.2: the key 'value' is missing",
         "figures.0.lines.0: no such column 'famly'; did you mean 'family'?",
         "sees: unknown key 'sees'; did you mean 'seeds'?",
@@ -174,7 +174,7 @@ def test_axes_fill_the_family(work):
     config = load(work.write(schemes=[template]))
     assert [each.family for each in config.schemes[0].expand()] == ["preset mxfp4", "preset nvfp4"]
     (line,) = problems(work.write(schemes=[template | {"family": "{prset}"}]))
-    assert "schemes.0.family: {prset} in '{prset}' is no axis; did you mean 'preset'?" in line
+    assert "schemes.0.family: {prset} in '{prset}' is not an axis; did you mean 'preset'?" in line
 
 
 def test_names_of_other_libraries_and_their_mistakes(work):

@@ -104,7 +104,7 @@ def test_a_scheme_that_comes_twice_is_measured_once(work):
 
 
 def test_too_many_rows_after_a_pattern_is_expanded(work, monkeypatch):
-    monkeypatch.setattr("experiments.rows.plan.LIMIT", 20)
+    monkeypatch.setattr("experiments.rows.plan.MOST_ROWS", 20)
     with pytest.raises(TooManyRows, match="28 rows; at most 20"):
         make_plan(load(work.write()))
 
@@ -121,7 +121,7 @@ def test_batches_are_rows_of_one_structure_and_not_too_many(work, monkeypatch):
 
 
 def test_a_source_in_pieces_and_one_that_is_made_share_no_function(work, monkeypatch):
-    monkeypatch.setattr("experiments.rows.streams.WHOLE", 1024)
+    monkeypatch.setattr("experiments.rows.streams.MOST_ELEMENTS_IN_MEMORY", 1024)
     x = np.ones((64, 64), np.float32)
     np.save(work.folder / "flat.npy", x)
     np.savez_compressed(work.folder / "packed.npz", x=x)

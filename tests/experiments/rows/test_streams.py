@@ -35,8 +35,8 @@ def rows(work, name, **changes):
 
 def in_pieces(monkeypatch, most=8192):
     """From now on everything of more than 10,000 elements is a stream, in pieces of at most so many."""
-    monkeypatch.setattr(streams, "WHOLE", 10_000)
-    monkeypatch.setattr(streams, "MOST", most)
+    monkeypatch.setattr(streams, "MOST_ELEMENTS_IN_MEMORY", 10_000)
+    monkeypatch.setattr(streams, "MOST_ELEMENTS_PER_PIECE", most)
 
 
 def check(work, monkeypatch, schemes, shape, most=8192, rel=1e-13):
@@ -110,7 +110,7 @@ def test_arrays_that_do_not_lie_in_order_are_read_whole(tmp_path):
 
 
 def test_a_run_of_a_distribution_is_that_of_its_sample(monkeypatch):
-    monkeypatch.setattr(sources, "PIECE", 1000)
+    monkeypatch.setattr(sources, "ELEMENTS_PER_DRAW", 1000)
     law, key = DISTRIBUTIONS["normal"](), sources.data_key("n", 0)
     for count in (1000, 4500):
         whole = np.asarray(sources.draw(law, key, (count,)))

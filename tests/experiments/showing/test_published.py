@@ -72,13 +72,13 @@ def test_numbers_in_print_beside_ours(work):
     ("entry", "expected"),
     [
         (NEAR | {"tolerance": None}, "tables.0.entries.0: got neither; give 'tolerance' (absolute) or 'relative'"),
-        (NEAR | {"published": [1, 2]}, "entries.0.published: 2 numbers in print, but 'ours' gives 1"),
+        (NEAR | {"published": [1, 2]}, "entries.0.published: 2 published numbers, but 'ours' has 1"),
         (NEAR | {"ours": {"mesured": "r"}}, "ours: got {'mesured': 'r'}; our number is a mapping with one of the keys"),
         (NEAR | {"ours": NEAR["ours"] | {"source": "nrmal"}}, "no such source 'nrmal'; did you mean 'normal'?"),
         (NEAR | {"ours": NEAR["ours"] | {"schme": "nf4"}}, "unknown key 'schme'; did you mean 'scheme'?"),
         (
             NEAR | {"ours": NEAR["ours"] | {"scheme": "nf4@64", "source": ["a"], "measured": ["r"]}},
-            "one option may hold a list",
+            "one option may be a list",
         ),
         (
             NEAR | {"ours": {"limit": "shanon_lower_bound", "source": "normal", "bits": 2}},
@@ -98,8 +98,8 @@ def test_what_an_entry_must_not_say(work, entry, expected):
 def test_theory_needs_distributions(work):
     with pytest.raises(ConfigError) as caught:
         load(work.write(**sweep(figures=[{"kind": "densities", "sources": ["written", "nrmal"]}])))
-    assert "figures.0.sources.0: 'written' is no distribution" in str(caught.value)
-    assert "figures.0.sources.1: 'nrmal' is no source; did you mean 'normal'?" in str(caught.value)
+    assert "figures.0.sources.0: 'written' is not a distribution" in str(caught.value)
+    assert "figures.0.sources.1: 'nrmal' is not a source; did you mean 'normal'?" in str(caught.value)
 
 
 def test_a_page_shows_everything_and_tells_of_strays(work, capfd):

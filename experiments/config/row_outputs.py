@@ -1,4 +1,4 @@
-"""The sections `tables` and `figures`: what is made of the rows. Here stand their options; how they are drawn stands above."""
+"""The options of tables and figures that are made from the rows: the sections `tables` and `figures`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
-from experiments.config.curves import BlockMaximum, Densities, ScaledBlocks
 from experiments.config.output import Measured, Metric, Output, SchemeText, SchemeTexts
 from experiments.config.published import Published
 from experiments.config.section import Columns, ToTuple, offered, refuse, wrong
+from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from qresearch import metrics
 
 __all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables", "used_columns"]
@@ -33,7 +33,7 @@ class Pivot(Output):
 
     @property
     def stem(self) -> str:
-        """Of its files."""
+        """The name of its files."""
         return self.name or f"{self.value}_by_{'_'.join(self.rows)}"
 
 
@@ -48,7 +48,7 @@ class Paired(Output):
 
     @property
     def stem(self) -> str:
-        """Of its files."""
+        """The name of its files."""
         return self.name or f"{self.value}_against_baseline"
 
 
@@ -56,8 +56,9 @@ class EqualBits(Output):
     """The best scheme of each family within a budget of true bits: `{kind: equal_bits, budgets: [3, 4, 4.5], value: r}`.
 
     Attributes:
-        budgets: bits per element of all that is stored.
-        families: the columns whose values are compared.
+        budgets: true bits per element.
+        value: the metric that decides which scheme is best.
+        families: columns; the best scheme of each of their values is shown.
         columns: as in a pivot.
     """
 
@@ -70,14 +71,14 @@ class EqualBits(Output):
 
     @property
     def stem(self) -> str:
-        """Of its files."""
+        """The name of its files."""
         return self.name or f"{self.value}_at_equal_bits"
 
 
 class ErrorOverBits(Output):
     """Error against true bits per element: a line for each value of `lines`, a panel for each of `panel`.
 
-    Where a line has several schemes of about the same bits, it joins the best: those that no scheme of fewer bits beats.
+    A line connects the schemes that are better than every scheme of fewer bits.
     """
 
     kind: Literal["error_vs_bits"]
@@ -91,7 +92,7 @@ class ErrorOverBlock(Output):
     """Error against the block size, or any other axis: a line for each family and number of bits.
 
     Attributes:
-        spacing: whether numbers stand at their logarithms, where they are positive, or at their values.
+        spacing: whether positive numbers are placed by their logarithms, or all by their values.
     """
 
     kind: Literal["error_vs_block"]
@@ -104,7 +105,7 @@ class ErrorOverBlock(Output):
 
 
 class Heatmap(Output):
-    """A map over two axes with the numbers written in the cells."""
+    """A heat map over two axes, with the numbers in the cells."""
 
     kind: Literal["heatmap"]
     value: Measured = "r"
@@ -115,14 +116,14 @@ class Heatmap(Output):
 
 
 class Codebooks(Output):
-    """The representable numbers of schemes, drawn as levels on a line each."""
+    """The levels of schemes, on one line for each scheme."""
 
     kind: Literal["codebooks"]
     schemes: SchemeTexts
 
 
 class ErrorOverInput(Output):
-    """The error over the input: a fine ramp from -span to span is sent through each scheme."""
+    """The error over the input: each scheme quantizes a fine ramp from -span to span."""
 
     kind: Literal["error_over_input"]
     schemes: SchemeTexts
@@ -144,7 +145,7 @@ FIGURES: dict[str, type[Output]] = {
 
 
 def used_columns(output: Any) -> dict[tuple[str | int, ...], str]:
-    """Where a table or a figure, as it is written, names a column -> the column; defaults count unless a key is mistyped."""
+    """Path -> the column named there, for an unvalidated table or figure. Defaults count, unless a key is unknown."""
     given = output if isinstance(output, dict) else {}
     section = (TABLES | FIGURES).get(str(given.get("kind", "pivot")), Output)
     defaults = {} if set(given) - set(section.keys()) else {name: each.default for name, each in section.model_fields.items()}
@@ -157,7 +158,7 @@ def used_columns(output: Any) -> dict[tuple[str | int, ...], str]:
 
 
 def _one_of(kinds: dict[str, type[Output]], default: str | None = None) -> PlainValidator:
-    """Validates a mapping as the section that its key `kind` names."""
+    """A validator of mappings: the key `kind` decides which section validates them."""
 
     def validate(value: Any, info: ValidationInfo) -> Output:
         kind = value.get("kind", default) if isinstance(value, dict) else None

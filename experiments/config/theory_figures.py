@@ -1,4 +1,4 @@
-"""The figures that are drawn from theory: they take distributions, not rows. Here stand their options."""
+"""The options of figures from theory, which show distributions instead of rows."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Curve(Output):
     sources: SourceNames
 
     sources_used: ClassVar[str] = "sources"
-    """The option that holds names of distributions."""
+    """The option that is a list of distributions."""
 
 
 class Densities(Curve):
-    """Densities, the density of levels that a power of them makes, and the levels: a panel for each source.
+    """A panel for each source: its density, level densities proportional to powers of it, and the levels.
 
     Attributes:
-        powers: of the density; 1/3 has the least mean square error at high rates (Panter and Dite 1951).
-        levels: how many levels are drawn.
-        span: the figure reaches so many standard deviations to each side.
+        powers: exponents; 1/3 has the least mean square error at high rates (Panter and Dite 1951).
+        levels: the number of levels.
+        span: the range of the figure in standard deviations, to each side.
     """
 
     kind: Literal["densities"]
@@ -44,8 +44,8 @@ class BlockMaximum(Curve):
     """The mean largest magnitude of a block against its size: exact, sampled, and by the closed forms of the literature.
 
     Attributes:
-        blocks: sizes.
-        samples: numbers that are drawn for each source and block size; none where 0.
+        blocks: block sizes.
+        samples: numbers to sample for each source and block size; 0 draws no points.
     """
 
     kind: Literal["block_maximum"]
@@ -54,11 +54,11 @@ class BlockMaximum(Curve):
 
 
 class ScaledBlocks(Curve):
-    """The distribution of x / max|x| inside blocks: exact, sampled, and the source cut off at its mean maximum.
+    """The distribution of x / max|x| in blocks: exact, sampled, and the source truncated at its mean maximum.
 
     Attributes:
-        block: a size, or a list of them; a line of panels for each.
-        samples: numbers that are drawn for each panel; no histogram where 0.
+        blocks: block sizes; a line of panels for each.
+        samples: numbers to sample for each panel; 0 draws no histogram.
     """
 
     kind: Literal["scaled_blocks"]
