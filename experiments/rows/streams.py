@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from experiments.rows import streaming
+from experiments.rows.pieces import Cut, Piece, cut
 from experiments.rows.sources import Source
 from qresearch.coders.coder import Coder
-from qresearch.measuring import measure, streaming
+from qresearch.measuring import measure
 from qresearch.measuring.metrics import totals
-from qresearch.measuring.pieces import Cut, Piece, cut
 from qresearch.measuring.sums import power
 
 Numbers = Array | np.ndarray

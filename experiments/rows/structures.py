@@ -10,10 +10,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from experiments.rows.block_statistics import BlockStatistics, split
 from experiments.rows.sources import Source
 from experiments.rows.streams import streamed
 from qresearch.coders.coder import Coder
-from qresearch.measuring.block_statistics import BlockStatistics, split
 
 
 class Function(NamedTuple):

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from jax import Array
 
 import qresearch as qr
+from experiments.rows import block_statistics
+from experiments.rows.block_statistics import BlockStatistics, split
 from experiments.rows.sources import Source
 from experiments.rows.streams import InPieces, Made, of_data
 from experiments.running.compiled import for_measuring
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
-from qresearch.measuring import block_statistics
-from qresearch.measuring.block_statistics import BlockStatistics, split
 
 Sums = list[dict[str, Any]]
 

@@ -16,13 +16,13 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from experiments.rows.pieces import Cut, Piece, cut
 from qresearch.arithmetic.random_bits import uniform_from
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
 from qresearch.coders.storage import Nested
 from qresearch.measuring.accumulate import Sums
 from qresearch.measuring.measure import sums_of
-from qresearch.measuring.pieces import Cut, Piece, cut
 from qresearch.scales.block import WHOLE, Block
 from qresearch.scales.params import Encoded, Params
 from qresearch.scales.statistic import Blocks

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from experiments.rows.block_statistics import SMALL_BLOCK, split
+from experiments.rows.block_statistics import sums as sums_of_split
 from qresearch.measuring import measure
-from qresearch.measuring.block_statistics import SMALL_BLOCK, split
-from qresearch.measuring.block_statistics import sums as sums_of_split
 
 EVERY = (96, 128)
 """A shape that most blocks divide."""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from experiments.rows.pieces import cut
+from experiments.rows.streaming import LOCAL, OWN, STORED, cut_for, fit, gather, given_to, reach, settle
 from qresearch.arithmetic.random_bits import uniform_from
-from qresearch.measuring.pieces import cut
-from qresearch.measuring.streaming import LOCAL, OWN, STORED, cut_for, fit, gather, given_to, reach, settle
 from qresearch.scales.params import Encoded
 
 
