@@ -4,17 +4,17 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
 
     base        atomic files, files of arrays, Markdown pages
     config      a YAML file, read with the places of its values, and validated
-    rows        sources, sources larger than memory, and the plan: the rows of a sweep and the functions that they share
+    rows        sources, in memory or in pieces, and the plan: the rows of a sweep and the functions that they share
     running     functions are compiled ahead, batches of rows are measured, progress is shown
     store       the results folder: log, manifest, lock
     showing     theory beside the rows, verdicts, summaries, tables
-    figures     figures of the rows, and of theory
+    figures     figures of the rows, and of theory; `python -m experiments.figures` redraws from the log alone
     report      the lines that a sweep prints
-    redraw      tables and figures again, from the log alone
     sweep       the command line of a sweep
     gallery     several sweeps on one page
     weights     downloads the weights of a small transformer
     catalogue   the page of all formats
     peers       comparisons with other libraries
     bench       timings
+    proofs      every float32 through every small grid; exact expected errors against samples
 """
