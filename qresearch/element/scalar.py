@@ -1,4 +1,4 @@
-"""Scalar elements: a grid and a rounding; each number has a code of its own."""
+"""Scalar elements: a grid and a rounding. Every number gets its own code."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from qresearch.element.rounding import Rounding
 
 
 def scalar(element: Element) -> Scalar:
-    """The element, where it is a scalar one. Raises `TypeError` for an element that codes several numbers at once."""
+    """The element, narrowed to `Scalar`. Raises `TypeError` for an element that gives one code to several numbers."""
     if not isinstance(element, Scalar):
-        raise TypeError(f"a scalar element is needed, with a grid and a rounding, not {type(element).__name__}")
+        raise TypeError(f"this needs a scalar element, with a grid and a rounding, not {type(element).__name__}")
     return element
 
 
@@ -28,8 +28,8 @@ class Scalar(Element):
     """One code per number.
 
     Attributes:
-        grid: where the representable numbers lie.
-        rounding: which neighbour a number becomes.
+        grid: the representable numbers and their codes.
+        rounding: decides between two neighbours on the grid.
     """
 
     grid: Grid
@@ -39,7 +39,7 @@ class Scalar(Element):
 
     @property
     def bits(self) -> Leaf:
-        """The width of a code, an int32 scalar (a tracer where the element was passed through jit)."""
+        """The width of a code, an int32 scalar (a tracer if the element was passed through jit)."""
         return self.grid.bits
 
     @property
@@ -49,7 +49,7 @@ class Scalar(Element):
 
     @property
     def stochastic(self) -> bool:
-        """Whether the rounding draws random numbers."""
+        """Whether the rounding needs random numbers."""
         return self.rounding.stochastic
 
     @property
@@ -59,12 +59,12 @@ class Scalar(Element):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The least and the largest number."""
+        """The least and the largest representable number."""
         return self.grid.ends
 
     @property
     def integers(self) -> tuple[Leaf, Leaf] | None:
-        """The least and the largest integer of an integer grid."""
+        """The least and the largest integer of an integer grid; else None."""
         return self.grid.integers
 
     @property
@@ -73,7 +73,7 @@ class Scalar(Element):
         return bool(np.isnan(np.asarray(self.decode(self.encode(jnp.full((1,), np.nan, jnp.float32), jax.random.key(0)))))[0])
 
     def draw(self, key: Array | None, shape: tuple[int, ...]) -> Array | None:
-        """float32 uniform in [0, 1) for a stochastic rounding; None for the others, which need no key."""
+        """float32 uniform in [0, 1) for stochastic rounding; None for other roundings, which need no key."""
         if not self.rounding.stochastic:
             return None
         if key is None:
@@ -81,7 +81,7 @@ class Scalar(Element):
         return uniform(key, shape)
 
     def encode_drawn(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
-        """float32 -> codes, with the uniform numbers given."""
+        """float32 -> codes. `u` holds the numbers from `draw`; `shift` is a zero point, for integers only."""
         return self.grid.encode(y, self.rounding, u, shift)
 
     def decode(self, codes: Array | np.ndarray) -> Array:
@@ -89,14 +89,14 @@ class Scalar(Element):
         return self.grid.decode(codes)
 
     def round_trip(self, y: Array, u: Array | None, shift: Array | None = None) -> Array:
-        """`decode(encode_drawn(y, u, shift))`, without codes where the grid has a shorter way."""
+        """`decode(encode_drawn(y, u, shift))`, computed without codes if the grid has a shortcut."""
         found = self.grid.round_trip(y, self.rounding)
         return self.decode(self.encode_drawn(y, u, shift)) if found is None else found
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
-        """bool: whether a number lies more than half a gap beyond the ends."""
+        """bool: whether a number lies more than half a gap beyond the ends of the grid."""
         return self.grid.clipped(y, shift)
 
     def codes(self) -> np.ndarray:
-        """All codes that are not NaN, ascending, as a NumPy array."""
+        """All codes that do not mean NaN, ascending, as a NumPy array."""
         return self.grid.codes()
