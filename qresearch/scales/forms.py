@@ -1,6 +1,7 @@
-"""The forms: a scale alone, a zero point, a free minimum. (`mlx` has one more.)
+"""The forms: a scale alone, a scale with a zero point, a scale with a free minimum. `mlx` has one more.
 
-Products are kept apart from sums, since compilers fuse them (`exact.rounded`).
+Compilers fuse a product and a sum into one operation with one rounding. `exact.rounded` prevents it here, so that all
+platforms give the same bits.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class Bare(Form):
     """No scale and no offset: a cast."""
 
     def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> None:
-        """Nothing."""
+        """None: a cast measures nothing."""
 
     def params(self, scaling: Scaling, element: Element, extent: Any, key: Array | None = None, **_: Any) -> Params:
-        """Nothing."""
+        """Empty parameters."""
         return Params()
 
 
@@ -59,18 +60,18 @@ class Symmetric(Form):
         minimum: Array | None = None,
         outer: Params | None = None,
     ) -> Params:
-        """The scale maps the block's width to the end of the grid; a scale rule then chooses its power of two."""
+        """The scale maps the block's width to the end of the grid. If there is a scale rule, it then picks the power of two."""
         raw = finished(_times(scaling.per_step(extent), factor), jnp.isfinite(extent))
         if scaling.rise is not None:
             raw = raised(raw, scaling.rise)
         return scaling.stored(raw, None, key, outer)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
-        """The numbers that are rounded."""
+        """The scaled numbers, in the units of the grid, before rounding."""
         return (x * by.shrink) * by.inverse
 
     def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
-        """The numbers that come back."""
+        """The reconstructed numbers."""
         return saturate(g * scale)
 
 
@@ -79,7 +80,7 @@ def _times(x: Array, factor: Any) -> Array:
 
 
 Interval = tuple[Array, Array, Array]
-"""Least, largest, and whether both are finite (they are zeros where not), each [grid]."""
+"""The least element, the largest, and whether both are finite, each [grid]. If not, the first two are zero."""
 
 
 def _interval(statistic: Statistic, blocks: Blocks) -> Interval:
@@ -97,7 +98,7 @@ class ZeroPoint(Symmetric):
     replayable = False
 
     def extent(self, statistic: Statistic, element: Element, blocks: Blocks) -> Interval:  # type: ignore[override]
-        """The interval, zero included, and whether it is finite."""
+        """The interval, extended to include zero, and whether it is finite."""
         low, high, finite = _interval(statistic, blocks)
         return jnp.minimum(low, _ZERO), jnp.maximum(high, _ZERO), finite
 
@@ -112,8 +113,8 @@ class ZeroPoint(Symmetric):
         minimum: Array | None = None,
         outer: Params | None = None,
     ) -> Params:
-        """The scale spans the interval; the zero point is what the *stored* scale makes of its lower end. A factor draws both
-        ends toward zero.
+        """The scale spans the interval. The zero point follows from the lower end and the *stored* scale. A factor multiplies
+        both ends.
         """
         low, high = (_times(end, factor) for end in extent[:2])
         params = scaling.stored(finished(scaling.per_step(half_span(low, high)), extent[2]), None, key, outer)
@@ -127,18 +128,18 @@ class ZeroPoint(Symmetric):
         return offset
 
     def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
-        """The numbers that come back."""
+        """The reconstructed numbers."""
         return saturate((g - offset) * scale)
 
 
 def _ends(element: Element) -> tuple[Any, Any]:
     found = element.integers
-    assert found is not None  # `grammar.refuse` saw to that
+    assert found is not None  # `grammar.refuse` checks this
     return found
 
 
 def drawn_in(low: Array, high: Array, factor: Any) -> tuple[Array, Array]:
-    """Both ends moved toward the middle, so that a factor of the interval is left."""
+    """Moves both ends toward the middle, so that the length of the interval is multiplied by the factor."""
     if factor is None:
         return low, high
     by = rounded(half_span(low, high) * (np.float32(1) - factor))
@@ -167,8 +168,9 @@ class Offset(Form):
         minimum: Array | None = None,
         outer: Params | None = None,
     ) -> Params:
-        """The minimum is stored first; the scale spans what lies above the stored one (`-exact`: above the true one). A factor
-        draws both ends toward the middle; a minimum that is given replaces the other and leaves the scale of `outer`.
+        """The minimum is stored first. The scale then spans from the stored minimum (`-exact`: from the true minimum) to the
+        largest element. A factor shrinks the interval around its middle. A given `minimum` replaces the fitted one and keeps
+        the scale of `outer`.
         """
         low, high, finite = extent
         if minimum is not None:
@@ -183,7 +185,7 @@ class Offset(Form):
         return scaling.stored(finished(raw, finite), stored, key, outer, low)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
-        """The numbers that are rounded. Both are shrunk first where their difference could overflow."""
+        """The scaled numbers, before rounding. x and the offset are shrunk first if their difference could overflow."""
         return (x * by.shrink - offset * by.shrink) * by.inverse
 
     def shift(self, element: Element, offset: Array | None) -> Array | None:
@@ -191,7 +193,7 @@ class Offset(Form):
         return _ends(element)[0]
 
     def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
-        """The numbers that come back; the product is rounded before the sum."""
+        """The reconstructed numbers. The product is rounded before the sum."""
         by = reciprocal(scale)
         product = rounded((g - _ends(element)[0]) * (scale * by.shrink))
         return saturate((product + offset * by.shrink) * by.grow)

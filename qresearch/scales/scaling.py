@@ -1,4 +1,4 @@
-"""Scaling: everything about the scales of a scheme, as one part. How they are chosen, how they are stored, what they do."""
+"""Scaling: the part of a scheme that deals with scales. It chooses them, stores them and applies them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from qresearch.scales.statistic import Blocks, Statistic
 from qresearch.scales.storage import Codes, Float32, Storage
 
 _SCALES, _MINIMA = 1, 2
-"""The streams of random numbers that storages draw from."""
+"""Scales and minima use different streams of random numbers, for storages that round stochastically."""
 
 
 @part
 class Scaling:
-    """From blocks to scales and offsets, and from those to numbers on the grid and back.
+    """Computes scales and offsets from blocks, and with them maps numbers to the grid and back.
 
     Attributes:
-        gain: float32 scalar, a block's scale over its width (or, in asymmetric forms, over half of its interval); where it is
-            `divided`, the inverse of that: what the width is divided by.
+        gain: float32 scalar, the ratio of a block's scale to its width, or, in asymmetric forms, to half of its interval. If
+            `divided`, the inverse ratio.
         scale: how scales are stored.
         offset: how the minima of the offset form are stored.
-        form: what scale and offset do.
-        statistic: how wide a block is.
-        exact: whether encoding uses the scale (and the minimum) before it is stored.
-        divided: whether the scale is a true quotient, not a product with a reciprocal.
-        rise: int32 scalar where scales are stored as powers of two: the least fraction that goes up (`power_of_two`).
+        form: what scale and offset do to a number.
+        statistic: measures how wide a block is.
+        exact: whether encoding uses the scale (and the minimum) from before it was stored.
+        divided: whether the width is divided by `gain`, not multiplied by it.
+        rise: int32 scalar: if scales are stored as powers of two, the least fraction that is rounded up (`power_of_two`).
     """
 
     gain: Leaf
@@ -49,34 +49,34 @@ class Scaling:
     # --- fitting ---------------------------------------------------------------------------------------------------------
 
     def fit(self, element: Element, blocks: Blocks, key: Array | None = None, outer: Params | None = None) -> Params:
-        """The parameters of every block; in the outer scales of `outer`, where that is given."""
+        """The parameters of every block. If `outer` is given, its outer scales (those of nested storages) are reused."""
         return self.statistic.choose(Candidates(self, element, blocks, key, outer))
 
     def extent(self, element: Element, blocks: Blocks) -> Any:
-        """What the statistic finds in every block."""
+        """The result of the statistic for every block."""
         return self.form.extent(self.statistic, element, blocks)
 
     def of_extent(self, element: Element, extent: Any) -> Params:
-        """The parameters of blocks whose extent is known."""
+        """The parameters that follow from a known extent."""
         return self.form.params(self, element, extent)
 
     def per_step(self, width: Array) -> Array:
-        """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
+        """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the element's grid."""
         return quotient(width, self.gain) if self.divided else width * self.gain
 
     def stored(self, raw: Array, offset: Any, key: Array | None, outer: Params | None, low: Array | None = None) -> Params:
-        """Params with the scale as its storage keeps it. `-exact` keeps scale and minimum from before they were stored, too."""
+        """Params with the scale as stored. `-exact` schemes also keep scale and minimum from before they were stored."""
         scale = self.scale.store(raw, key, _SCALES, None if outer is None else outer.scale)
         return Params(scale, offset, *((raw, low) if self.exact else ()))
 
     def stored_offset(self, low: Array, key: Array | None, outer: Params | None) -> Any:
-        """A minimum as its storage keeps it."""
+        """A minimum as it is stored."""
         return self.offset.store(low, key, _MINIMA, None if outer is None else outer.offset)
 
-    # --- using -----------------------------------------------------------------------------------------------------------
+    # --- applying --------------------------------------------------------------------------------------------------------
 
     def on_grid(self, element: Element, x: Array, params: Params, layout: Any) -> tuple[Array, Array | None]:
-        """The numbers that are rounded, and what is added after rounding."""
+        """The scaled numbers before rounding, and what is added after rounding (or None)."""
         if self.bare:
             return x, None
         by = Reciprocal(*map(layout.expand, self.divisor(params)))
@@ -85,7 +85,7 @@ class Scaling:
         return self.form.on_grid(x, by, offset), self.form.shift(element, offset)
 
     def values(self, element: Element, numbers: Array, params: Params, layout: Any) -> Array:
-        """The numbers that come back, from decoded codes."""
+        """The reconstructed numbers, from numbers on the grid."""
         if self.bare:
             return numbers
         offset = self.load_offset(element, params)
@@ -93,21 +93,21 @@ class Scaling:
         return self.form.value(numbers, layout.expand(self.scale.load(params.scale)), element, offset)
 
     def encode(self, element: Element, x: Array, params: Params, layout: Any, u: Array | None) -> Array:
-        """Codes of an array that is cut into blocks, cut in the same way."""
+        """Split codes of a split array."""
         y, shift = self.on_grid(element, x, params, layout)
         return layout.groups_back(element.encode_drawn(layout.groups_last(y), u, shift))
 
     def decode(self, element: Element, codes: Array, params: Params, layout: Any) -> Array:
-        """What comes back, from codes that are cut into blocks."""
+        """The reconstructed split array, from split codes."""
         return self.values(element, layout.groups_back(element.decode(layout.groups_last(codes))), params, layout)
 
     def round_trip(self, element: Element, x: Array, params: Params, layout: Any, u: Array | None = None) -> Array:
-        """What comes back of an array that is cut into blocks, and stays so."""
+        """The round trip of a split array: encoded and decoded."""
         y, shift = self.on_grid(element, x, params, layout)
         return self.values(element, layout.groups_back(element.round_trip(layout.groups_last(y), u, shift)), params, layout)
 
     def divisor(self, params: Params) -> Reciprocal:
-        """What encoding multiplies by, or divides by, [grid]."""
+        """What encoding multiplies or divides by, [grid]."""
         return self.form.divisor(self.scale.load(params.scale) if params.raw is None else params.raw)
 
     def load_scale(self, params: Params) -> Array | None:
@@ -115,11 +115,11 @@ class Scaling:
         return None if params.scale is None else self.scale.load(params.scale)
 
     def load_offset(self, element: Element, params: Params) -> Array | None:
-        """float32 [grid]: the zero points, or the minima; None for symmetric forms."""
+        """float32 [grid]: zero points or minima; None for symmetric forms."""
         return None if params.offset is None else self.offsets(element).load(params.offset)
 
     def spoil(self, params: Params, bad: Array) -> Params:
-        """NaN scales where `bad`, which is bool [grid], as far as the storage can."""
+        """Sets scales to NaN where `bad` (bool [grid]), if the storage can hold a NaN."""
         raw = None if params.raw is None else Float32().spoil(params.raw, bad)
         return Params(self.scale.spoil(params.scale, bad), params.offset, raw, params.low)
 
@@ -135,7 +135,7 @@ class Scaling:
         return Codes(element) if self.form.integer_offset else self.offset
 
     def storages(self, element: Element) -> dict[str, Storage | Codes]:
-        """How the numbers of blocks are stored, by the name of the number."""
+        """The storages of `scale` and `offset`, by name."""
         if self.bare:
             return {}
         return {"scale": self.scale, **({"offset": self.offsets(element)} if self.form.asymmetric else {})}
@@ -143,14 +143,14 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The parameters that a statistic may choose among, and what each would give.
+    """Lets a statistic try parameters: computes the parameters of a candidate and the numbers that it reconstructs.
 
     Attributes:
-        scaling: of the scheme.
-        element: of the scheme.
-        blocks: the array.
-        key: for storages that round stochastically.
-        outer: parameters whose outer scales are kept, or None.
+        scaling: the scaling of the scheme.
+        element: the element of the scheme.
+        blocks: the array, split into blocks.
+        key: a random key, for storages that round stochastically.
+        outer: parameters whose outer scales (those of nested storages) are reused, or None.
     """
 
     scaling: Scaling
@@ -161,18 +161,18 @@ class Candidates:
 
     @cached_property
     def extent(self) -> Any:
-        """What the statistic finds in every block."""
+        """The result of the statistic for every block."""
         return self.scaling.extent(self.element, self.blocks)
 
     def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:
-        """The parameters for a factor of the extent, or for another minimum; arguments as those of `Form.params`."""
+        """The parameters for the extent times a factor, or for another minimum. Arguments as in `Form.params`."""
         outer = self.outer if outer is None else outer
         return self.scaling.form.params(
             self.scaling, self.element, self.extent, self.key, factor=factor, minimum=minimum, outer=outer
         )
 
     def values(self, params: Params) -> Array:
-        """What comes back of the blocks with some parameters, in their shape."""
+        """The round trip of the blocks with these parameters, in the shape of the blocks."""
         return self.scaling.round_trip(self.element, self.blocks.x, params, self.blocks.layout)
 
     def minimum(self, params: Params) -> Array:
