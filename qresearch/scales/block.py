@@ -92,7 +92,7 @@ class Block:
         while len(sizes) > rank and sizes[0] in (1, WHOLE):  # "1x64" means "64" for an array of one axis
             sizes = sizes[1:]
         if len(sizes) > rank:
-            raise ValueError(f"block {self} needs an array with at least {len(sizes)} axes, not the shape {shape}")
+            raise ValueError(f"block {self} needs an array of at least {len(sizes)} axes, not the shape {shape}")
         last = [max(n, 1) if b == WHOLE else min(b, max(n, 1)) for b, n in zip(sizes, shape[rank - len(sizes) :])]
         return (1,) * (rank - len(sizes)) + tuple(last)
 
@@ -136,9 +136,7 @@ class Block:
             return
         length = next((size for size in reversed(self.sizes) if size != 1), 1)
         if length == 1 or (length != WHOLE and length % group):
-            raise ValueError(
-                f"block {self} splits groups of {group} numbers; take a multiple of {group}, such as {8 * group}"
-            )
+            raise ValueError(f"block {self} splits groups of {group} numbers; take a multiple of {group}, such as {8 * group}")
 
     def _group_axis(self, rank: int) -> int:
         """The last axis along which a block holds more than one number."""
