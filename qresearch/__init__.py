@@ -69,7 +69,7 @@ IMPORTED_ON_FIRST_USE = {
     "designs": ("qresearch.designing", "DESIGNS"),
     **{name: ("qresearch.designing", name) for name in ("Design", "Recipe", "design")},
 }
-"""Name -> module, and the name there; empty for the module itself. These are slow to import."""
+"""Name -> its module, and its name there; empty for the module itself. These modules are slow to import."""
 
 
 def __getattr__(name: str) -> Any:
