@@ -60,6 +60,7 @@ __all__ = [  # noqa: RUF022  by subject
     "elements", "formats", "roundings", "statistics", "rules", "wrappers", "presets",  # tables
     "metrics", "distributions", "designs",
     "levels_row", "float_row", "FloatFormat", "Rounding", "Metric", "Distribution", "Family", "Recipe",  # for their rows
+    "Element", "Grid", "Statistic", "Form",
     "Spec", "Block", "Coder", "Quantizer", "Wrapper", "QTensor", "Fitted", "Footprint", "Design", "TypeInfo", "BitFields",
 ]
 # fmt: on
@@ -69,7 +70,7 @@ IMPORTED_ON_FIRST_USE = {
     "designs": ("qresearch.designing.table", "DESIGNS"),
     **{name: ("qresearch.designing.table", name) for name in ("Design", "Recipe", "design")},
 }
-"""Name -> module, and the name there; empty for the module itself. These are slow to import."""
+"""Name -> its module, and its name there; empty for the module itself. These modules are slow to import."""
 
 
 def __getattr__(name: str) -> Any:

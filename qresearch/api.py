@@ -1,4 +1,4 @@
-"""The functions of the public face: they take a scheme as text or object and arrays of NumPy or JAX, and are jitted."""
+"""The public functions. They take NumPy or JAX arrays and a scheme, as text or as an object, and are jitted."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
     """Quantizes an array.
 
     Args:
-        x: floating-point, any shape; converted to float32 once.
-        scheme: text, Spec or Quantizer.
-        key: a JAX random key; schemes with stochastic rounding need one, others do not look at it.
+        x: floating-point, any shape; converted to float32.
+        scheme: text, Spec or Coder.
+        key: a JAX random key. Schemes with stochastic rounding need one, others ignore it.
 
     Returns:
         QTensor: codes in the shape of x, scales and offsets.
 
     Raises:
         TypeError: for arrays that are not floating-point, and for a missing key.
-        ValueError: for schemes that do not parse, build or fit the array's shape.
+        ValueError: for schemes that cannot be read or built, or that do not fit the shape of the array.
 
     >>> quantize(jnp.array([[1.0, -2.0], [0.5, 0.25]]), "int8@row").scales.shape
     (2, 1)
@@ -61,9 +61,10 @@ def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
 
 
 def quantize_packed(x: Any, scheme: SchemeLike, key: Array | None = None) -> dict[str, Any]:
-    """What `quantize(x, scheme, key).pack()` returns, in one compiled function; on a GPU, for most schemes of blocks, one pass.
+    """The same as `quantize(x, scheme, key).pack()`, in one compiled function; on a GPU in one pass, for most block schemes.
 
-    Takes and raises what `quantize` does. Every scheme has a compilation of its own: the shape of bytes depends on it.
+    Arguments and errors are those of `quantize`. Every scheme is compiled separately, since the shapes of its bytes depend on
+    it.
 
     >>> quantize_packed(jnp.array([1.0, -2.0, 3.0, 7.0]), "int4@4")["codes"]
     Array([225, 115], dtype=uint8)
@@ -76,12 +77,12 @@ def quantize_packed(x: Any, scheme: SchemeLike, key: Array | None = None) -> dic
 
 @functools.lru_cache(maxsize=256)
 def _packer(quantizer: Coder, kernels: Any) -> Any:
-    """A compiled function for a scheme; `build` gives the same object for the same text."""
+    """A compiled function for each scheme. The cache works since `build` returns the same object for the same text."""
     return jax.jit(lambda x, key: quantizer.quantize_packed(x, key))
 
 
 def dequantize(q: QTensor) -> Array:
-    """float32, in the shape of the array that was quantized. Raises `TypeError` for anything but a `QTensor`."""
+    """The reconstructed array, float32, in the original shape. Raises `TypeError` for anything but a `QTensor`."""
     return checks.instance(q, QTensor, "q", "a QTensor, as qr.quantize returns it").dequantize()
 
 
@@ -89,13 +90,13 @@ def from_packed(packed: dict[str, Any], scheme: SchemeLike, shape: tuple[int, ..
     """The inverse of `QTensor.pack`: codes and parameters from bytes.
 
     Args:
-        packed: as `pack` returned it.
-        scheme: text, Spec or Quantizer, the one that packed.
-        shape: of the array.
+        packed: the result of `pack`.
+        scheme: the scheme that packed it: text, Spec or Coder.
+        shape: the shape of the original array.
 
     Raises:
-        TypeError: where `packed` is no mapping or `shape` no tuple.
-        ValueError: naming the parts that are missing, unknown, or of another dtype or shape than the scheme gives.
+        TypeError: if `packed` is not a mapping or `shape` is not a tuple.
+        ValueError: for parts that are missing, unknown, or have another dtype or shape than those of the scheme.
 
     >>> q = quantize(jnp.array([1.0, -2.0, 3.0]), "int3@2:bf16")
     >>> from_packed(q.pack(), "int3@2:bf16", q.shape).codes
@@ -107,7 +108,7 @@ def from_packed(packed: dict[str, Any], scheme: SchemeLike, shape: tuple[int, ..
 
 
 def _check_packed(packed: Mapping[str, Any], quantizer: Coder, shape: tuple[int, ...]) -> None:
-    """Compares parts with those that packing an array of this shape would give; nothing is computed for it."""
+    """Compares the parts with those that packing an array of this shape would give, without computing anything."""
     if not quantizer.packer.fixed:
         return
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -120,43 +121,43 @@ def _check_packed(packed: Mapping[str, Any], quantizer: Coder, shape: tuple[int,
         got, leaf = jnp.asarray(given[path]), right[path]
         if (got.shape, got.dtype) != (leaf.shape, leaf.dtype):
             needed = f"needs {leaf.dtype}{leaf.shape}, not {got.dtype}{got.shape}"
-            raise ValueError(f"packed{path} {needed}, for an array of shape {shape}; is it another scheme's?")
+            raise ValueError(f"packed{path} {needed}, for an array of shape {shape}; does it belong to another scheme?")
 
 
 def fit(x: Any, scheme: SchemeLike, weights: Any = None, key: Array | None = None) -> Fitted:
-    """Scales and offsets of an array, to encode this or other arrays with.
+    """Calibrates a scheme: computes the scales and offsets of an array, to encode this array or others.
 
     Args:
         x: floating-point, any shape.
-        scheme: text, Spec or Quantizer.
-        weights: floating-point, not negative, broadcast to x. Elements of weight zero are left out; `rms` weights the squares,
-            `quantile` counts by weight, searches weight the errors; the extremes (absmax, minmax) heed only whether a weight is
-            zero.
-        key: where the scales themselves are stored stochastically.
+        scheme: text, Spec or Coder.
+        weights: floating-point, not negative, broadcast to x. Elements of weight zero are ignored. `rms` weights the squares,
+            `quantile` counts by weight, and searches weight the errors. For the extremes (absmax, minmax) only whether a
+            weight is zero matters.
+        key: a JAX random key, if the scales themselves are stored with stochastic rounding.
 
     Raises:
-        ValueError: for weights that are negative, not finite, of a shape that does not broadcast, or given to a cast.
+        ValueError: for weights that are negative or not finite, that do not broadcast to x, or that are given to a cast.
     """
     quantizer, x = build(scheme), to_float32(x)
     weights = checks.weights(weights, x.shape)
     if weights is not None and quantizer.bare:
-        raise ValueError("a cast has no scale to fit, so weights mean nothing; leave them out, or take a scheme with a scale")
+        raise ValueError("a cast has no scale to fit, so weights have no effect; leave them out, or use a scheme with a scale")
     return Fitted(_fit(quantizer, x, weights, checks.random_key(key)), quantizer, x.ndim)
 
 
 def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
-    """Codes of an array with parameters that may have been fitted on another one.
+    """Quantizes an array with given parameters, which may have been fitted on another array.
 
-    Numbers beyond the fitted range saturate, infinities too. A NaN poisons its block: its scale becomes NaN.
+    Numbers beyond the fitted range saturate, and so do infinities. A NaN poisons its block: the scale becomes NaN.
 
     Args:
-        x: floating-point, of a shape with the same grid of blocks.
-        params: from `fit`.
-        key: for stochastic rounding.
+        x: floating-point, with a shape that has the same grid of blocks.
+        params: the result of `fit`.
+        key: a JAX random key, for stochastic rounding.
 
     Raises:
-        TypeError: where `params` do not come from `fit`, and for a missing key.
-        ValueError: where they were fitted for another grid of blocks.
+        TypeError: if `params` is not a result of `fit`, and for a missing key.
+        ValueError: if `params` were fitted for another grid of blocks.
     """
     dtype, x = dtype_name(x), to_float32(x)
     fitted = checks.instance(params, Fitted, "params", "what qr.fit returns, as in qr.encode(x, qr.fit(x, 'int4@32'))")
@@ -166,15 +167,15 @@ def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
 
 
 def fake_quantize(x: Any, scheme: SchemeLike, key: Array | None = None, gradient: str = "clipped") -> Array:
-    """Quantizes and dequantizes, with a straight-through gradient: for training with a scheme in the loop.
+    """Quantizes and dequantizes, with a straight-through gradient, for quantization-aware training.
 
-    The value is `dequantize(quantize(x))` exactly, in x's own dtype.
+    The value is exactly `dequantize(quantize(x))`, converted to the dtype of x.
 
     Args:
         x: floating-point, any shape.
-        scheme: text, Spec or Quantizer.
-        key: for stochastic rounding.
-        gradient: `"clipped"` passes the gradient where x lies on the grid, `"unclipped"` everywhere.
+        scheme: text, Spec or Coder.
+        key: a JAX random key, for stochastic rounding.
+        gradient: `"clipped"` passes the gradient where x is not clipped, `"unclipped"` everywhere.
 
     >>> jax.grad(lambda x: fake_quantize(x, "int4").sum())(jnp.array([0.1, 2.0]))
     Array([1., 1.], dtype=float32)
@@ -190,22 +191,22 @@ def compare(
     weights: Any = None,
     key: Array | None = None,
 ) -> pd.DataFrame:
-    """Measures schemes on one array: what the runner does, in one call.
+    """Measures schemes on one array, like a small sweep in one call.
 
     Args:
         x: floating-point, any shape.
-        schemes: to compare.
+        schemes: the schemes to compare.
         metrics: names from `qr.metrics`; all of them by default.
         weights: for the weighted metrics, broadcast to x. Fitting is not weighted.
-        key: for stochastic rounding.
+        key: a JAX random key, for stochastic rounding.
 
     Returns:
-        A DataFrame, a row a scheme: true `bits` per element, then the metrics. Infinity says that a metric diverges (or, for
-        SQNR, that nothing was lost). A scheme that was given as a Quantizer has its class and its place for a name.
+        A DataFrame with one row per scheme: true `bits` per element, then the metrics. Infinity means that a metric diverges
+        (or, for SQNR, that the error is zero). A scheme given as a Coder is named by its class and its place in the list.
 
     Raises:
-        TypeError: where `schemes` or `metrics` is one name and no list.
-        ValueError: for an unknown metric, for no scheme at all, and for weights that no metric heeds.
+        TypeError: if `schemes` or `metrics` is a single name and not a list.
+        ValueError: for an unknown metric, for an empty list of schemes, and for weights that no metric uses.
     """
     import pandas as pd
 
@@ -216,8 +217,8 @@ def compare(
     x, key = to_float32(x), checks.random_key(key)
     weights = checks.weights(weights, x.shape)
     if weights is not None and not any(METRICS[name].weighted for name in names):
-        heed = ", ".join(row.name for row in METRICS.rows if row.value.weighted)
-        raise ValueError(f"none of the metrics {', '.join(names)} heeds weights; leave them out, or add one of {heed}")
+        weighted = ", ".join(row.name for row in METRICS.rows if row.value.weighted)
+        raise ValueError(f"none of the metrics {', '.join(names)} uses weights; leave them out, or add one of {weighted}")
     rows = []
     for place, each in enumerate(schemes):
         quantizer = build(each)
@@ -228,7 +229,7 @@ def compare(
 
 
 def _listed(given: Any, name: str, example: str) -> list[Any]:
-    """The items of a list. A text, which would be taken letter by letter, and what is no list raise `TypeError`."""
+    """The items of a list. Raises `TypeError` for anything else, and for a text, whose items would be letters."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"{name} must be a list such as [{example!r}], not {type(given).__name__}: {shown(given)}")
     return list(given)

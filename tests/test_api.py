@@ -1,4 +1,4 @@
-"""The public functions: fit and encode apart, weights, keys, dtypes, what they refuse."""
+"""The public functions: fit and encode, weights, keys, dtypes, and what they refuse."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_scales_of_one_array_serve_another():
     fitted = qr.fit(X, "int8@row")
     other = qr.encode(2 * X, fitted)
     assert np.array_equal(other.scales, fitted.scales)
-    assert np.abs(np.asarray(other.codes)).max() == 127  # what lies beyond saturates
+    assert np.abs(np.asarray(other.codes)).max() == 127  # numbers beyond the fitted range saturate
     part = qr.encode(X[1:3], fitted[1:3])
     assert np.array_equal(part.codes, qr.quantize(X, "int8@row").codes[1:3])
 
@@ -40,7 +40,7 @@ def test_a_new_nan_poisons_its_block_only(scheme):
     x[2, 40] = np.nan
     back = np.asarray(qr.encode(x, fitted).dequantize())
     assert np.isnan(back[2, 32:]).all()
-    shared = "int8@2" in scheme  # a nested scale poisons those that share it
+    shared = "int8@2" in scheme  # the blocks that share the outer scale are poisoned too
     assert np.isnan(back[2, :32]).all() == shared
     assert np.isfinite(np.delete(back, 2, axis=0)).all()
 
@@ -56,14 +56,14 @@ def test_weights():
     weights = np.ones_like(X)
     weights[:, 0] = 0
     x = X.copy()
-    x[:, 0] = 100  # an outlier that counts for nothing
+    x[:, 0] = 100  # an outlier of weight zero
     for scheme in ("int4@row", "int4-asym@row", "int4-rms(2)@row", "int4-quantile(0.9)@row"):
         free = qr.fit(x[:, 1:], scheme).scales
-        # Quantiles by weight count differently from positions; one rank apart at most.
+        # Quantiles by weight and by position may differ by one rank.
         tolerance = 0.2 if "quantile" in scheme else 1e-6
         np.testing.assert_allclose(qr.fit(x, scheme, weights=weights).scales, free, rtol=tolerance)
     doubled = qr.fit(X, "int4-rms(2)@row", weights=2 * np.ones_like(X)).scales
-    np.testing.assert_allclose(doubled, qr.fit(X, "int4-rms(2)@row").scales, rtol=1e-6)  # one more rounding
+    np.testing.assert_allclose(doubled, qr.fit(X, "int4-rms(2)@row").scales, rtol=1e-6)  # the weights add one rounding
 
 
 def test_weights_of_metrics():
@@ -141,7 +141,7 @@ def test_fake_quantize_is_exact_and_keeps_the_dtype():
 
 def test_gradients():
     x = jnp.array([-9.0, -1.0, 0.3, 2.0, 9.0])
-    scheme = "int4-rms(0.5)"  # clips the outer two
+    scheme = "int4-rms(0.5)"  # clips the two outer elements
     clipped, passed = (jax.grad(lambda x: qr.fake_quantize(x, scheme, gradient=g).sum())(x) for g in ("clipped", "unclipped"))  # noqa: B023
     assert clipped.tolist() == [0, 1, 1, 1, 0]
     assert passed.tolist() == [1, 1, 1, 1, 1]
@@ -153,7 +153,7 @@ def test_large_and_tiny_errors_do_not_overflow():
     for factor in (1e-30, 1e30):
         got = qr.compare((X.astype(np.float64) * factor).astype(np.float32), ["int4@32"]).iloc[0]
         plain = qr.compare(X, ["int4@32"]).iloc[0]
-        assert got["r"] == pytest.approx(plain["r"], rel=1e-5)  # the data are rounded after scaling
+        assert got["r"] == pytest.approx(plain["r"], rel=1e-5)  # the scaled data are rounded to float32
         assert got["mse"] == pytest.approx(plain["mse"] * factor**2, rel=1e-5)
 
 
@@ -171,4 +171,4 @@ def test_dir_shows_public_names_only():
     assert modules == {"measure", "theory"}
     assert not shown & {"base", "coders", "grammar", "importlib", "annotations", "Any"}
     defined = {name for name in vars(qr) if not name.startswith("_") and not isinstance(vars(qr)[name], types.ModuleType)}
-    assert defined - shown <= {"TYPE_CHECKING", "Any", "IMPORTED_ON_FIRST_USE"}  # all that is imported is meant to be public
+    assert defined - shown <= {"TYPE_CHECKING", "Any", "IMPORTED_ON_FIRST_USE"}  # every imported name is public

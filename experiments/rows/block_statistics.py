@@ -1,8 +1,8 @@
-"""Block statistics on their own: a scheme as two programs, so that many schemes share each of them.
+"""Measures a scheme with two compiled programs, so that many schemes can share each of them.
 
-The first program computes the statistic of every block. The second one measures the scheme in blocks of 16 elements, each of
-which takes the statistic of the block that it lies in. The scales are the same bit for bit. Schemes that differ only in
-statistic and blocks share the second program; schemes that differ only in element and storage share the first.
+The first program computes the statistic of every block. The second measures the same scheme on 16-element sub-blocks, given
+the statistics of the blocks that contain them. The scales are the same bit for bit. Schemes that differ only in statistic and
+block share the second program. Schemes that differ only in element and storage share the first.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from jax import Array, lax
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
 from qresearch.measuring.accumulate import Sums
-from qresearch.measuring.measure import LARGE, rows_together, sums_of
+from qresearch.measuring.measure import MOST_ELEMENTS_AT_ONCE, rows_together, sums_of
 from qresearch.scales.block import Block, Layout
 from qresearch.scales.form import Form
 from qresearch.scales.statistic import Blocks, Statistic
 
 SMALL_BLOCK = 16
-"""Elements of a small block: as many as the widest vectors of a CPU hold."""
+"""Elements of a small block: the number of float32 in the widest vectors of a CPU."""
 
 _SMALL = Block((SMALL_BLOCK,))
 
@@ -35,7 +35,7 @@ class BlockStatistics:
     """A function from an array to the statistics of its blocks; hashable.
 
     Attributes:
-        form: the scale's form, which asks the statistic for a width or for an interval.
+        form: the form of the scale, which needs a width or an interval from the statistic.
         statistic: the statistic.
         block: the elements that share a scale.
     """
@@ -50,12 +50,12 @@ class BlockStatistics:
         Large arrays are processed in chunks, so that temporary arrays stay in a cache.
 
         Args:
-            x: float32, of a shape that this `serves`.
+            x: float32, with a shape for which `serves` is true.
 
         Returns:
             A pytree of arrays in the shape of x, except that the last axis is `SMALL_BLOCK` times shorter.
         """
-        if x.size <= LARGE:
+        if x.size <= MOST_ELEMENTS_AT_ONCE:
             return self._of_chunk(x)
         length = self.block.lengths(x.shape)[0]
         parts = x.reshape(-1, length, *x.shape[1:])
@@ -63,10 +63,10 @@ class BlockStatistics:
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
 
     def serves(self, shape: tuple[int, ...]) -> bool:
-        """Whether blocks divide an array of this shape, and small blocks divide the blocks.
+        """Whether the blocks divide an array of this shape, and small blocks divide the blocks.
 
         Raises:
-            ValueError: if an array of this shape has no such blocks.
+            ValueError: if the block does not fit the shape.
         """
         if self.block.flat or not shape or not math.prod(shape):
             return False
@@ -82,15 +82,15 @@ class BlockStatistics:
 
 @dataclass(frozen=True)
 class GivenStatistic(Statistic):
-    """Stands for the statistic of a scheme in small blocks, which is computed elsewhere."""
+    """Placeholder for the statistic of a scheme in small blocks, as the other program computes it."""
 
 
 def split(coder: Coder) -> tuple[BlockStatistics, Quantizer] | None:
     """A scheme as its block statistics and the same scheme in small blocks.
 
     Returns:
-        None for schemes that cannot be split: casts; wrapped schemes; stochastic rounding; statistics that look at the grid or
-        search; scales that are stored in blocks with scales of their own.
+        None for schemes that cannot be split: casts; wrapped schemes; vector elements; stochastic rounding; statistics that
+        depend on the element or search; scales that another scaled scheme stores.
     """
     if type(coder) is not Quantizer or coder.bare or coder.stochastic or coder.element.group > 1:
         return None
@@ -105,13 +105,13 @@ def split(coder: Coder) -> tuple[BlockStatistics, Quantizer] | None:
 
 
 def sums(small: Quantizer, statistics: Any, x: Array, names: Iterable[str], known: Mapping[str, Array]) -> Sums:
-    """The sums of `measure.sums`, for a scheme that was split.
+    """The sums of `measure.sums` for a scheme that was split.
 
     Args:
         small: the scheme in small blocks, from `split`.
-        statistics: what its `BlockStatistics` return for x.
+        statistics: the result of its `BlockStatistics` for x.
         x: float32.
-        names: of metrics.
+        names: the names of metrics.
         known: `measure.of_data(x, names)`.
     """
     return sums_of(small, small.scaling.of_extent(small.element, statistics), x, names, known["power"], known=known)

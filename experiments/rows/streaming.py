@@ -1,9 +1,10 @@
-"""Measuring an array that comes in pieces: the sums of `measure.sums`, with the bits of all scales as in one piece.
+"""Measures an array that is read in pieces. The sums are those of `measure.sums`, and all scales are the same bit for bit.
 
-Most schemes know nothing beyond a block, and a piece of whole blocks is an array of its own. Where blocks are longer than
-pieces (a tensor, a long row), or where the scheme that stores scales has such blocks (NVFP4), a first pass gathers what the
-statistic picks from every piece: the statistic of what was picked is that of the whole. A statistic that picks nothing (RMS,
-quantiles, searches) and wrappers that look at the whole array are refused.
+For most schemes, blocks are independent, and a piece of whole blocks can be measured on its own. If blocks are longer than
+pieces (a tensor, a long row), or if the scheme that stores the scales has such blocks (NVFP4), a first pass applies the
+statistic to every piece and gathers the elements that it picks (such as the largest). The statistic of the gathered elements
+is then that of the whole block. Statistics that do not pick an element (RMS, quantiles, searches), and wrappers that need the
+whole array, are refused.
 """
 
 from __future__ import annotations
@@ -28,36 +29,37 @@ from qresearch.scales.params import Encoded, Params
 from qresearch.scales.statistic import Blocks
 from qresearch.scales.storage import Float32
 
-MOST = 2**24
-"""The most elements that are gathered: where blocks span the pieces but are many, as columns of a wide array."""
+MOST_GATHERED_ELEMENTS = 2**24
+"""The most elements that are gathered. Many blocks may span the pieces, such as the columns of a wide array."""
 
 LOCAL, OWN, STORED = range(3)
-"""What hangs on more than a piece: nothing; the scales; the scales of what stores the scales."""
+"""What depends on more than one piece: nothing; the scales; only the outer scales, those of the scheme that stores the
+scales."""
 
 
 def cut_for(coder: Coder, shape: tuple[int, ...], most: int) -> Cut:
-    """How to cut an array for a scheme. Where its blocks need a flat array, that is what is cut.
+    """How to cut an array for a scheme. If its blocks need a flat array, the flattened array is cut.
 
     Args:
         coder: the scheme.
-        shape: of the array.
-        most: elements of a piece.
+        shape: the shape of the array.
+        most: the most elements in a piece.
 
     Raises:
-        ValueError: where the scheme must see the array whole, saying what of it.
+        ValueError: if the scheme needs the whole array at once; the message says for what.
     """
     flat = coder.block.viewed(shape) if isinstance(coder, Quantizer) else shape
     found = cut(flat, _steps(coder, flat), most)
     if not coder.packer.fixed:
-        raise ValueError("an entropy coder's size hangs on all codes")
+        raise ValueError("an entropy coder's size depends on all codes")
     if coder.stochastic and not _draws_elements_only(coder):
-        raise ValueError("random numbers of wrappers, and of scales that are stored, are drawn for the array as a whole")
+        raise ValueError("random numbers for wrappers, and for stored scales, are drawn for the whole array at once")
     reach(coder, found)
     return found
 
 
 def _steps(coder: Coder, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Along each axis what a piece must hold whole multiples of: the unit, or the block, or, where both span it, nothing."""
+    """For each axis, the length that pieces must be a multiple of: the unit, else the block, else (if both span it) 1."""
     lengths = coder.layout(shape).lengths if isinstance(coder, Quantizer) else shape
     return tuple(next((b for b in each if b < n), 1) for *each, n in zip(coder.unit(shape), lengths, shape))
 
@@ -70,11 +72,11 @@ def _draws_elements_only(coder: Coder) -> bool:
 
 
 def reach(coder: Coder, cut: Cut) -> int:
-    """`LOCAL`, `OWN` or `STORED`. Raises `ValueError` where a scheme must see the array whole."""
+    """`LOCAL`, `OWN` or `STORED`. Raises `ValueError` if the scheme needs the whole array at once."""
     if cut.holds(coder.unit(cut.whole)):
         return LOCAL
     if not isinstance(coder, Quantizer) or coder.block.viewed(cut.whole) != cut.whole:
-        raise ValueError(f"{type(coder).__name__} looks beyond a piece of {cut.piece}")
+        raise ValueError(f"{type(coder).__name__} needs elements beyond a piece of {cut.piece}")
     lengths = coder.layout(cut.whole).lengths
     if not cut.holds(lengths):
         _joinable(coder, cut, lengths)
@@ -82,38 +84,40 @@ def reach(coder: Coder, cut: Cut) -> int:
     blocks = cut.of_blocks(lengths)
     scale, offset = coder.scaling.scale.coder, coder.scaling.offset.coder
     if offset is not None and not blocks.holds(offset.unit(blocks.whole)):
-        raise ValueError("the minima of blocks have scales of their own that reach beyond a piece")
+        raise ValueError("the scheme that stores the minima has scales that reach beyond a piece")
     if scale is None or reach(scale, blocks) != OWN:
-        raise ValueError("the scales of scales have scales that reach beyond a piece")
+        raise ValueError("the scales of scales have scales themselves, which reach beyond a piece")
     return STORED
 
 
 def _joinable(coder: Quantizer, cut: Cut, lengths: tuple[int, ...]) -> None:
-    """Raises `ValueError` where blocks that are longer than a piece cannot be put together."""
+    """Raises `ValueError` if blocks that are longer than a piece cannot be measured in pieces."""
     across = cut.across(lengths)
     whole = tuple(n if cross else b for n, b, cross in zip(cut.whole, lengths, across))
     if whole != lengths or not cut.holds(tuple(1 if cross else b for b, cross in zip(lengths, across))):
-        raise ValueError(f"blocks of {lengths} are neither parts of a piece of {cut.piece} nor as long as the array")
+        raise ValueError(f"blocks of {lengths} neither lie inside a piece of {cut.piece} nor span the array")
     count = math.prod(cut.counts) * math.prod(cut.blocks_of(next(iter(cut)), lengths).shape)
-    if count > MOST:
+    if count > MOST_GATHERED_ELEMENTS:
         raise ValueError(
-            f"blocks of {lengths} in pieces of {cut.piece} need {count:,} numbers gathered, and {MOST:,} are allowed"
+            f"blocks of {lengths} in pieces of {cut.piece} need {count:,} gathered numbers; "
+            f"at most {MOST_GATHERED_ELEMENTS:,} are allowed"
         )
     if not coder.scaling.statistic.picks:
         statistic = coder.scaling.statistic
-        raise ValueError(f"{statistic} of blocks longer than a piece of {cut.piece} needs all of their elements at once")
+        raise ValueError(f"{statistic} of blocks longer than a piece of {cut.piece} needs all their elements at once")
 
 
 def gather(coder: Coder, x: Array, cut: Cut) -> Array:
-    """What a piece has to say of what reaches beyond it; the few elements that the statistic picks.
+    """Applies the statistic to one piece, for the blocks (or outer blocks) that reach beyond it.
 
     Args:
-        coder: the scheme, of a reach that is not `LOCAL`.
+        coder: the scheme; its `reach` must not be `LOCAL`.
         x: float32, a piece.
-        cut: of the array.
+        cut: how the array is cut.
 
     Returns:
-        float32, an element for each block that the piece has a part in, or two along the first axis that is put together.
+        float32, one element for each block that overlaps the piece; for an interval two, along the first axis on which blocks
+        are longer than pieces.
     """
     quantizer: Any = coder
     layout, scaling = quantizer.layout(x.shape), quantizer.scaling
@@ -126,13 +130,13 @@ def gather(coder: Coder, x: Array, cut: Cut) -> Array:
 
 
 def _raw_scales(quantizer: Quantizer, blocks: Blocks) -> Array:
-    """float32 [grid]: scales before they are stored; those that a search starts from, where the statistic searches."""
+    """float32 [grid]: the scales before they are stored. If the statistic searches, those of the first candidate."""
     raw = quantizer.with_scaling(scale=Float32()).scaling
     return raw.of_extent(quantizer.element, raw.extent(quantizer.element, blocks)).scale
 
 
 def settle(coder: Coder, gathered: Array, cut: Cut) -> Params:
-    """The parameters that reach beyond a piece, decoded, from what all pieces said, put together by `Cut.joined`."""
+    """The decoded parameters of the blocks that reach beyond a piece, from the results of `gather`, joined by `Cut.joined`."""
     quantizer: Any = coder
     lengths = quantizer.layout(cut.whole).lengths
     if reach(coder, cut) == STORED:
@@ -143,7 +147,7 @@ def settle(coder: Coder, gathered: Array, cut: Cut) -> Params:
 
 
 def given_to(coder: Coder, piece: Piece, cut: Cut) -> Piece:
-    """Which part of what `settle` found is that of a piece."""
+    """The part of the result of `settle` that belongs to a piece."""
     quantizer: Any = coder
     lengths = quantizer.layout(cut.whole).lengths
     if reach(coder, cut) == STORED:
@@ -152,13 +156,13 @@ def given_to(coder: Coder, piece: Piece, cut: Cut) -> Piece:
 
 
 def fit(coder: Coder, given: Params | None, x: Array, cut: Cut) -> tuple[Coder, Any]:
-    """A coder of a piece, and its parameters.
+    """A coder for a piece, and its parameters.
 
     Args:
         coder: the scheme.
-        given: what `settle` found, the part of this piece; None where the reach is `LOCAL`.
+        given: the part of the result of `settle` that belongs to this piece; None if the reach is `LOCAL`.
         x: float32, the piece.
-        cut: of the array.
+        cut: how the array is cut.
     """
     if given is None or not isinstance(coder, Quantizer):
         return coder, coder.fit(x)
@@ -175,20 +179,20 @@ def _decoded(quantizer: Any) -> Any:
 def sums(
     names: Iterable[str], coder: Coder, given: Params | None, x: Array, scale: Array, key: Array, place: Array, cut: Cut
 ) -> Sums:
-    """What some metrics need, of one piece; pure and traceable.
+    """The sums that metrics need, for one piece. Pure and traceable.
 
     Args:
-        names: of metrics.
+        names: the names of metrics.
         coder: the scheme; its leaves may be traced.
         given: as in `fit`.
         x: float32, the piece.
-        scale: int32 scalar, `reduction.power` of the whole array.
-        key: for stochastic rounding; the numbers are those of the array in one piece.
-        place: uint32 [2], high word and low word of `Cut.place`.
-        cut: of the array.
+        scale: int32 scalar, `sums.power` of the whole array.
+        key: a random key, for stochastic rounding. The random numbers are the same as for the whole array.
+        place: uint32 [2], the high and the low word of `Cut.place`.
+        cut: how the array is cut.
 
     Returns:
-        As `measure.sums`; `metric.totals` puts those of pieces together.
+        As `measure.sums`; `metrics.totals` combines those of all pieces.
     """
     coder, params = fit(coder, given, x, cut)
     u = uniform_from(key, place, x.shape) if coder.stochastic else None

@@ -1,1 +1,1 @@
-"""Coders: from an array to codes and parameters, and back."""
+"""Coders: quantize an array to codes and parameters, and reconstruct it."""

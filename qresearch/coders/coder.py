@@ -1,6 +1,6 @@
-"""Coders: what a `Quantizer` and every wrapper around one can do. Whatever is a coder nests with whatever takes one.
+"""The interface of a coder, which `Quantizer` and all wrappers implement. Wrappers and nested storages accept any coder.
 
-x -> fit -> params              scales, offsets, and what a wrapper keeps beside them
+x -> fit -> params              scales, offsets, and what a wrapper stores besides
 x, params -> encode -> codes    integers, one for every number (or group of numbers)
 codes, params -> decode -> x'
 """
@@ -23,37 +23,32 @@ from qresearch.scales.scaling import Scaling
 
 
 class Coder:
-    """From an array to codes and parameters, and back. A pytree; everything is traceable but the packer's counts.
+    """Quantizes an array to codes and parameters, and reconstructs it. A pytree; all but the byte counts can be traced.
 
-    Attributes:
-        element: how numbers become codes.
-        scaling: how scales are chosen, stored and applied.
-        block: which elements share a scale.
-
-    Those of a wrapper are those of the quantizer inside, as it was built. They answer static questions; what is done with data
-    goes through the methods here, or through `resolve`.
+    `core` is the quantizer inside all wrappers. Use it for static questions about element, block and scaling. To process data,
+    call the coder itself, or `resolve`.
     """
 
     element: Element
     scaling: Scaling
     block: Block
 
-    # --- what each coder writes ------------------------------------------------------------------------------------------
+    # --- every coder defines these ---------------------------------------------------------------------------------------
 
     def resolve(self, params: Any) -> tuple[Coder, Params]:
         """The innermost quantizer as these parameters make it, and the parameters of its blocks."""
         raise NotImplementedError
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
-        """The parameters of a float32 array. `weights` broadcast to x; elements of weight zero take no part."""
+        """The parameters of a float32 array. `weights` broadcast to x; elements of weight zero are ignored."""
         raise NotImplementedError
 
     def adapt(self, x: Array, params: Any) -> Any:
-        """Parameters that were fitted on another array, made fit for x: blocks in which x has a NaN are poisoned."""
+        """Prepares parameters that were fitted on another array for x: poisons the blocks in which x holds a NaN."""
         raise NotImplementedError
 
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
-        """Codes of a float32 array, with the uniform numbers of a stochastic rounding given."""
+        """Codes of a float32 array. `u` holds the uniform numbers for stochastic rounding, else None."""
         raise NotImplementedError
 
     def decode(self, codes: Array, params: Any, shape: tuple[int, ...]) -> Array:
@@ -65,41 +60,41 @@ class Coder:
         raise NotImplementedError
 
     def spoil(self, encoded: Encoded, bad: Array) -> Encoded:
-        """Makes elements come back as NaN, as far as the scheme can; `bad` is bool, in the shape of the array."""
+        """Makes the elements where `bad` (bool, in the shape of the array) decode to NaN, if the scheme can express NaN."""
         raise NotImplementedError
 
     @property
     def packer(self) -> Packer:
-        """How codes and parameters become bytes."""
+        """Converts codes and parameters to bytes."""
         raise NotImplementedError
 
-    # --- how an array may be cut: as little as can be, unless a coder knows better ---------------------------------------
+    # --- how an array may be split: not at all, unless a coder overrides these -------------------------------------------
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Lengths along the axes: pieces of whole multiples of them are quantized as they are in an array of this shape, scales
-        included.
+        """Lengths along the axes. A piece whose lengths are multiples of them gets the same codes and scales on its own as in
+        the whole array, which has this shape.
         """
         return shape
 
     @property
     def separable(self) -> bool:
-        """Whether an element's code depends on no other element once the parameters are known: `pointwise` works then."""
+        """Whether, for given parameters, the code of an element depends on that element alone. `pointwise` needs this."""
         return False
 
     def pointwise(self, params: Any, shape: tuple[int, ...]) -> tuple[Coder, Any]:
-        """A coder of blocks of one element that gives the same codes, and its parameters spelled out.
+        """A coder with one-element blocks that gives the same codes, and its parameters.
 
-        Every leaf of those has the shape of the array, so any slice of it can be coded by itself.
+        Every leaf of the parameters has the shape of the array, so that any slice of the array can be coded alone.
         """
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        """The scheme, where the coder was built from one; else its fields."""
+        """The scheme, if the coder was built from one; else its fields."""
         text = scheme_of(self)
         fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({fields if text is None else repr(text)})"
 
-    # --- what follows ----------------------------------------------------------------------------------------------------
+    # --- these follow from the above -------------------------------------------------------------------------------------
 
     @property
     def bare(self) -> bool:
@@ -141,7 +136,7 @@ class Coder:
         return self.element.draw(key, shape)
 
     def encode(self, x: Array, params: Any, key: Array | None = None) -> Array:
-        """Codes of an array; `params` may have been fitted on another array of the same blocks."""
+        """Codes of an array. `params` may have been fitted on another array with the same grid of blocks."""
         return self.encode_drawn(x, params, self.draw(key, x.shape))
 
     def encoded(self, x: Array, params: Any, key: Array | None = None) -> Encoded:
@@ -153,7 +148,7 @@ class Coder:
         return self.encoded(x, self.fit(x, key=key), key)
 
     def quantize_packed(self, x: Array, key: Array | None = None) -> dict[str, Any]:
-        """What the packer makes of `quantize`: codes, scales and offsets as they are stored."""
+        """`packer.pack(quantize(x, key))`: codes, scales and offsets as they are stored."""
         return self.packer.pack(self.quantize(x, key))
 
     def dequantize(self, encoded: Encoded) -> Array:
@@ -161,7 +156,10 @@ class Coder:
         return self.decode(encoded.codes, encoded.params, encoded.shape)
 
     def storage_bits(self, shape: tuple[int, ...]) -> int:
-        """Bits that an array of this shape takes once packed. Raises `ValueError` where the codes decide (entropy coders)."""
+        """The bits that an array of this shape takes when packed.
+
+        Raises `ValueError` if the size depends on the codes (entropy coders).
+        """
         return self.packer.bits(shape)
 
     def scales(self, params: Any) -> Array | None:
@@ -175,7 +173,7 @@ class Coder:
         return inside.scaling.load_offset(inside.element, own)
 
     def round_trip(self, x: Array, params: Any, u: Array | None) -> Array:
-        """float32, in the shape of x: what comes back, without codes where that is shorter."""
+        """float32, in the shape of x: encoded and decoded. A coder may override this with a shorter computation."""
         return self.decode(self.encode_drawn(x, params, u), params, x.shape)
 
     def fake_quantize(self, x: Array, key: Array | None = None, gradient: str = "clipped") -> Array:
@@ -187,7 +185,7 @@ class Coder:
             gradient: `"clipped"` passes the gradient where x was not clipped, `"unclipped"` everywhere.
 
         Raises:
-            ValueError: for another policy.
+            ValueError: for any other value of `gradient`.
         """
         all_pass = everywhere(gradient)
         params = self.fit(jax.lax.stop_gradient(x), key=key)

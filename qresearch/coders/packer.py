@@ -1,4 +1,4 @@
-"""Packers: what a scheme stores, as bytes, and how many bits that is."""
+"""Packers: convert codes and parameters to the bytes that a scheme stores, and count them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from qresearch.scales.params import Encoded
 
 
 class Packer:
-    """How a coder's codes and parameters become bytes.
+    """Converts the codes and parameters of a coder to bytes.
 
-    `fixed` says whether the shape of an array tells the size. Where it does not (an entropy coder must see the codes), `bits`
-    raises, and `nbytes` needs codes that are known: not under jit.
+    `fixed` says whether the size follows from the shape of the array. If it does not (the size of an entropy coder depends on
+    the codes), `bits` raises, and `nbytes` needs concrete codes, so it does not work under jit.
     """
 
     fixed = True
 
     def bits(self, shape: tuple[int, ...]) -> int:
-        """Bits that an array of this shape takes once packed: codes, scales, offsets, their own scales, padding."""
+        """The bits that an array of this shape takes when packed: codes, scales, offsets, their own scales, padding."""
         raise NotImplementedError
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
-        """What is stored: `codes`, and `scale` and `offset` where there are any (bytes, float32, or nested)."""
+        """What is stored: `codes`, and `scale` and `offset` if the scheme has them (bytes, float32, or nested)."""
         raise NotImplementedError
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
@@ -33,10 +33,10 @@ class Packer:
         raise NotImplementedError
 
     def nbytes(self, encoded: Encoded) -> int:
-        """Bytes of what `pack` returns, counted on its arrays (abstractly, where the shape alone tells)."""
+        """The bytes of the arrays that `pack` returns. If the size is `fixed`, nothing is computed."""
         return bytes_of(jax.eval_shape(self.pack, encoded) if self.fixed else self.pack(encoded))
 
 
 def bytes_of(packed: Any) -> int:
-    """Bytes of all arrays of a pytree; shapes and dtypes are enough."""
+    """The bytes of all arrays in a pytree; the leaves need only a shape and a dtype."""
     return sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(packed))

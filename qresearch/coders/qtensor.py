@@ -1,7 +1,7 @@
-"""What comes out: fitted parameters and quantized arrays, each with the quantizer that made it. Both are pytrees.
+"""The results of the public functions: fitted parameters and quantized arrays, each with its quantizer. Both are pytrees.
 
-Their leaves are codes and parameters. The quantizer is structure, so that gradients, optimizers and files see no table of
-levels; only where its own numbers are traced (a quantizer that was passed into `jax.jit`) do they become leaves.
+Their leaves are codes and parameters. The quantizer is part of the structure, so that gradients, optimizers and checkpoints do
+not see its tables of levels. Only if its numbers are traced (a quantizer that was passed into `jax.jit`) do they become leaves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qresearch.scales.params import Encoded
 
 @dataclass(frozen=True, eq=False)
 class _Constant:
-    """A coder of NumPy numbers as structure: equal to others of the same parts and numbers."""
+    """A coder with NumPy leaves as static pytree structure: hashable, and equal to coders with equal parts and numbers."""
 
     coder: Coder
 
@@ -48,7 +48,7 @@ class _Constant:
 
 
 def _mapped(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a coder and pytrees, compiled, and mapped over leading axes of the pytrees (and of a traced coder)."""
+    """Compiles a function of a coder and pytrees, mapped over the batch axes of the pytrees (and of a traced coder)."""
 
     @partial(jax.jit, static_argnames=("batch", "shape"))
     def run(coder: Coder, *arguments: Any, batch: int, shape: Any = None) -> Any:
@@ -68,12 +68,12 @@ _decode = _mapped(lambda coder, codes, params, shape: coder.decode(codes, params
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Scales and offsets of a scheme, ready to encode other arrays of the same blocks.
+    """Scales and offsets of a scheme, with which other arrays with the same grid of blocks can be encoded.
 
     Attributes:
-        params: as they are stored.
-        quantizer: that made them.
-        ndim: axes of the array that they were fitted on.
+        params: the parameters as they are stored.
+        quantizer: the coder that fitted them.
+        ndim: the number of axes of the array that they were fitted on.
     """
 
     params: Any
@@ -87,7 +87,7 @@ class Fitted:
 
     @property
     def scales(self) -> Array | None:
-        """float32 [grid], as decoding sees them; None for a cast."""
+        """float32 [grid]: the scale of each block, as decoding uses it; None for a cast."""
         return _scales(self.quantizer, self.params, batch=len(self._batch))
 
     @property
@@ -98,7 +98,7 @@ class Fitted:
     def __getitem__(self, index: Any) -> Fitted:
         """The parameters of a slice of the grid of blocks.
 
-        Raises `TypeError` where another scheme stores them, and `IndexError` beyond the grid.
+        Raises `TypeError` if another scheme stores the scales or the scheme has wrappers, and `IndexError` beyond the grid.
         """
         self.alone("take one array of the batch first: jax.tree.map(lambda leaf: leaf[0], params)")
         if not isinstance(self.quantizer, Quantizer):
@@ -107,9 +107,9 @@ class Fitted:
         return dataclasses.replace(self, params=self.params[index])
 
     def alone(self, way_out: str) -> None:
-        """Raises `ValueError` where these are the parameters of a batch, out of `jax.vmap`."""
+        """Raises `ValueError` if these are the parameters of a batch that `jax.vmap` returned."""
         if self._batch:
-            raise ValueError(f"this is a batch of shape {self._batch}, out of jax.vmap; {way_out}")
+            raise ValueError(f"this is a batch of shape {self._batch}, returned by jax.vmap; {way_out}")
 
     @property
     def _batch(self) -> tuple[int, ...]:
@@ -121,7 +121,7 @@ class Fitted:
         return scale.shape[: scale.ndim - self.quantizer.block.rank(self.ndim)]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled with the text of the scheme, which a coder does not carry."""
+        """Pickles the text of the scheme too, since a coder does not hold it."""
         return _restored, (self.params, self.quantizer, self.ndim, self.scheme)
 
     def __repr__(self) -> str:
@@ -138,14 +138,14 @@ def _restored(params: Any, quantizer: Coder, ndim: int, scheme: str | None) -> F
 
 @dataclass(frozen=True, eq=False)
 class QTensor:
-    """A quantized array. One that comes out of `jax.vmap` is a batch of them, and all but `pack` works on it as well.
+    """A quantized array. `jax.vmap` returns a batch of them, on which everything but `pack` works too.
 
     Attributes:
-        codes: integers in the shape of the array (one for each group of numbers where an element codes several at once); int8
-            or int16 for signed integers, else uint8 or uint16.
+        codes: integers in the shape of the array (one per group of numbers if the element codes several at once); int8 or
+            int16 for signed integers, else uint8 or uint16.
         fitted: the parameters of its blocks, and the quantizer.
-        dtype: of the array that was quantized. What comes back is float32.
-        whole: the shape of the array, without a batch, where the codes do not have it; else None.
+        dtype: the dtype of the array that was quantized. `dequantize` returns float32.
+        whole: the shape of the array, without batch axes, if the codes have another shape; else None.
 
     >>> import jax.numpy as jnp, qresearch as qr
     >>> q = qr.quantize(jnp.array([0.0, 1.0, -7.0, 3.4]), "int4")
@@ -163,12 +163,12 @@ class QTensor:
 
     @classmethod
     def of(cls, encoded: Encoded, quantizer: Coder, dtype: str = "float32") -> QTensor:
-        """What a coder has encoded, with the coder. The leaves have no batch axes."""
+        """A QTensor of encoded data and its coder. The leaves must have no batch axes."""
         return cls(encoded.codes, Fitted(encoded.params, quantizer, len(encoded.shape)), dtype, encoded.whole)
 
     @property
     def quantizer(self) -> Coder:
-        """That made it."""
+        """The coder that quantized the array."""
         return self.fitted.quantizer
 
     @property
@@ -178,12 +178,12 @@ class QTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array; a batch comes first."""
+        """The shape of the array, with batch axes first."""
         return self.codes.shape if self.whole is None else (*self._batch, *self.whole)
 
     @property
     def scales(self) -> Array | None:
-        """float32 [grid]: one for each block, as decoding sees them; None for a cast."""
+        """float32 [grid]: the scale of each block, as decoding uses it; None for a cast."""
         return _scales(self.quantizer, self.fitted.params, batch=len(self._batch))
 
     @property
@@ -192,23 +192,23 @@ class QTensor:
         return _offsets(self.quantizer, self.fitted.params, batch=len(self._batch))
 
     def dequantize(self) -> Array:
-        """float32, in the shape of the array."""
+        """The reconstructed array, float32, in the shape of the original."""
         batch = len(self._batch)
         return _decode(self.quantizer, self.codes, self.fitted.params, batch=batch, shape=self.shape[batch:])
 
     def pack(self) -> dict[str, Any]:
-        """What is stored: `codes` as bytes, `scale` and `offset` as bytes, float32, or packed in turn.
+        """What is stored: `codes` as bytes; `scale` and `offset` as bytes, as float32, or as a nested dict.
 
-        `qr.from_packed` is the inverse. Raises `ValueError` for a batch out of `jax.vmap`.
+        `qr.from_packed` is the inverse. Raises `ValueError` for a batch that `jax.vmap` returned.
         """
         if self._batch:
             way_out = "pack each array by itself: jax.tree.map(lambda leaf: leaf[0], q).pack()"
-            raise ValueError(f"this is a batch of shape {self._batch}, out of jax.vmap; {way_out}")
+            raise ValueError(f"this is a batch of shape {self._batch}, returned by jax.vmap; {way_out}")
         return self.quantizer.packer.pack(self._encoded)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what `pack` returns, counted on its arrays."""
+        """The bytes of the arrays that `pack` returns."""
         packer = self.quantizer.packer
         if packer.fixed:
             return prod(self._batch) * packer.nbytes(self._abstract()._encoded)
@@ -231,12 +231,12 @@ class QTensor:
         return Encoded(self.codes, self.fitted.params, self.whole)
 
     def _abstract(self) -> QTensor:
-        """The shapes and dtypes of the array, or of one of a batch."""
+        """The shapes and dtypes of the array, or of one array of a batch."""
         skip = len(self._batch)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[skip:], leaf.dtype), self)
 
     def _each(self) -> Iterator[QTensor]:
-        """The arrays of a batch, one by one; itself where it is none."""
+        """The arrays of a batch, one by one; only itself if it is not a batch."""
         if not (batch := self._batch):
             return iter([self])
         return (jax.tree.map(lambda leaf, place=place: np.asarray(leaf)[place], self) for place in np.ndindex(batch))
@@ -249,7 +249,7 @@ class QTensor:
         return f"<b>{first}</b>" + "".join(f"<br>{line}" for line in rest)
 
     def _lines(self) -> list[str]:
-        """The scheme and the shape, then what it takes; without sizes where the leaves are traced."""
+        """The scheme and the shape, then the size; without the size if the leaves are traced."""
         name = self.scheme or type(self.quantizer).__name__
         lines = [f"QTensor({name!r}, shape {self.shape}, from {self.dtype})"]
         if isinstance(self.codes, jax.core.Tracer) or not isinstance(self.codes, jax.Array | np.ndarray):

@@ -1,6 +1,6 @@
-"""The quantizer: an element, a scaling and a block. From an array to codes and parameters, and back.
+"""The quantizer: combines an element, a scaling and a block into a coder.
 
-Everything here is plain JAX on one layout of blocks, traceable, without names and without branches on them.
+Everything here is plain JAX on arrays that are split into blocks, and can be traced. Nothing depends on the name of a scheme.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from qresearch.scales.storage import Codes, Float32
 
 @part
 class Quantizer(Coder):
-    """A scheme, built: a pytree whose numbers are leaves and whose structure is the jit key.
+    """A built scheme without wrappers. A pytree: its numbers are leaves, and its structure decides whether jit traces again.
 
     Attributes:
-        element: how a number becomes a code.
-        scaling: how scales are chosen, stored and applied.
+        element: maps scaled numbers to codes.
+        scaling: chooses, stores and applies scales.
         block: which elements share a scale.
     """
 
@@ -52,9 +52,9 @@ class Quantizer(Coder):
 
         Args:
             x: float32, any shape.
-            weights: float32, not negative, broadcast to x; elements of weight zero take no part.
-            key: for scales that are stored stochastically.
-            outer: parameters whose outer scales (of nested storages) are kept.
+            weights: float32, not negative, broadcast to x; elements of weight zero are ignored.
+            key: a random key, for scales that are stored with stochastic rounding.
+            outer: earlier parameters whose outer scales (those of nested storages) are reused.
 
         Returns:
             Params in the shape of the grid of blocks.
@@ -65,7 +65,7 @@ class Quantizer(Coder):
         return self.scaling.fit(self.element, Blocks(layout.split(x), weights, layout), key, outer)
 
     def encode_drawn(self, x: Array, params: Params, u: Array | None) -> Array:
-        """Codes, with the uniform numbers of a stochastic rounding given, in the shape of x; None for the others."""
+        """Codes of x. `u` holds uniform numbers in the shape of x for stochastic rounding, else None."""
         layout = self.layout(x.shape)
         u = None if u is None else layout.split(u)
         return layout.codes.merge(self.scaling.encode(self.element, layout.split(x), params, layout, u))
@@ -76,7 +76,7 @@ class Quantizer(Coder):
         return layout.merge(self.scaling.decode(self.element, layout.codes.split(codes), params, layout))
 
     def round_trip(self, x: Array, params: Params, u: Array | None) -> Array:
-        """float32, in the shape of x: what comes back."""
+        """float32, in the shape of x: encoded and decoded."""
         layout = self.layout(x.shape)
         u = None if u is None else layout.split(u)
         return layout.merge(self.scaling.round_trip(self.element, layout.split(x), params, layout, u))
@@ -88,11 +88,11 @@ class Quantizer(Coder):
         return layout.merge(layout.groups_back(self.element.grid.clipped(layout.groups_last(y), shift)))
 
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
-        """`encode(x, fit(x))`, with the parameters: in one pass where the platform has a kernel for the scheme."""
+        """`encode(x, fit(x))`, with the parameters; in one pass if the platform has a kernel for the scheme."""
         return one_pass(two_passes, self, x) if has_kernel(two_passes, self, x) else super().quantize(x, key)
 
     def quantize_packed(self, x: Array, key: Array | None = None) -> dict[str, Any]:
-        """What the packer makes of `quantize`, in one pass too where codes have 4 or 8 bits."""
+        """`packer.pack(quantize(x, key))`; with a kernel, in one pass if codes have 4 or 8 bits."""
         plain = packing(Codes(self.element).width)
         if self.block.flat or plain is None or not has_kernel(plain, self, x):
             return super().quantize_packed(x, key)
@@ -102,11 +102,11 @@ class Quantizer(Coder):
     # --- NaN -------------------------------------------------------------------------------------------------------------
 
     def adapt(self, x: Array, params: Params) -> Params:
-        """Poisons the blocks in which x holds a NaN, for parameters that were fitted on another array."""
+        """Poisons the blocks in which x holds a NaN, in parameters that were fitted on another array."""
         return params if self.bare else self._poisoned(params, jnp.isnan(x))
 
     def spoil(self, encoded: Encoded, bad: Array) -> Encoded:
-        """Makes elements NaN: by the code of NaN in a cast, else by poisoning their blocks."""
+        """Makes elements decode to NaN: in a cast by the code of NaN, else by poisoning their blocks."""
         if not self.bare:
             return dataclasses.replace(encoded, params=self._poisoned(encoded.params, bad))
         nan = self.element.encode(jnp.full((self.element.group,), np.nan, jnp.float32), jax.random.key(0))[0]
@@ -119,7 +119,7 @@ class Quantizer(Coder):
     # --- blocks ----------------------------------------------------------------------------------------------------------
 
     def dense(self, params: Params) -> tuple[Quantizer, Params]:
-        """The same scheme with its scales and minima decoded to float32, so that they can be sliced by block."""
+        """The same scheme and parameters with scales and minima decoded to float32, so that they can be sliced by block."""
         if self.bare:
             return self, params
         scaling = self.scaling
@@ -128,11 +128,11 @@ class Quantizer(Coder):
         return self.with_scaling(scale=Float32(), offset=Float32()), loaded
 
     def with_scaling(self, **fields: Any) -> Quantizer:
-        """The same scheme with other fields of its scaling."""
+        """The same scheme with some fields of its scaling replaced."""
         return dataclasses.replace(self, scaling=dataclasses.replace(self.scaling, **fields))
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """A block, and as many as share what stores their scales and minima; all, where the array is flattened first."""
+        """The size of one block, or of all blocks whose scales and minima share a nested scale; `shape` if x is flattened."""
         if self.block.viewed(shape) != shape:
             return shape
         layout = self.layout(shape)
@@ -144,44 +144,44 @@ class Quantizer(Coder):
 
     @property
     def separable(self) -> bool:
-        """Whether elements are coded one by one."""
+        """Whether every element has its own code."""
         return self.element.group == 1
 
     def pointwise(self, params: Params, shape: tuple[int, ...]) -> tuple[Quantizer, Params]:
-        """Blocks of one element, each with the scale of the block that it came from."""
+        """One-element blocks, each with the scale of its original block."""
         quantizer, dense = self.dense(params)
         spelled = jax.tree.map(self.layout(shape).spread, dense)
         return (quantizer if self.bare else dataclasses.replace(quantizer, block=Block(()))), spelled
 
     @property
     def packer(self) -> QuantizerPacker:
-        """Codes, scales and offsets, each as it is stored."""
+        """Packs codes, scales and offsets."""
         return QuantizerPacker(self)
 
 
 @dataclass(frozen=True)
 class QuantizerPacker(Packer):
-    """What a quantizer stores: `codes`, and `scale` and `offset` where there are any."""
+    """Packs what a quantizer stores: `codes`, and `scale` and `offset` if the scheme has them."""
 
     quantizer: Quantizer
 
     def bits(self, shape: tuple[int, ...]) -> int:
-        """Codes, scales, offsets, their own scales, padding."""
+        """The bits of codes, scales, offsets, their own scales, and padding."""
         layout, element = self.quantizer.layout(shape), self.quantizer.element
         stored = self.quantizer.scaling.storages(element)
         return Codes(element).bits(layout.codes.shape) + sum(each.bits(layout.grid) for each in stored.values())
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
-        """Bytes of the codes, and of what blocks store."""
+        """The codes as bytes, and the scales and offsets."""
         return {"codes": Codes(self.quantizer.element).pack(encoded.codes), **self.pack_numbers(encoded.params)}
 
     def pack_numbers(self, params: Params) -> dict[str, Any]:
-        """Scales and offsets alone."""
+        """The scales and offsets alone."""
         stored = self.quantizer.scaling.storages(self.quantizer.element)
         return {name: each.pack(getattr(params, name)) for name, each in stored.items()}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
-        """The inverse of `pack`. (`-exact` schemes come back with the stored scale only.)"""
+        """The inverse of `pack`, except that `-exact` schemes get back only the stored scale."""
         layout, element = self.quantizer.layout(shape), self.quantizer.element
         stored = self.quantizer.scaling.storages(element)
         numbers = {name: each.unpack(packed[name], layout.grid) for name, each in stored.items()}

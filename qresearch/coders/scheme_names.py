@@ -1,4 +1,8 @@
-"""Which scheme a coder was built from: remembered by identity, since a coder is numbers and structure, without a name."""
+"""Remembers the scheme that a coder was built from.
+
+A coder consists of numbers and structure, without a name, so that schemes can share traces. The text of its scheme is kept
+here, by identity of the coder.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ _NAMES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def remember(coder: Any, text: str) -> None:
-    """Notes the canonical text of a scheme for the coder that was built from it."""
+    """Records the canonical text of the scheme that a coder was built from."""
     _NAMES[coder] = text
 
 

@@ -1,4 +1,4 @@
-"""Nested storage: scales, or minima, stored by another scheme (double quantization, NVFP4, K-quants)."""
+"""Nested storage: scales or minima that are stored by another scheme (double quantization, NVFP4, K-quants)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Nested(Storage):
     """Numbers stored by a coder.
 
     Attributes:
-        coder: which.
+        coder: the coder that stores them.
     """
 
     coder: Coder
 
     def store(self, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Encoded:
-        """The numbers encoded; in the outer scales of `like`, where that is given. Each stream draws from a key of its own."""
+        """The encoded numbers. If `like` is given, its outer scales are reused. Each stream uses its own random key."""
         key = None if key is None else jax.random.fold_in(key, stream)
         if like is None:
             return self.coder.quantize(number, key)
@@ -36,15 +36,15 @@ class Nested(Storage):
         return self.coder.dequantize(stored)
 
     def spoil(self, stored: Encoded, bad: Array) -> Encoded:
-        """NaN where `bad`, which is bool [grid], as far as the coder can."""
+        """Sets numbers to NaN where `bad` (bool [grid]), if the coder can store a NaN."""
         return self.coder.spoil(stored, bad)
 
     def bits(self, grid: tuple[int, ...]) -> int:
-        """Its own scales counted."""
+        """The bits that a grid of numbers takes, including their own scales."""
         return self.coder.storage_bits(grid)
 
     def pack(self, stored: Encoded) -> dict[str, Any]:
-        """What the coder packs."""
+        """The packed form of the coder."""
         return self.coder.packer.pack(stored)
 
     def unpack(self, packed: dict[str, Any], grid: tuple[int, ...]) -> Encoded:

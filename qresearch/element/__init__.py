@@ -1,4 +1,4 @@
-"""Elements: how a number becomes a code and back."""
+"""Elements: how a scaled number becomes a code, and a code becomes a number again."""
 
 from qresearch.element import rows
 

@@ -1,8 +1,8 @@
-"""The codebook grid: any sorted table of 2 to 65,536 levels, exactly nearest, by thresholds.
+"""The codebook grid: any sorted table of 2 to 65,536 levels, with exact rounding to the nearest level.
 
-A float32 quotient is not exact enough to decide between two levels. So each deterministic rounding becomes a table of
-*thresholds*: the least float32 that is encoded as the upper of two neighbours (see `thresholds`). A code is then the number of
-thresholds that do not exceed the input (see `lookup`).
+A float32 quotient is not exact enough to decide between two levels. A deterministic rounding is therefore turned into a table
+of *thresholds* when the grid is built. The threshold of two neighbouring levels is the least float32 that is encoded as the
+upper one (see `thresholds`). Encoding counts the thresholds that do not exceed the input (see `lookup`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from qresearch.arithmetic.packing import code_dtype
 from qresearch.base import sharding
 from qresearch.base.part import Leaf, part, static
 from qresearch.element.grid import Grid
-from qresearch.element.lookup import FEW, STEPS, lookup, selected
+from qresearch.element.lookup import BISECTION_STEPS, MOST_BISECTED_LEVELS, lookup, selected
 from qresearch.element.rounding import Position, Rounding
 from qresearch.element.thresholds import limits, thresholds
 
-BUCKETS = (FEW, 256, 65536)
-"""Tables are padded to one of these lengths: codebooks of one bucket share a trace."""
+BUCKETS = (MOST_BISECTED_LEVELS, 256, 65536)
+"""Tables are padded to one of these lengths, so that all codebooks of one length share a trace."""
 
-_WIDER, _NARROWER = np.float32(2.0**100), np.float32(0.5)
+_SCALE_OF_SMALL_LEVELS, _SCALE_OF_LARGE_LEVELS = np.float32(2.0**100), np.float32(0.5)
 
 
 @part
@@ -34,14 +34,16 @@ class Codebook(Grid):
 
     Attributes:
         levels: float32 [bucket], ascending, padded with NaN.
-        lookup: how many thresholds do not exceed a number; threshold i is the least input of code i + 1.
-        middles: float32 [bucket]; entry i is where roundings to nearest part the levels i and i + 1; NaN, the usual case,
-            stands for their exact mean.
-        words: int32 [bucket], the bit string of each level where the format has its own, else the code; even ones win ties.
+        lookup: counts the thresholds that do not exceed a number; threshold i is the least input with code i + 1.
+        middles: float32 [bucket]; entry i is the tie between the levels i and i + 1 when rounding to nearest. NaN, the usual
+            case, means the exact mean of the two.
+        words: int32 [bucket], the bit string of each level if the format has its own, else the code. A tie goes to the level
+            with the even word.
         reach: float32 scalar, the number on the grid that a block's width is mapped to.
-        limits: float32 [2], the ends extended by half of the gap beside them; what lies beyond is clipped.
+        limits: float32 [2], the lowest and the highest level, each moved outward by half of the gap next to it. Numbers
+            beyond the limits count as clipped.
         bits: int32 scalar, the width of a code.
-        dtype: of the codes.
+        dtype: the dtype of the codes.
     """
 
     levels: Leaf
@@ -56,7 +58,7 @@ class Codebook(Grid):
     replayable = True
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
-        """float32 -> codes. NaN is encoded like zero."""
+        """float32 -> codes. A NaN is encoded like zero."""
         y = jnp.where(jnp.isnan(y), jnp.float32(0), y)
         code = self.lookup.below(y)
         if rounding.stochastic:
@@ -64,12 +66,13 @@ class Codebook(Grid):
         return code.astype(self.dtype)
 
     def _goes_up(self, y: Array, code: Array, rounding: Rounding, u: Array | None) -> Array:
-        """int32, 0 or 1: whether the upper neighbour is chosen. The thresholds are the levels themselves here."""
+        """int32, 0 or 1: whether a stochastic rounding chooses the upper neighbour. Here the thresholds are the levels."""
         levels = jnp.asarray(self.levels)
         lower, upper = sharding.entries(levels, code), sharding.entries(levels, code + 1, "clip")
         outward = (upper <= 0) & (lower < 0)
-        # Scaled by powers of two, so that no gap is infinite or subnormal: levels may span all of float32, or lie at 2^-126.
-        scale = jnp.where(jnp.maximum(jnp.abs(lower), jnp.abs(upper)) < 1, _WIDER, _NARROWER)
+        # Levels may span all of float32, or lie near 2^-126. A power of two keeps every gap finite and normal.
+        small = jnp.maximum(jnp.abs(lower), jnp.abs(upper)) < 1
+        scale = jnp.where(small, _SCALE_OF_SMALL_LEVELS, _SCALE_OF_LARGE_LEVELS)
         low, y_scaled, high = (rounded(each * scale) for each in (lower, y, upper))
         part_way = jnp.where(outward, high - y_scaled, y_scaled - low)
         gap = high - low
@@ -80,17 +83,17 @@ class Codebook(Grid):
 
     def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32."""
-        if self.levels.shape[0] == FEW:
-            return selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(STEPS)])
+        if self.levels.shape[0] == MOST_BISECTED_LEVELS:
+            return selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(BISECTION_STEPS)])
         return sharding.entries(self.levels, jnp.asarray(codes))
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
-        """bool: whether a number lies beyond an end by more than half of the gap beside it."""
+        """bool: whether a number lies beyond the lowest or highest level by more than half of the gap next to it."""
         return (y < self.limits[0]) | (y > self.limits[1])
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The least and the largest level."""
+        """The lowest and the highest level."""
         return float(self.levels[0]), float(np.nanmax(self.levels))
 
     def codes(self) -> np.ndarray:
@@ -103,15 +106,15 @@ def codebook(levels: Any, rounding: Rounding, reach: float | None = None, middle
 
     Args:
         levels: 2 to 65,536 different finite numbers in ascending order; each is rounded to float32.
-        rounding: decides the thresholds.
+        rounding: the rounding that the thresholds implement.
         reach: the number on the grid that a block's width is mapped to; by default the largest magnitude.
-        middles: one number fewer than levels, each in its gap, rounded to float32: where roundings to nearest part neighbours.
-            For formats that round their bit strings or their logarithms; by default the exact means.
+        middles: the ties for rounding to nearest: one number for each pair of neighbours, between the two, rounded to float32.
+            Needed by formats that round their bit strings or their logarithms. By default the exact means.
         words: integers, the bit string of each level, whose parity breaks ties; by default the codes.
 
     Raises:
-        ValueError: where levels are too few or too many, not ascending, not finite, subnormal, or zero altogether; where
-            middles or words do not fit to them.
+        ValueError: if there are too few or too many levels, if they do not ascend, or if one is not finite or is subnormal;
+            if middles or words do not match the levels.
     """
     table = _checked(levels)
     count, bits = len(table), max(int(len(table) - 1).bit_length(), 1)
@@ -135,12 +138,12 @@ def _padded(numbers: np.ndarray, bucket: int) -> np.ndarray:
 
 
 def _middles(table: np.ndarray, middles: Any) -> np.ndarray:
-    """float32 [n - 1]: the middles given, or NaNs."""
+    """float32 [n - 1]: the given middles, or NaNs."""
     if middles is None:
         return np.full(table.size - 1, np.nan, np.float32)
     found = np.asarray(middles, np.float64).astype(np.float32)
     if found.shape != (table.size - 1,):
-        raise ValueError(f"middles must be one fewer than the {table.size} levels, not an array of shape {found.shape}")
+        raise ValueError(f"middles must have one entry fewer than the {table.size} levels, not the shape {found.shape}")
     if not (inside := (found >= table[:-1]) & (found <= table[1:])).all():
         i = int(np.argmin(inside))
         raise ValueError(f"middle {i} must lie between the levels {table[i]} and {table[i + 1]}, not at {found[i]}")
@@ -150,7 +153,7 @@ def _middles(table: np.ndarray, middles: Any) -> np.ndarray:
 def _words(count: int, words: Any) -> np.ndarray:
     found = np.arange(count, dtype=np.int32) if words is None else np.asarray(words, np.int32)
     if found.shape != (count,):
-        raise ValueError(f"words must be one for each of the {count} levels, not an array of shape {found.shape}")
+        raise ValueError(f"words must have one entry for each of the {count} levels, not the shape {found.shape}")
     return found
 
 
@@ -164,5 +167,5 @@ def _checked(levels: Any) -> np.ndarray:
         i = int(np.argmin(ascends))
         raise ValueError(f"levels must ascend in float32; levels {i} and {i + 1} are {table[i]} and {table[i + 1]}")
     if ((table != 0) & (np.abs(table) < TINY)).any():
-        raise ValueError("levels must be zero or at least 2^-126 in magnitude: float32 subnormals are flushed on some machines")
+        raise ValueError("levels must be zero or at least 2^-126 in magnitude: some machines flush float32 subnormals to zero")
     return table

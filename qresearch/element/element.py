@@ -1,4 +1,8 @@
-"""Elements: how numbers become codes, and codes numbers. An element is a grid and a rounding."""
+"""The interface of an element: what a quantizer calls to turn scaled numbers into codes and back.
+
+A `Scalar` element gives every number its own code. A vector element gives one code to a group of neighbours
+(`vector.Vector`).
+"""
 
 from __future__ import annotations
 
@@ -58,12 +62,12 @@ class Element:
         """float32 -> codes.
 
         Args:
-            y: numbers on the grid.
-            key: a JAX random key; stochastic rounding draws one uniform number per element in y's own shape.
+            y: numbers in the units of the grid, that is, already divided by the scale.
+            key: a JAX random key; stochastic rounding draws one uniform number for each element of y.
             shift: an integer zero point in float32, broadcast against y; for integer grids only.
 
         Raises:
-            TypeError: where the rounding is stochastic and there is no key.
+            TypeError: if the rounding is stochastic and there is no key.
         """
         return self.encode_drawn(jnp.asarray(y), self.draw(key, y.shape), shift)
 

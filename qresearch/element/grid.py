@@ -1,4 +1,4 @@
-"""Grids: where the numbers of a scalar element lie."""
+"""The interface of a grid: the set of numbers that a scalar element can represent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qresearch.element.rounding import Rounding
 
 
 class Grid:
-    """Where the representable numbers lie. A pytree with the fields `bits` (an int32 leaf) and `dtype` (that of the codes).
+    """The representable numbers and their codes. A pytree with the fields `bits` (an int32 leaf) and `dtype` (of the codes).
 
-    A grid of your own subclasses this, and writes `reach`, `ends`, `encode`, `decode`, `clipped` and `codes`. The rest has
-    defaults.
+    To add a grid, subclass this and define `reach`, `ends`, `encode`, `decode`, `clipped` and `codes`. Everything else has a
+    default.
     """
 
     bits: Leaf
@@ -27,30 +27,30 @@ class Grid:
     """How many neighbouring numbers share a code. Arrays hold groups along their last axis; codes are that much shorter."""
 
     replayable = False
-    """Whether kernels can run it (`coders.kernels`)."""
+    """Whether GPU kernels support this grid (`coders.kernels`)."""
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The least and the largest number."""
+        """The least and the largest representable number."""
         raise NotImplementedError
 
     @property
     def integers(self) -> tuple[Leaf, Leaf] | None:
-        """The least and the largest integer, where codes are integers that a zero point can shift."""
+        """The least and the largest integer, if codes are integers that a zero point can shift; else None."""
         return None
 
     @property
     def fraction_bits(self) -> int | None:
-        """Fraction bits of a number at the upper end; None where the grid is neither integers nor a float format."""
+        """The fraction bits of the largest number; None if the grid is neither integers nor a float format."""
         return None
 
     @property
     def bit_patterns(self) -> np.ndarray | None:
-        """float32 [2^bits]: the number of every bit pattern, where codes are those of a float format."""
+        """float32 [2^bits]: the number of every bit pattern, if the codes are those of a float format; else None."""
         return None
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
-        """float32 -> codes; `u` uniform in [0, 1) for stochastic roundings; `shift` only for `integers`."""
+        """float32 -> codes. `u` is uniform in [0, 1), for stochastic rounding; `shift` is a zero point, only for `integers`."""
         raise NotImplementedError
 
     def decode(self, codes: Array | np.ndarray) -> Array:
@@ -58,13 +58,13 @@ class Grid:
         raise NotImplementedError
 
     def round_trip(self, y: Array, rounding: Rounding) -> Array | None:
-        """`decode(encode(y, rounding))` without codes, where a shorter way gives the same bits; else None."""
+        """`decode(encode(y, rounding))` to the same bits, computed without codes; None if the grid has no such shortcut."""
         return None
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
-        """bool: whether a number lies more than half a gap beyond the ends."""
+        """bool: whether a number lies more than half a gap beyond the ends of the grid."""
         raise NotImplementedError
 
     def codes(self) -> np.ndarray:
-        """All codes that are not NaN, ascending."""
+        """All codes that do not mean NaN, ascending."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The uniform grid: integers between two ends, in closed form."""
+"""The uniform grid: all integers between two ends. Rounding needs no table, only a closed form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qresearch.element.grid import Grid
 from qresearch.element.rounding import Position, Rounding
 
 _LAST_BITS = np.float32(1.5 * 2**23)
-"""A float32 whose last place is 1, far enough from the ends of its binade."""
+"""A float32 in the middle of a binade whose unit in the last place is 1."""
 
 
 @part
@@ -26,7 +26,7 @@ class Uniform(Grid):
         least: float32 scalar, the least integer.
         most: float32 scalar, the largest integer.
         bits: int32 scalar, the width of a code.
-        dtype: of the codes.
+        dtype: the dtype of the codes.
     """
 
     least: Leaf
@@ -37,16 +37,16 @@ class Uniform(Grid):
     replayable = True
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
-        """float32 -> codes; `shift` (a zero point) is added after rounding, so ties are judged without it."""
+        """float32 -> codes. `shift`, a zero point, is added after rounding, so it does not affect ties."""
         q = self.round(jnp.where(jnp.isnan(y), jnp.float32(0), y), rounding, u)
         if shift is not None:
             q = q + shift
-        # No NaN is left. A minimum or maximum would keep one, and takes three times the instructions of a choice for it.
+        # No NaN is left here, so a select is enough. jnp.minimum propagates NaNs, which triples its instructions.
         q = jnp.where(q > self.least, q, self.least)
         return to_integers(jnp.where(q < self.most, q, self.most), self.dtype)
 
     def round(self, y: Array, rounding: Rounding, u: Array | None) -> Array:
-        """float32 -> the integer that the rounding chooses, as a float32."""
+        """float32 -> the integer that the rounding chooses, as float32."""
         if rounding.from_least:
             return rounding.from_least(y, jnp.asarray(self.least))
         return rounding.integer(y) if rounding.integer else round_plainly(y, rounding, u)
@@ -56,13 +56,13 @@ class Uniform(Grid):
         return jnp.asarray(codes).astype(jnp.float32)
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
-        """bool: whether the nearest integer lies beyond an end."""
+        """bool: whether the nearest integer lies beyond the ends of the grid."""
         q = jnp.round(y) if shift is None else jnp.round(y) + shift
         return (q < self.least) | (q > self.most)
 
     @property
     def reach(self) -> float:
-        """The largest integer; where it is 0 (one signed bit), the magnitude of the least."""
+        """The largest integer, or the magnitude of the least one if the largest is 0 (one signed bit)."""
         return float(self.most) or -float(self.least)
 
     @property
@@ -72,7 +72,7 @@ class Uniform(Grid):
 
     @property
     def fraction_bits(self) -> int:
-        """Bits below the leading one of the largest integer."""
+        """The number of bits below the leading one of the largest integer."""
         return math.frexp(self.reach)[1] - 1
 
     @property
@@ -86,19 +86,20 @@ class Uniform(Grid):
 
 
 def to_integers(q: Array, dtype: str) -> Array:
-    """Integers of at most 17 bits, kept as float32, to a dtype of at most 16: no cast from float, which XLA does not vectorise.
+    """Converts integers of at most 17 bits, held as float32, to an integer dtype of at most 16 bits.
 
-    To 1.5 * 2^23 they are added exactly, and are then the last bits of the sum, in two's complement.
+    XLA does not vectorise the cast from float. Instead, 1.5 * 2^23 is added, which is exact; the last bits of the sum are then
+    the integer in two's complement.
     """
     return lax.bitcast_convert_type(q + _LAST_BITS, jnp.int32).astype(dtype)
 
 
 def round_plainly(y: Array, rounding: Rounding, u: Array | None) -> Array:
-    """Any rounding on the integers by its decision: the oracle of the closed forms."""
-    y = flush(y)  # else the directed roundings would hang on whether a machine keeps subnormals
+    """Rounds to integers by the general rule `Rounding.away`. The closed forms are tested against it."""
+    y = flush(y)  # else directed roundings of subnormals would differ between machines
     magnitude = jnp.abs(y)
     below = jnp.floor(magnitude)
-    # `below + 0.5` is compared, not a fraction: y is often a product, and product - floor would be fused.
+    # Compare with `below + 0.5`, not with a fraction: y is often a product, and a compiler would fuse product - floor.
     fraction = rounded(magnitude) - below
     odd = below * jnp.float32(0.5) != jnp.floor(below * jnp.float32(0.5))
     position = Position(magnitude, below + jnp.float32(0.5), odd, jnp.signbit(y), magnitude == below, fraction, u)
@@ -107,15 +108,15 @@ def round_plainly(y: Array, rounding: Rounding, u: Array | None) -> Array:
 
 
 def uniform(bits: int, signed: bool = True, restricted: bool = False) -> Uniform:
-    """The integers of a width, two's complement if signed.
+    """The grid of all integers of one width, in two's complement if signed.
 
     Args:
-        bits: 1 to 16.
-        signed: -2^(b-1) .. 2^(b-1) - 1, else 0 .. 2^b - 1.
+        bits: b, 1 to 16.
+        signed: whether the range is -2^(b-1) .. 2^(b-1) - 1; if not, it is 0 .. 2^b - 1.
         restricted: leaves out -2^(b-1), so that the grid is symmetric.
 
     Raises:
-        ValueError: for other widths, and for a restricted grid of one level or of unsigned integers.
+        ValueError: for other widths, and for a restricted grid of unsigned or 1-bit integers.
     """
     if not 1 <= bits <= 16:
         raise ValueError(f"{'int' if signed else 'uint'}{bits}: the width of an integer must be 1 to 16 bits, not {bits}")

@@ -1,8 +1,9 @@
-"""The floating-point grid: any ExMy of at most 19 bits, encoded in integer arithmetic on the bits of a float32.
+"""The floating-point grid: any ExMy of at most 19 bits, encoded by integer arithmetic on the bits of a float32.
 
-The bits of a float32 magnitude, less the difference of the biases, *are* the code with 23 - M extra fraction bits. So rounding
-to a float format is rounding an integer to a multiple of 2^(23 - M); in the target's subnormal range the significand, hidden
-bit shown, is shifted further. No float operation is involved, so subnormals are exact on every platform.
+The bits of a float32 magnitude, minus the difference of the two exponent biases, *are* the code, with 23 - M extra fraction
+bits. Rounding to a float format is therefore rounding an integer to a multiple of 2^(23 - M). In the subnormal range of the
+target, the significand (with its hidden bit) is shifted further. No float operation is involved, so subnormals are exact on
+every platform.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from qresearch.floats.float_format import WIDEST, FloatFormat
 
 _INFINITY = np.uint32(0x7F800000)
 BUCKETS = {"uint8": 2**8, "uint16": 2**16, "uint32": 2**WIDEST}
-"""Dtype of the codes -> length of the table of values: formats of one dtype share a trace."""
+"""Dtype of the codes -> length of the table of values. Formats with the same dtype share a trace."""
 
 _HALF_DOWN = Rounding("half_down", lambda p: p.at > p.tie)
 
@@ -42,21 +43,22 @@ class Minifloat(Grid):
     """A float format as a grid; the code of a number is its bit pattern.
 
     Attributes:
-        mantissa: int32 scalar, fraction bits.
-        least_exponent: int32 scalar, of the least normal number.
-        sign_bit: uint32 scalar, the weight of the sign bit in a code; 0 where there is none.
+        mantissa: int32 scalar, the number of fraction bits.
+        least_exponent: int32 scalar, the exponent of the least normal number.
+        sign_bit: uint32 scalar, the sign bit of a code; 0 for unsigned formats.
         max_code: uint32 scalar, the magnitude code of the largest finite number.
-        limit_code: uint32 scalar, what a finite number beyond it becomes, where the rounding takes it away from zero:
-            `max_code` where the format saturates, else the code of infinity or NaN.
-        infinity_code: uint32 scalar, what an infinity becomes: the code of infinity or NaN, or `max_code`.
-        nan_code: uint32 scalar, the code that a NaN becomes; 0 (the least code) where the format has none.
-        zero_sign: uint32 scalar, the sign bit of -0; 0 where there is one zero.
-        lift: uint32 scalar: where code 0 is not zero but 2^-127 (E8M0), its place among float32 subnormals; else 0.
-        bits: int32 scalar, the width.
+        limit_code: uint32 scalar, the code of a finite number beyond the largest one that is rounded away from zero:
+            `max_code` if the format saturates, else the code of infinity or NaN.
+        infinity_code: uint32 scalar, the code of an infinity: that of infinity or NaN, or `max_code`.
+        nan_code: uint32 scalar, the code of a NaN; 0 (the least code) if the format has no NaN.
+        zero_sign: uint32 scalar, the sign bit of -0; 0 if the format has only one zero.
+        lift: uint32 scalar: if code 0 means 2^-127 and not zero (E8M0), the significand of 2^-127 as a float32 subnormal;
+            else 0.
+        bits: int32 scalar, the width of a code.
         values: float32 [256, 65536 or 524288], the number of every code.
-        dtype: of the codes.
-        direct: whether there is a way there and back without codes: not to numbers that are subnormal in float32, unless those
-            of the format begin with the same exponent.
+        dtype: the dtype of the codes.
+        direct: whether `round_trip` can be computed without codes. It cannot if numbers of the format are subnormal in
+            float32, unless the subnormals of both begin at the same exponent.
     """
 
     mantissa: Leaf
@@ -76,7 +78,7 @@ class Minifloat(Grid):
     replayable = True
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
-        """float32 -> codes, correctly rounded. A NaN loses its sign."""
+        """float32 -> codes, correctly rounded. The sign of a NaN is dropped."""
         magnitude, negative = _fields(y)
         code = self._round(magnitude, negative, rounding, u)
         code = jnp.where(code > self.max_code, self._beyond(negative, rounding, u), code)
@@ -86,24 +88,24 @@ class Minifloat(Grid):
         return jnp.where(magnitude > _INFINITY, self.nan_code, code).astype(self.dtype)
 
     def _beyond(self, negative: Array, rounding: Rounding, u: Array | None) -> Array:
-        """What numbers beyond the largest finite one become: it, or the limit where the rounding leads away from zero."""
+        """The code of numbers beyond the largest finite one: `max_code`, or `limit_code` if they are rounded away from zero."""
         odd = (self.max_code & jnp.uint32(1)) == 1
         far = Position(jnp.float32(2), jnp.float32(1), odd, negative, jnp.array(False), jnp.float32(1), u)
         return jnp.where(rounding.away(far), self.limit_code, self.max_code)
 
     def _round(self, magnitude: Array, negative: Array, rounding: Rounding, u: Array | None) -> Array:
-        """Bits of a float32 magnitude -> magnitude code, not limited to the largest one."""
+        """Bits of a float32 magnitude -> magnitude code, which may exceed `max_code`."""
         field = magnitude >> 23
         hidden = jnp.where(field > 0, jnp.uint32(0x800000), jnp.uint32(0))
         significand = (magnitude & jnp.uint32(0x7FFFFF)) | hidden
         above = jnp.maximum(field.astype(jnp.int32), 1) - 127 - self.least_exponent
         whole = (jnp.maximum(above, 0).astype(jnp.uint32) << 23) + significand
         drop = (23 - self.mantissa + jnp.maximum(-above, 0)).astype(jnp.uint32)
-        # A significand has 24 bits: dropping 31 or 100 of them leaves the same zero, and a rest below half.
+        # A significand has 24 bits, so dropping 31 bits or more always leaves zero and a rest below half.
         shift = jnp.minimum(drop, jnp.uint32(31))
         below = whole >> shift
         rest = whole - (below << shift)
-        # From 2^-127 to 2^-126 the significand runs from `lift` to twice that: stretched, the way from code 0 to code 1.
+        # From 2^-127 to 2^-126 (codes 0 and 1 of E8M0) the significand runs from `lift` to twice that: map it to a full gap.
         rest = jnp.where((self.lift > 0) & (below == 0), 2 * (jnp.maximum(rest, self.lift) - self.lift), rest)
         half = jnp.uint32(1) << (shift - jnp.uint32(1))
         weight = (jnp.uint32(127) - jnp.minimum(drop, jnp.uint32(126))) << 23  # the bits of 2^-drop
@@ -112,14 +114,15 @@ class Minifloat(Grid):
         return below + rounding.away(position).astype(jnp.uint32)
 
     def decode(self, codes: Array | np.ndarray) -> Array:
-        """Codes -> float32, by a table of all codes: NaNs, infinities and signed zeros included."""
+        """Codes -> float32, by a table of all codes, including those of NaNs, infinities and signed zeros."""
         return sharding.entries(self.values, jnp.asarray(codes))
 
     def round_trip(self, y: Array, rounding: Rounding) -> Array | None:
-        """`decode(encode(y))`, without codes and a table: float32, and None where there is no such way.
+        """`decode(encode(y))` as float32, computed without codes; None if the rounding or the format has no such shortcut.
 
-        From the least normal number on, the bits of a float32 are rounded as an integer; below it all gaps are alike, and a
-        product is rounded. Single numbers of the table say what lies beyond the ends.
+        From the least normal number upward, the bits of the float32 are rounded as an integer. Below it all gaps are equal,
+        so y is multiplied by a power of two, rounded and scaled back. Only the results beyond the largest number are read
+        from the table of values.
         """
         if not rounding.to_even or not self.direct:
             return None
@@ -134,30 +137,30 @@ class Minifloat(Grid):
 
     @property
     def _first(self) -> Array:
-        """int32 scalar: the bits of the least normal number; 0 where it is that of float32, whose gaps below are alike too."""
+        """int32 scalar: the bits of the least normal number; 0 if that is 2^-126, where `_above` also suits subnormals."""
         exponent = jnp.asarray(self.least_exponent)
         return jnp.where(exponent > -126, (exponent + 127) << 23, 0)
 
     def _above(self, magnitude: Array) -> Array:
-        """Bits of a magnitude -> those of the nearest number, a tie to the even code, with no end to the exponents."""
+        """Bits of a magnitude -> bits of the nearest number, ties to the even code, as if the exponent had no upper limit."""
         dropped, moved = _word(23 - self.mantissa), _word((jnp.asarray(self.least_exponent) + 126) << 23)
         code = magnitude - moved
         half = (jnp.uint32(1) << (dropped - 1)) - 1
         return ((code + half + (code >> dropped & 1)) >> dropped << dropped) + moved
 
     def _below(self, magnitude: Array) -> Array:
-        """The same among multiples of the least number above zero; parities are those of codes here too."""
+        """The same in the subnormal range: multiples of the least positive number. They have the parity of their codes."""
         least = jnp.asarray(self.least_exponent) - self.mantissa
         steps = jnp.round(lax.bitcast_convert_type(magnitude, jnp.float32) * power_of_two(-least))
         return lax.bitcast_convert_type(steps * power_of_two(least), jnp.uint32)
 
     def _bits_of(self, code: Leaf) -> Array:
-        """uint32 scalar: the bits of the number of a code."""
+        """uint32 scalar: the float32 bits of the number that a code means."""
         value = lax.dynamic_index_in_dim(jnp.asarray(self.values), _word(code), keepdims=False)
         return lax.bitcast_convert_type(value, jnp.uint32)
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
-        """bool: whether a number lies more than half a gap beyond the largest finite value."""
+        """bool: whether a number lies more than half a gap beyond the largest one, or below zero in an unsigned format."""
         magnitude, negative = _fields(y)
         past = self._round(magnitude, negative, _HALF_DOWN, None) > self.max_code
         below = negative & (self.sign_bit == 0) & (magnitude != 0)
@@ -170,7 +173,7 @@ class Minifloat(Grid):
 
     @property
     def fraction_bits(self) -> int:
-        """Bits of the fraction field."""
+        """The number of fraction bits."""
         return int(self.mantissa)
 
     @property
@@ -184,7 +187,7 @@ class Minifloat(Grid):
         return (-self.reach if int(self.sign_bit) else float(self.values[0]), self.reach)
 
     def codes(self) -> np.ndarray:
-        """All codes that are not NaN, ascending."""
+        """All codes that do not mean NaN, ascending."""
         every = np.arange(2 ** int(self.bits))
         return every[~np.isnan(np.asarray(self.values)[every])].astype(self.dtype)
 
@@ -194,11 +197,12 @@ def minifloat(form: FloatFormat, infinities: bool = True, overflow: bool = False
 
     Args:
         form: the format, of at most 19 bits.
-        infinities: whether an infinity stays one, where the format has it (casts); else it saturates.
-        overflow: whether what lies beyond the largest finite number becomes an infinity, or NaN where there is none.
+        infinities: whether an infinity stays one, if the format has infinities (casts); else it saturates.
+        overflow: whether numbers beyond the largest finite one become infinity, or NaN in formats without infinity.
 
     Raises:
-        ValueError: for overflow in a format that has neither; for a format with finite numbers beyond those of float32.
+        ValueError: for overflow in a format with neither infinity nor NaN; for a format with finite numbers beyond those of
+            float32.
     """
     if not form.zero and (form.mantissa or form.bias != 127 or form.signed):
         raise ValueError("the only float format without a zero that is supported is E8M0")
@@ -207,13 +211,13 @@ def minifloat(form: FloatFormat, infinities: bool = True, overflow: bool = False
         raise ValueError("'-overflow' needs a format with an infinity or a NaN to overflow to; leave it out")
     if form.max > float(FLT_MAX):
         raise ValueError(
-            f"the float format has numbers up to {form.max:.9g}, and float32 up to {FLT_MAX:.9g}; "
+            f"the float format has numbers up to {form.max:.9g}, but float32 only up to {FLT_MAX:.9g}; "
             "take an exponent of at most 7 bits"
         )
     dtype = str(code_dtype(form.bits, False))
     values = np.full(BUCKETS[dtype], np.nan, np.float32)
     values[: 2**form.bits] = form.values
-    # E8M0 has no code for zero: its code 0 is 2^-127, one exponent below the least that the bits of a float32 can show.
+    # E8M0 has no code for zero. Its code 0 is 2^-127, one exponent below the least normal float32.
     least = form.least_exponent if form.zero else form.least_exponent + 1
     limit = beyond if overflow and beyond is not None else form.max_code
     sign_bit = 2 ** (form.bits - 1) if form.signed else 0

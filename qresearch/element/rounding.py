@@ -1,8 +1,8 @@
-"""Roundings: which of two neighbours a number becomes.
+"""Roundings: a number lies between two neighbours on the grid, and the rounding decides which one it becomes.
 
-A grid finds the position of a number (the neighbour toward zero, the tie, the fraction of the way); the rounding decides.
-The decision is one expression that runs on NumPy and JAX arrays alike: grids with a closed form apply it to the data, codebooks
-to the middle of every gap, once, on the host, where it becomes a table of thresholds.
+The grid computes the position of the number: the neighbour toward zero, the tie, the fraction of the gap. The rounding
+decides by one expression, which works on NumPy and JAX arrays. Grids with a closed form apply it to the data. Codebooks apply
+it once, on the host, to points around the middle of every gap; the result is a table of thresholds.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Position(NamedTuple):
         tie: the middle of the gap, in the same unit.
         odd: whether the code of the neighbour toward zero is odd.
         negative: whether the number is negative.
-        exact: whether it is that neighbour itself.
-        fraction: float32, how much of the gap lies below the number; only stochastic rounding reads it.
+        exact: whether the number equals the neighbour toward zero.
+        fraction: float32, the share of the gap between that neighbour and the number; only stochastic rounding reads it.
         u: float32 uniform in [0, 1), or None; only stochastic rounding reads it.
     """
 
@@ -42,15 +42,16 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Rounding:
-    """A rule of rounding.
+    """A rounding rule.
 
     Attributes:
-        name: as it stands in a scheme, after `~`.
+        name: its name in a scheme, after `~`.
         away: `Position -> bool`: whether to take the neighbour away from zero.
-        integer: a closed form on the integer grid where there is one, `y -> rounded y` (the plain path is its oracle).
-        from_least: a rule of its own for integers, `(y, least integer of the grid) -> rounded y`, where it counts from there.
+        integer: an optional closed form for the integer grid, `y -> rounded y`. It must agree with `away`.
+        from_least: an optional rule for integers that counts from the least integer of the grid,
+            `(y, least) -> rounded y`. It replaces `away` there.
         stochastic: whether it needs random numbers.
-        to_even: whether it is IEEE 754 roundTiesToEven, for which float grids have a shorter way.
+        to_even: whether it is IEEE 754 roundTiesToEven, for which float grids have a shortcut.
     """
 
     name: str
@@ -73,7 +74,7 @@ ROUNDINGS: Table[Rounding] = Table("rounding", of=Rounding)
 
 
 def _add_half(y: Array, least: Array) -> Array:
-    """What C code does that truncates after adding: the sum is rounded too, so a number just below a tie may go up."""
+    """What C code does that adds and then truncates. The sum itself is rounded, so a number just below a tie may go up."""
     return jnp.floor(rounded(y) + (jnp.float32(0.5) - least)) + least
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table of elements: from the name in a scheme to a grid. A new element is one row."""
+"""The rows of the table of elements, which map the name in a scheme to a grid. To add an element, add a row."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _AS_CAST: dict[str, dict[str, Any]] = {
     "tf32": _CAST,
     "e8m0": {**_CAST, "rounding": "toward_zero", "power_of_two": True},
 }
-"""Formats whose own scheme is a plain cast, with what else is theirs; the others are scaled unless a scheme says `-unit`."""
+"""Formats that are plain casts by default, with their settings. All other formats are scaled unless a scheme says `-unit`."""
 _ALIASES = {"f16": ["float16", "fp16"], "bf16": ["bfloat16"]}
 for _format in FORMATS.rows:
     if _format.name in _AS_CAST:
@@ -81,17 +81,12 @@ _NF_DOC = "NormalFloat: quantiles of the normal distribution (QLoRA, arXiv 2305.
 _NF4 = ElementRow(partial(book_row(families.normal).build, bits=4))
 ELEMENTS.add("nf4", _NF4, doc=CODEBOOKS.find("nf4").row.doc, examples=["nf4", "nf4(nozero)"])
 _SF_DOC = "Student float: quantiles of Student's t, nu = 5 unless given (arXiv 2405.03103)"
-_LOG_DOC = "the numbers of pot, the logarithm rounded (arXiv 1603.01025)"
+_LOG_DOC = "the levels of pot, but the logarithm is rounded (arXiv 1603.01025)"
 _BOOKS: list[tuple[str, families.Family, str, list[str]]] = [
     ("nf{bits}", families.normal, _NF_DOC, ["nf3", "nf8"]),
     ("sf{bits}", families.student, _SF_DOC, ["sf4", "sf4(3)"]),
     ("pot{bits}", families.powers_of_two, "powers of two, or of a root of two", ["pot4", "pot4(2)", "pot4(nozero)"]),
-    (
-        "log{bits}",
-        families.rounded_logarithm,
-        "the numbers of pot, the logarithm rounded (arXiv 1603.01025)",
-        ["log4", "log8(8)"],
-    ),
+    ("log{bits}", families.rounded_logarithm, _LOG_DOC, ["log4", "log8(8)"]),
     ("apot{bits}", families.sums_of_powers, "APoT: sums of powers of two (arXiv 1909.13144)", ["apot4", "apot8"]),
 ]
 for _name, _family, _doc, _examples in _BOOKS:
@@ -112,7 +107,7 @@ ELEMENTS.add("takum{bits}", _TAKUM, doc=f"linear {_TAKUM_DOC}", examples=_TAKUMS
 _LOG_TAKUM = book_row(families.log_takums, statistic="unit")
 ELEMENTS.add("logtakum{bits}", _LOG_TAKUM, doc=f"logarithmic {_TAKUM_DOC}", examples=["logtakum8"])
 for _row in CODEBOOKS.rows:
-    if _row.name not in ELEMENTS:  # else its family builds it
+    if _row.name not in ELEMENTS:  # those of a family were added above
         ELEMENTS.add(_row.name, levels_row(_row.value), doc=_row.doc)
 _LISTED = ["codebook(-1,-0.3,0,0.3,1)"]
 ELEMENTS.add("codebook", ElementRow(_listed), doc="any levels: inline, or the file that holds them", examples=_LISTED)

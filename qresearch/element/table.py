@@ -1,4 +1,4 @@
-"""The table of elements, and rows for the kinds of element that it can hold."""
+"""The table of elements, and functions that make its rows: for levels, float formats and families of codebooks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from qresearch.floats.float_format import FloatFormat
 
 @dataclass(frozen=True)
 class Choice:
-    """What a scheme has decided when its element is built.
+    """The settings of a scheme that its element is built with.
 
     Attributes:
-        rounding: codebooks make their thresholds from it.
+        rounding: from which codebooks compute their thresholds.
         restricted: whether an integer grid leaves out its least code.
-        cast: whether there is no scale, so that infinities may stay.
-        overflow: whether a float overflows to infinity or NaN, where it would saturate.
+        cast: whether the scheme has no scale, so that infinities are kept if the format has them.
+        overflow: whether a float overflows to infinity or NaN; else it saturates.
     """
 
     rounding: Rounding
@@ -38,13 +38,15 @@ class ElementRow:
     """How an element is built.
 
     Attributes:
-        build: `(choice, *arguments, **numbers) -> grid`: arguments in brackets, numbers from the pattern of the name.
-        statistic: the default one for symmetric forms.
-        rounding: the default one.
-        ranges: the words for its range that mean something, such as `INTEGER_RANGES`.
-        power_of_two: whether, as the storage of a scale, it maps widths to the largest power of two of a grid (OCP MX).
-        check: `(name, **numbers)`: raises `ValueError` for numbers that the element cannot have, without building it. A scheme
-            is refused by it as soon as it is read.
+        build: `(choice, *arguments, **numbers) -> grid`. The arguments are those in brackets; the numbers come from the
+            pattern of the name.
+        statistic: the default statistic of symmetric forms.
+        rounding: the default rounding.
+        ranges: the range words that it accepts, such as `INTEGER_RANGES`.
+        power_of_two: whether a scale stored in this element maps the width of a block to the largest power of two of the
+            grid, not to its largest number (OCP MX).
+        check: `(name, **numbers)`: raises `ValueError` for numbers that the element cannot have, without building it, so
+            that a bad scheme is refused as soon as it is read.
     """
 
     build: Callable[..., Any]
@@ -57,20 +59,21 @@ class ElementRow:
 
 INTEGER_RANGES = ("full", "restricted")
 FLOAT_RANGES = ("saturate", "overflow")
-"""The words that say how far an element goes: whether integers have their least code, what floats do beyond the largest one."""
+"""The range words: whether integers use their least code, and what floats do beyond the largest number."""
 
 ELEMENTS: Table[ElementRow] = Table("element", of=ElementRow)
 
 
 def levels_row(levels: Any, reach: float | None = None, middles: Any = None) -> ElementRow:
-    """A row for a table of levels, for `ELEMENTS.add`: 2 to 65,536 ascending numbers.
+    """A row for a table of levels, for `ELEMENTS.add`.
 
     Args:
-        levels: the numbers; checked here, so that a bad table fails when it is registered.
+        levels: 2 to 65,536 ascending numbers. They are checked here, so that a bad table fails when it is registered.
         reach: the number on the grid that a block's width is mapped to; by default the largest magnitude.
-        middles: where roundings to nearest part two neighbours, one number fewer; by default their means.
+        middles: the ties for rounding to nearest, one for each pair of neighbours; by default the means.
 
-    Raises `ValueError` for a bad table, and for a reach that is not between 2^-126 and 2^126.
+    Raises:
+        ValueError: for a bad table, and for a reach that is not between 2^-126 and 2^126.
     """
     if reach is not None and not TINY <= reach <= 1 / TINY:
         raise ValueError(f"reach must lie between 2^-126 and 2^126, not {reach!r}; leave it out for the default")
@@ -90,7 +93,7 @@ def float_row(form: FloatFormat, **defaults: Any) -> ElementRow:
 
 
 def float_family(family: Callable[..., FloatFormat], **defaults: Any) -> ElementRow:
-    """A row for float formats that differ in the numbers of their pattern, for `ELEMENTS.add`."""
+    """A row for a family of float formats, whose name is a pattern with numbers such as `e{exponent}m{mantissa}`."""
 
     def build(choice: Choice, **numbers: int) -> Any:
         return minifloat(family(**numbers), infinities=choice.cast, overflow=choice.overflow)
@@ -110,14 +113,14 @@ def book_row(
     check: Callable[..., Any] | None = None,
     **defaults: Any,
 ) -> ElementRow:
-    """A row for a family of codebooks, for `ELEMENTS.add`; its name has the pattern `{bits}`.
+    """A row for a family of codebooks, for `ELEMENTS.add`; its name contains `{bits}`.
 
     Args:
         family: `(bits, *arguments, zero=True) -> Book`.
-        unsigned: whether the row is the half of the family without negative numbers.
+        unsigned: whether the row is the unsigned form of the family, without negative levels.
         texts: whether arguments may be words.
-        check: of the row: by default 2 to 16 bits.
-        defaults: of the row.
+        check: `ElementRow.check`; by default, codes of 2 to 16 bits.
+        defaults: other attributes of the row.
     """
 
     def build(choice: Choice, *arguments: Any, bits: int) -> Any:
@@ -127,5 +130,5 @@ def book_row(
 
 
 def grid_of(book: families.Book, choice: Choice) -> Any:
-    """The grid of a table of levels, with the thresholds of the rounding that a scheme has chosen."""
+    """The grid of a table of levels, with thresholds for the rounding of the scheme."""
     return codebook(book.levels, choice.rounding, book.reach, book.middles, book.words)

@@ -1,4 +1,4 @@
-"""The grammar: from the text of a scheme to a `Spec`, and from a `Spec` to a coder."""
+"""The grammar: reads the text of a scheme to a `Spec`, and builds a coder from it."""
 
 from qresearch.grammar import presets
 

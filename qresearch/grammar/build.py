@@ -1,4 +1,4 @@
-"""From a Spec to a coder: names become parts, and numbers worked out on the host become leaves."""
+"""Builds a coder from a Spec: looks up the parts by name, and computes their numbers on the host."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from qresearch.wrapping.table import WRAPPERS, read_arguments
 
 
 def build(text: str | Spec | Coder) -> Coder:
-    """The coder of a scheme, given as text or Spec; a coder is returned as it is. Built once for each scheme.
+    """The coder of a scheme, given as text or Spec. A coder is returned unchanged. Each scheme is built only once.
 
     Raises:
-        ValueError: where the parts do not fit together, saying which and the way out.
+        ValueError: if the parts do not fit together. The message names the part and what to write instead.
 
     >>> build("int4@32").storage_bits((1024,)) / 1024
     5.0
@@ -46,7 +46,7 @@ def build(text: str | Spec | Coder) -> Coder:
 
 
 def _elements(spec: Spec) -> Iterator[str]:
-    """What may name a file: the elements of a scheme and of what stores its scales, and the wrappers."""
+    """The texts that may name a file: elements and wrappers, of the scheme and of the schemes that store its scales."""
     yield from (spec.element, *spec.wrappers)
     for stored in (spec.scale, spec.offset):
         if stored is not None:
@@ -56,7 +56,7 @@ def _elements(spec: Spec) -> Iterator[str]:
 @lru_cache(maxsize=4096)
 def _built(spec: Spec, files: tuple[Any, ...]) -> Coder:
     try:
-        with jax.ensure_compile_time_eval():  # tables are made on the host, even where a scheme is first used inside jit
+        with jax.ensure_compile_time_eval():  # computes tables on the host, even if a scheme is first used inside jit
             coder = _wrapped(_assemble(spec), spec.wrappers)
     except (ValueError, TypeError) as error:
         prefix = f"'{spec}': "
@@ -112,7 +112,7 @@ def _element(spec: Spec, rounding: Rounding, cast: bool) -> Element:
     choice = Choice(rounding, spec.range == "restricted", cast, spec.range == "overflow")
     try:
         given_there = [number_or_word(each) for each in listed(given)]
-        inspect.signature(found.row.value.build).bind(choice, *given_there, **found.numbers)  # for its plain words
+        inspect.signature(found.row.value.build).bind(choice, *given_there, **found.numbers)  # for its clear error message
         made = found.row.value.build(choice, *given_there, **found.numbers)
     except TypeError as error:
         example = found.row.examples[0]
@@ -121,7 +121,7 @@ def _element(spec: Spec, rounding: Rounding, cast: bool) -> Element:
 
 
 def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
-    """The least fraction of a scale that goes up; None where no power of two stores the scales of symmetric blocks."""
+    """The threshold of the scale rule (`scales.power_of_two`); None unless symmetric scales are stored as powers of two."""
     stored = spec.scale
     ruled = form.need == "width" and stored is not None and stored == scheme(stored.element) and stored.row.power_of_two
     if ruled and not spec.exact:
@@ -133,12 +133,12 @@ def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
 
 
 def _gain(spec: Spec, element: Element, form: Form, statistic: Statistic) -> np.float32:
-    """A block's scale over its width, or over half of its interval, from float64 on the host; inverted where it is divided."""
+    """The ratio of a block's scale to its width, or to half of its interval; the inverse if `divided`. Computed in float64."""
     target, factor = _target(spec, element, form, statistic), statistic.factor
     if abs(factor / target) < TINY:
         raise ValueError(
-            f"{spec.element!r} reaches to {target:.3g}: scales that map blocks to it are subnormal in float32, and flushed to "
-            f"zero; write '{spec.element}-unit', a cast"
+            f"{spec.element!r} reaches {target:.3g}, so scales would be subnormal in float32 and flushed to zero; "
+            f"write '{spec.element}-unit', a cast"
         )
     return np.float32(target / factor if spec.divided else factor / target)
 

@@ -1,11 +1,12 @@
-"""The names of schemes in compressed-tensors (vLLM, LLM Compressor, Hugging Face) -> ours, for weights and activations.
+"""The scheme names of compressed-tensors (vLLM, LLM Compressor, Hugging Face), for weights and activations.
 
-In a scheme such a name stands for what it says of weights: `qr.scheme("W8A8")` is `int8-full@row:bf16`. What it says of
-activations is `interop.HUGGING_FACE["W8A8"].activations`, a scheme of its own, since it is applied to another array.
+As a scheme, such a name means its format for weights: `qr.scheme("W8A8")` is `int8-full@row:bf16`. The scheme for activations
+is separate, since it is applied to another array: `interop.HUGGING_FACE["W8A8"].activations`.
 
-They name formats: elements, groups, and how scales are stored. How a scale is chosen is the business of each library:
-compressed-tensors divides the largest magnitude by 7.5 for 4-bit integers, we by 7. Weights are [out, in]; activations are
-[..., in], so a token is a row. Scales of integers are stored in the dtype of the model, here bfloat16. MXFP6 is E2M3 there.
+The names fix formats: elements, groups, and how scales are stored. Each library chooses scales in its own way: for 4-bit
+integers, compressed-tensors divides the largest magnitude by 7.5, we divide it by 7. Weights are [out, in]; activations are
+[..., in], so a token is a row. compressed-tensors stores the scales of integers in the dtype of the model; here that is
+bfloat16. Its MXFP6 is E2M3.
 
 Reference: `compressed_tensors.quantization.quant_scheme.PRESET_SCHEMES`.
 """
@@ -19,11 +20,11 @@ from qresearch.base.table import Table
 
 @dataclass(frozen=True)
 class Pair:
-    """What a name stands for.
+    """The two schemes that a name means.
 
     Attributes:
-        weights: our scheme.
-        activations: our scheme; None where they stay as they are.
+        weights: our scheme for weights.
+        activations: our scheme for activations; None if they are not quantized.
     """
 
     weights: str
@@ -68,4 +69,4 @@ _ROWS = {
     },
 }
 for _name, (_weights, _activations) in _ROWS.items():
-    HUGGING_FACE.add(_name, Pair(_weights, _activations), doc=f"`{_weights}`, activations {_activations or 'as they are'}")
+    HUGGING_FACE.add(_name, Pair(_weights, _activations), doc=f"`{_weights}`, activations {_activations or 'not quantized'}")

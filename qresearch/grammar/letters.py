@@ -1,20 +1,20 @@
-"""The letters of the grammar: brackets, lists of arguments, names. Text in, text out; no table is asked."""
+"""The lexical level of the grammar: brackets, lists of arguments, names. From text to text, without any table of names."""
 
 from __future__ import annotations
 
 import re
 
 HEAD = re.compile(r"[A-Za-z_][\w.]*")
-"""A name at the beginning of a text."""
+"""A name at the start of a text."""
 
 
 def split(text: str, sign: str) -> list[str]:
-    """A text cut at a sign, but not inside brackets; spaces around the pieces are dropped."""
+    """Splits a text at a sign, but not inside brackets, and strips spaces around the pieces."""
     pieces, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
         if depth < 0:
-            raise ValueError(f"a bracket is closed that was never opened in {text!r}")
+            raise ValueError(f"a closing bracket was never opened in {text!r}")
         if letter == sign and depth == 0:
             pieces.append(text[start:place].strip())
             start = place + 1
@@ -22,7 +22,7 @@ def split(text: str, sign: str) -> list[str]:
 
 
 def outside_brackets(text: str) -> str:
-    """`(scheme)` is the scheme."""
+    """Removes brackets around the whole text: `(scheme)` -> `scheme`."""
     return text[1:-1].strip() if text.startswith("(") and closing(text) == len(text) else text
 
 
@@ -37,12 +37,12 @@ def split_call(text: str) -> tuple[str, str]:
         raise ValueError(f"{text!r} should begin with a name, such as int4")
     rest = text[found.end() :]
     if rest and not (rest.startswith("(") and closing(rest) == len(rest)):
-        raise ValueError(f"{text!r}: {rest!r} is no list of arguments in brackets")
+        raise ValueError(f"{text!r}: {rest!r} is not a list of arguments in brackets")
     return found[0], re.sub(r"\s+", "", rest)
 
 
 def shortest(given: str) -> str:
-    """A list of arguments with every number in its shortest form, so that schemes that mean the same are the same.
+    """A list of arguments with every number in its shortest form, so that equivalent schemes have the same text.
 
     >>> shortest("(-1,0.50,1.)"), shortest("()")
     ('(-1,0.5,1)', '')
@@ -61,7 +61,7 @@ def _shortest_number(text: str) -> str:
 
 
 def listed(given: str) -> list[str]:
-    """The pieces of a list of arguments, as they are written.
+    """The items of a list of arguments, as written.
 
     >>> listed("(0.5, int4@32)"), listed("()"), listed("")
     (['0.5', 'int4@32'], [], [])
@@ -79,7 +79,7 @@ def numbers(given: str) -> list[float]:
 
 
 def number_or_word(text: str) -> float | str:
-    """A number where the text is one, else the text."""
+    """The number, if the text is one; else the text."""
     try:
         return float(text)
     except ValueError:
@@ -87,7 +87,7 @@ def number_or_word(text: str) -> float | str:
 
 
 def closing(text: str) -> int:
-    """The length of the bracketed beginning of a text."""
+    """The length of the bracketed part at the start of a text."""
     depth = 0
     for place, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
@@ -97,7 +97,7 @@ def closing(text: str) -> int:
 
 
 def take(text: str, allowed: str) -> tuple[str, str]:
-    """A leading `name(arguments)` made of `allowed` characters, and the rest."""
+    """Splits off a leading `name(arguments)`, where the name matches `allowed`: that part, and the rest."""
     found = re.match(allowed, text)
     end = found.end() if found else 0
     if end and text[end : end + 1] == "(":

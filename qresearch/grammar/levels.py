@@ -1,4 +1,4 @@
-"""The table of levels of an element, by its name in a scheme."""
+"""`qr.levels`: the numbers that an element can represent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def levels(element: str | Spec) -> np.ndarray:
             whole scheme gives the levels of its element.
 
     Returns:
-        float64 [n], ascending; each is exactly a float32 number. For integers and codebooks this is the order of the codes.
-        Vectors (`vq8x2`) are float64 [n, group], in the order of their codes. Signed integers leave out the least code unless
-        the text says so (`int4-full`). For floats NaNs, infinities and -0 are left out, and codes, which are bit patterns, have
-        another order. Tapered formats have no NaR.
+        float64 [n], ascending; each is exactly a float32 number. Integers and codebooks have their codes in the same order.
+        For vectors (`vq8x2`), float64 [n, group] in the order of their codes. Signed integers omit the least code unless the
+        text has `-full`. Floats omit NaNs, infinities and -0; their codes are bit patterns, in another order. Posits and
+        takums omit NaR.
 
     Raises:
         TypeError: if `element` is not a text or a Spec.

@@ -1,4 +1,4 @@
-"""Presets: named schemes. The API, the sweep, the contract test and the docs all read them; a new scheme is one row."""
+"""Presets: named schemes. The API, sweeps, the contract test and the docs all use this table. To add one, add a row."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _add("int4-tile-stochastic", "int4@8x8~stochastic", "tiles of 8 x 8, unbiased ro
 _add("int3-clipped-rms", "int3-rms(2.5)@64", "3-bit integers clipped at 2.5 RMS")
 _add("int4-clipped", "int4-quantile(0.99)@256", "4-bit integers clipped at the 99th percentile")
 _add("int2-min-group", "int2-offset@16", "2-bit integers from a free minimum")
-_add("int1-min-group", "int1-offset@32:f16", "1-bit codes: the least and the largest of each block")
+_add("int1-min-group", "int1-offset@32:f16", "1-bit codes for the least and the largest element of each block")
 _add("int6-column", "int6@column", "a scale for each column")
 _add("int16-per-tensor", "int16", "16-bit integers, one scale")
 _add("nf4-group", "nf4@64", "NF4 as in QLoRA, before double quantization")
 _add("nf4-bf16", "nf4@64:bf16", "NF4 with bfloat16 scales")
 _add("nf4-double", "nf4@64:int8@256", "NF4 with double quantization")
-_add("binary", "codebook(-1,1)@64:bf16", "signs and the largest magnitude")
+_add("binary", "codebook(-1,1)@64:bf16", "signs, scaled by the largest magnitude")
 _add("ternary", "codebook(-1,0,1)@64:bf16", "-1, 0, 1")
 _add("dynamic8-group", "dynamic8@256", "the 8-bit dynamic map in blocks, as in 8-bit optimizers")
-_add("dynamic8-fraction", "dynamic8e5@256", "at most 5 exponent bits, 2 bits always fraction")
+_add("dynamic8-fraction", "dynamic8e5@256", "at most 5 exponent bits, so at least 2 fraction bits")
 _add("udynamic8-group", "udynamic8@256", "unsigned: second moments of optimizers")
 _add("dynamic4-group", "dynamic4@64", "the 4-bit dynamic map")
 _add("dynamic12-group", "dynamic12@256", "a 12-bit dynamic map")
@@ -50,18 +50,18 @@ _add("mxfp8-e5m2", "e5m2@32:e8m0", "OCP MXFP8 (E5M2)")
 _add("mxfp6-e3m2", "e3m2@32:e8m0", "OCP MXFP6 (E3M2)")
 _add("mxfp6-e2m3", "e2m3@32:e8m0", "OCP MXFP6 (E2M3)")
 _add("mxfp4", "e2m1@32:e8m0", "OCP MXFP4")
-_add("nvfp4", "e2m1@16:e4m3", "NVFP4: FP8 block scales under one float32")
+_add("nvfp4", "e2m1@16:e4m3", "NVFP4: FP8 block scales with one float32 tensor scale")
 _add("e3m4-group", "e3m4@64", "an 8-bit float that no standard names")
 _add("f16-group", "f16-absmax@64", "binary16 in blocks: 16-bit floats with a scale")
 
 # Codebooks, each family from its definition.
 _add("nf3-group", "nf3@64:bf16", "3-bit NormalFloat")
 _add("nf8-group", "nf8@256", "8-bit NormalFloat")
-_add("nf4-mirrored", "nf4(nozero)@64:bf16", "4-bit NormalFloat without a zero, a mirror image of itself")
+_add("nf4-mirrored", "nf4(nozero)@64:bf16", "symmetric 4-bit NormalFloat without a zero")
 _add("sf4-group", "sf4@64:bf16", "SF4: Student float of 5 degrees of freedom")
-_add("af4-group", "af4(64)@64:bf16", "AF4 for its own block length")
-_add("bof4-group", "bof4(64)@64:bf16", "BOF4, the least mean square error, for its own block length")
-_add("bof4s-group", "bof4s(64)@64:bf16", "BOF4-S: the same under signed scales")
+_add("af4-group", "af4(64)@64:bf16", "AF4 designed for blocks of 64")
+_add("bof4-group", "bof4(64)@64:bf16", "BOF4, the least mean squared error for blocks of 64")
+_add("bof4s-group", "bof4s(64)@64:bf16", "BOF4-S: the same with signed scales")
 _add("ubof4-group", "ubof4(64)@64:bf16", "unsigned BOF4")
 _add("unf4-group", "unf4@64:bf16", "unsigned NormalFloat")
 _add("uaf4-group", "uaf4(64)@64:bf16", "unsigned AbnormalFloat")
@@ -76,7 +76,7 @@ _add("upot4-group", "upot4@64:bf16", "unsigned powers of two")
 _add("ulog4-group", "ulog4(2)@64:bf16", "unsigned powers of the root of two, the logarithm rounded")
 _add("apot4-group", "apot4@64:bf16", "APoT: sums of two powers of two")
 _add("apot8-group", "apot8@256", "8-bit APoT: sums of three or four powers")
-_add("uapot4-group", "uapot4@64:bf16", "unsigned APoT, for what follows a ReLU")
+_add("uapot4-group", "uapot4@64:bf16", "unsigned APoT, for activations after a ReLU")
 _add("cast-posit8", "posit8es2", "a cast to posit<8, 2>, the standard's 8-bit posit")
 _add("cast-posit16", "posit16es2", "a cast to posit<16, 2>")
 _add("posit6-group", "posit6es1-absmax@32:bf16", "6-bit posits in blocks")
@@ -86,14 +86,14 @@ _add("cast-logtakum8", "logtakum8", "a cast to logarithmic takums")
 
 _add("vq8x2-group", "vq8x2@64:bf16", "pairs in 8 bits, 4 bits for each number: k-means levels over the RMS")
 _add("vq8x4-row", "vq8x4@row", "four numbers in 8 bits, 2 bits for each number")
-_add("vq6x2-fitted", "vq6x2@64:bf16 + kmeans(3,bf16)", "pairs in 6 bits, the levels fitted to the array and stored with it")
+_add("vq6x2-fitted", "vq6x2@64:bf16 + kmeans(3,bf16)", "pairs in 6 bits, with levels fitted to the array and stored")
 _add(
     "vq4x2-outliers-hadamard",
     "vq4x2@32:int8@64 + outliers(0.01,bf16) + hadamard(32)",
-    "pairs in 4 bits of a rotated array, outliers apart",
+    "pairs in 4 bits of a rotated array, with sparse outliers",
 )
 
-# Floats, element by element: one row for each format of the field that has none above.
+# Float formats: one row for each format without a row above.
 _add("cast-tf32", "tf32", "a cast to TensorFloat-32")
 _add("cast-e4m3-overflow", "e4m3-overflow-unit", "the cast of ml_dtypes and PyTorch: NaN beyond 464")
 _add("cast-f16-overflow", "f16-overflow", "the cast of IEEE 754: infinity beyond 65519")
@@ -103,7 +103,7 @@ _add("fp8-e4m3b11", "e4m3b11fnuz@32", "FP8 with the bias 11")
 _add("fp8-e4m3ieee", "e4m3ieee@32", "FP8 by the rules of IEEE 754")
 _add("fp8-e3m4ieee", "e3m4ieee@32", "FP8 with four bits of fraction by the rules of IEEE 754")
 _add("fp4-e3m0", "e3m0@32", "a sign and a power of two in four bits")
-_add("ue4m3-group", "ue4m3@32", "unsigned FP8, as NVFP4 has for its scales")
+_add("ue4m3-group", "ue4m3@32", "unsigned FP8, as in the scales of NVFP4")
 _add("ue5m3-group", "ue5m3@32", "unsigned FP8 of wider range, proposed for scales")
 _add("p3109-8p3se", "binary8p3se@32", "IEEE P3109, three bits of significand")
 _add("p3109-8p4se", "binary8p4se@32", "IEEE P3109, four bits of significand")
@@ -116,22 +116,22 @@ _add("fp4-bnb", "fp4bnb@64", "FP4 of bitsandbytes, which is not OCP E2M1")
 _add("fp8-up", "e4m3@32~up", "FP8 in blocks, rounded toward plus infinity")
 _add("int8-down", "int8@32~down", "8-bit integers in blocks, rounded toward minus infinity")
 _add("nf4-odd", "nf4@64~odd", "NF4 rounded to odd codes")
-_add("bf16-odd", "bf16~odd", "a cast to bfloat16 that a second rounding does not harm")
+_add("bf16-odd", "bf16~odd", "a cast to bfloat16 that is safe before a second rounding")
 # --- with wrappers ---
-_add("int4-hadamard", "int4@32:bf16 + hadamard(64)", "4-bit integers of a randomly rotated array (QuIP, QuaRot)")
-_add("int4-orthogonal", "int4@32:bf16 + orthogonal(32)", "the same with a rotation drawn from all of them")
+_add("int4-hadamard", "int4@32:bf16 + hadamard(64)", "4-bit integers with a randomized Hadamard rotation (QuIP, QuaRot)")
+_add("int4-orthogonal", "int4@32:bf16 + orthogonal(32)", "4-bit integers with a uniformly random rotation")
 _add("int4-outliers", "int4@64:bf16 + outliers(0.01,bf16)", "one element in a hundred kept in bfloat16 (SpQR, SqueezeLLM)")
 _add("int4-outliers-int8", "int4-asym@64:f16 + outliers(0.02,int8@32:bf16)", "one in fifty kept in 8-bit integers")
 _add("int4-outliers-hadamard", "int4@row + outliers(0.005) + hadamard(128)", "the outliers of a rotated array, in float32")
-_add("int4-dither", "int4@32:bf16 + dither", "subtractive dither: an error that does not know the signal")
+_add("int4-dither", "int4@32:bf16 + dither", "subtractive dither: the error is independent of the signal")
 _add("int4-feedback", "int4@32:bf16 + feedback", "errors passed on along the last axis: noise shaping")
 _add("int4-feedback-column", "int4-asym@64:f16 + feedback(0)", "errors passed on from row to row")
-_add("int8-centred", "int8@row + mean", "8-bit integers of an array less its mean")
-_add("int4-shaped-dither", "int4@64 + dither(1) + feedback", "dither, its error shaped")
-_add("qlora-double", "nf4-exact@64:(dynamic8@256 + mean)", "QLoRA: NF4, the scales less their mean in the dynamic map")
+_add("int8-centred", "int8@row + mean", "8-bit integers after subtracting the mean")
+_add("int4-shaped-dither", "int4@64 + dither(1) + feedback", "dither with noise shaping")
+_add("qlora-double", "nf4-exact@64:(dynamic8@256 + mean)", "QLoRA: NF4, with the scales minus their mean in the dynamic map")
 _add("nf4-entropy", "nf4@64:bf16 + entropy", "NF4 counted at the entropy of its codes")
-_add("nf4-huffman", "nf4@64:bf16 + huffman", "NF4, its codes Huffman-coded")
-_add("int8-deflate", "int8@row + deflate", "8-bit integers, their codes deflated")
+_add("nf4-huffman", "nf4@64:bf16 + huffman", "NF4 with Huffman-coded codes")
+_add("int8-deflate", "int8@row + deflate", "8-bit integers, codes compressed with DEFLATE")
 _add("int12-bz2", "int12@row + bz2", "12-bit integers in two byte planes, compressed with bzip2")
 _add("int4-lzma", "int4@32:bf16 + hadamard(32) + lzma", "rotated, quantized, compressed with LZMA")
 _add("q4_0", "int4-full-firstmax-exact@32~add_half:f16 + ggml_q4_0", "GGUF Q4_0, byte for byte")
@@ -140,23 +140,23 @@ _add("q5_0", "int5-full-firstmax-exact@32~add_half:f16 + ggml_q5_0", "GGUF Q5_0,
 _add("q5_1", "uint5-offset-exact-divided@32~add_half:f16 + ggml_q5_1", "GGUF Q5_1, byte for byte")
 _add("q8_0", "int8-exact-divided@32~half_away:f16 + ggml_q8_0", "GGUF Q8_0, byte for byte")
 _add("iq4_nl", "iq4nl-firstmax-exact-divided@32~half_up:f16 + ggml_iq4_nl", "GGUF IQ4_NL; ggml also refines the scale")
-_add("tq1_0", "int2-exact@256~half_away:f16 + ggml_tq1_0", "GGUF TQ1_0: ternary, five to a byte")
-_add("tq2_0", "int2-exact@256~half_away:f16 + ggml_tq2_0", "GGUF TQ2_0: ternary, four to a byte")
-_add("gguf-mxfp4", "e2m1@32~half_toward_zero:e8m0 + ggml_mxfp4", "OCP MXFP4 as GGUF stores it; no negative zero")
+_add("tq1_0", "int2-exact@256~half_away:f16 + ggml_tq1_0", "GGUF TQ1_0: ternary, five codes per byte")
+_add("tq2_0", "int2-exact@256~half_away:f16 + ggml_tq2_0", "GGUF TQ2_0: ternary, four codes per byte")
+_add("gguf-mxfp4", "e2m1@32~half_toward_zero:e8m0 + ggml_mxfp4", "OCP MXFP4 as GGUF stores it, without -0")
 _add(
     "gguf-nvfp4",
     "e2m1-divided@16~half_toward_zero:e4m3-unit~half_away + ggml_nvfp4",
-    "NVFP4 as GGUF stores it: no tensor scale",
+    "NVFP4 as GGUF stores it, without a tensor scale",
 )
 
 for _bits in (2, 3, 4, 8):
-    _add(f"mlx-int{_bits}", f"uint{_bits}-edge-exact-divided@64:f16", "what mx.quantize makes of float16 weights, mode affine")
+    _add(f"mlx-int{_bits}", f"uint{_bits}-edge-exact-divided@64:f16", "mx.quantize on float16 weights, mode affine")
 _add(
     "awq-int4",
     "uint4-asym-divided@128:f16",
     "AWQ's group format: w = s (q - z), z in 4 bits; the range includes zero",
 )
-# How a scale is chosen: every published rule of power-of-two scales, block floating point, searches (`rule.py`, `search.py`).
+# Choices of scales: the rules for power-of-two scales (`power_of_two.py`), block floating point, searches (`search.py`).
 for _rule in ("ceil", "round", "loground", "even", "rceil", "oas"):
     _add(f"mxfp4-{_rule}", f"e2m1-{_rule}@32:e8m0", f"MXFP4, scales by the rule {_rule}")
 for _name, _element in (("mxfp8-e4m3", "e4m3"), ("mxfp8-e5m2", "e5m2"), ("mxfp6-e3m2", "e3m2"), ("mxfp6-e2m3", "e2m3")):
@@ -165,36 +165,36 @@ for _name, _element in (("mxfp8-e4m3", "e4m3"), ("mxfp8-e5m2", "e5m2"), ("mxfp6-
 _add(
     "mxfp8-e4m3-oas",
     "e4m3-oas@32:e8m0",
-    "MXFP8 (E4M3), clipped by half a gap at most: not the rule even, since E4M3 ends at 448",
+    "MXFP8 (E4M3), clipped by at most half a gap; differs from the rule even, since E4M3 ends at 448",
 )
 _add(
     "mxint8",
     "int8@32:e8m0",
-    "OCP MXINT8; its 1.6 fixed point puts the factor 2^6 into the scale, ours leaves it in the integer",
+    "OCP MXINT8; OCP's element is fixed point with 6 fraction bits, ours an integer, so our scale is 2^-6 times theirs",
 )
-_add("mxint8-rceil", "int8-rceil@32:e8m0", "MXINT8 that never clips")
-_add("mxfp4-search", "e2m1-among(1,2)@32:e8m0", "MXFP4, the better of the floor rule's scale and twice that")
+_add("mxint8-rceil", "int8-rceil@32:e8m0", "MXINT8 with scales that never clip")
+_add("mxfp4-search", "e2m1-among(1,2)@32:e8m0", "MXFP4 with the better of two scales: that of the floor rule, or twice that")
 _add(
     "msfp12",
     "int4@16:e8m0",
     "block floating point: sign, three bits and a shared exponent, as in MSFP-12 (Darvish Rouhani et al. 2020)",
 )
 _add("msfp16", "int8@16:e8m0", "block floating point: sign, seven bits and a shared exponent, as in MSFP-16")
-_add("bfp8-tile-rceil", "int8-rceil@8x8:e8m0", "block floating point in tiles, none of them clipped")
+_add("bfp8-tile-rceil", "int8-rceil@8x8:e8m0", "block floating point in tiles, with scales that never clip")
 _add(
     "nvfp4-4over6",
     "e2m1-among(1,1.5)@16:e4m3-absmax(1.75)",
-    "NVFP4 with Four Over Six: the largest becomes 6 or 4 (arXiv 2512.02010)",
+    "NVFP4 with Four Over Six: a block's maximum is mapped to 6 or to 4 (arXiv 2512.02010)",
 )
 _add("nvfp4-search", "e2m1-search(2,9)@16:e4m3", "NVFP4 with the block scale of least squared error")
-_add("int4-search-group", "int4-search(2)@32:bf16", "4-bit integers, the scale of least squared error")
+_add("int4-search-group", "int4-search(2)@32:bf16", "4-bit integers with the scale of least squared error")
 _add(
     "int3-affine-search",
     "int3-asym-search(2.4,17)@64:f16",
-    "3-bit integers with a zero point, least 2.4-norm as in GPTQ's mse option",
+    "3-bit integers with a zero point, least 2.4-norm of the error as in GPTQ's mse option",
 )
 _add(
-    "int2-min-search", "int2-offset-search(2,17)@16:f16", "2-bit integers from a free minimum, drawn in for least squared error"
+    "int2-min-search", "int2-offset-search(2,17)@16:f16", "2-bit integers from a free minimum, interval of least squared error"
 )
-_add("int8-kl-rows", "int8-kl(512)@row", "8-bit integers, widths by KL divergence as in TensorRT")
-_add("int4-hqq-group", "int4-offset-hqq(0.7)@64:f16", "4-bit integers, HQQ's half-quadratic zero point")
+_add("int8-kl-rows", "int8-kl(512)@row", "8-bit integers calibrated by KL divergence as in TensorRT")
+_add("int4-hqq-group", "int4-offset-hqq(0.7)@64:f16", "4-bit integers with HQQ's half-quadratic zero point")

@@ -1,4 +1,4 @@
-"""What is refused when a scheme is built: parts that would be ignored, or that mean nothing together."""
+"""Checks when a scheme is built: refuses parts that would be ignored, and parts that do not work together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qresearch.scales.statistic import STATISTICS, Need, Statistic
 
 
 def check(spec: Spec, element: Element, form: Form, statistic: Statistic, scale: Coder | None, offset: Coder | None) -> None:
-    """Raises `ValueError`, naming the part that does not fit and the way out."""
+    """Raises `ValueError` if parts do not fit; the message names the part and what to write instead."""
     if isinstance(form, Bare):
         _check_cast(spec)
     elif form.need is not None and not type(statistic).gives(form.need):
@@ -21,7 +21,7 @@ def check(spec: Spec, element: Element, form: Form, statistic: Statistic, scale:
     _check_storages(spec, form, statistic, scale, offset)
     if statistic.searches and element.rounding.stochastic:
         raise ValueError(
-            f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another"
+            f"the statistic {spec.statistic!r} measures errors, which '~{spec.rounding}' makes random; take another rounding"
         )
     if statistic.moves_minimum and not form.movable:
         raise ValueError(
@@ -41,18 +41,18 @@ def _refuse_statistic(spec: Spec, need: Need) -> None:
 
 
 def _check_cast(spec: Spec) -> None:
-    """Refuses what needs a scale."""
+    """Refuses everything that needs a scale."""
     written = {"block": spec.block != Block(), "scale": spec.scale, "form": spec.form != "sym"}
     for field, given in (written | {"exact": spec.exact, "divided": spec.divided}).items():
         if given:
             better = f"{spec.element}-absmax" + (f"@{spec.block}" if spec.block != Block() else "")
             raise ValueError(
-                f"a cast (statistic 'unit') has no scale, so a {field} means nothing; write {better!r} to scale it"
+                f"a cast (statistic 'unit') has no scale, so {field!r} has no meaning; write {better!r} to scale it"
             )
 
 
 def _check_element(spec: Spec, element: Element, form: Form) -> None:
-    """Refuses forms, ranges and blocks that the element cannot have."""
+    """Refuses forms, ranges and blocks that do not work with the element."""
     if not isinstance(form, Bare):
         spec.block.check_group(element.group)
     if form.asymmetric and element.grid.integers is None:
@@ -62,12 +62,12 @@ def _check_element(spec: Spec, element: Element, form: Form) -> None:
         raise ValueError(f"'-{spec.range}' belongs to {owners}, not to {spec.element!r}; leave it out")
     if spec.range == "overflow" and not isinstance(form, Bare):
         raise ValueError(
-            f"'-overflow' belongs to casts: with a scale nothing is to overflow; write '{spec.element}-overflow-unit'"
+            f"'-overflow' belongs to casts: with a scale nothing should overflow; write '{spec.element}-overflow-unit'"
         )
 
 
 def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder | None, offset: Coder | None) -> None:
-    """Refuses storages that there is nothing for, or that cannot hold what they are given."""
+    """Refuses storages that would store nothing, or that cannot represent the numbers."""
     if offset is not None and not form.minimum:
         storing = " and ".join(name for name in FORMS if FORMS[name].minimum)
         raise ValueError(f"only the forms {storing} store an offset, not {spec.form!r}")
@@ -77,14 +77,14 @@ def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder |
                 f"a {field} cannot be entropy-coded, as in {str(stored)!r}; write the coder after the whole scheme"
             )
     if spec.exact and scale is None and offset is None:
-        raise ValueError("'-exact' means nothing where the scale is stored in float32, which is exact; leave it out")
+        raise ValueError("'-exact' has no effect, since scales are stored exactly, in float32; leave it out")
     signed = f"the form {spec.form!r}" if form.signed else f"the statistic {spec.statistic!r}"
     if scale is not None and (form.signed or statistic.signed) and _unsigned(scale):
         raise ValueError(f"{signed} has negative scales, which {str(spec.scale)!r} cannot store")
     if offset is not None and _unsigned(offset):
         raise ValueError(
             f"the form {spec.form!r} has negative minima, which {str(spec.offset)!r} cannot store; "
-            f"give them a storage of their own: {spec.element}-{spec.form}(bf16)"
+            f"store them in another scheme: {spec.element}-{spec.form}(bf16)"
         )
 
 

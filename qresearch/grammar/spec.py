@@ -1,9 +1,9 @@
-"""Specs: a scheme as plain data, and its grammar.
+"""Specs: a scheme as plain data, and how its text is read and printed.
 
     scheme = element { "-" word } [ "@" block ] [ "~" rounding ] [ ":" scale ] { "+" wrapper }
 
-The page `docs/grammar.md` has the whole grammar. A `Spec` is hashable, compares by meaning and prints its
-shortest form.
+The page `docs/grammar.md` has the whole grammar. A `Spec` is hashable. Two specs are equal if they mean the same scheme, and
+a spec prints its shortest text.
 """
 
 from __future__ import annotations
@@ -24,34 +24,35 @@ from qresearch.scales.power_of_two import RULES
 from qresearch.scales.statistic import STATISTICS
 from qresearch.wrapping.table import WRAPPERS, read_arguments
 
-DEPTH = 32
-"""The most schemes and brackets inside one scheme."""
+MOST_NESTED_SCHEMES = 32
+"""The most nested schemes and brackets in one scheme."""
 
 _FLOAT32 = ("f32", "float32")
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A scheme in words.
+    """A scheme as a record of its parts.
 
-    Fields that are None take the default that the others imply; what results is the same as if it had been written.
+    Fields that are None take the default that the other fields imply. The result equals a spec with the default written out.
 
     Attributes:
         element: `int4`, `nf4`, `e2m1`, `codebook(-1,0,1)` ...
         form: `sym`, `asym`, `offset` or `edge`.
         statistic: `absmax`, `signmax`, `minmax`, `rms(3)`, `quantile(0.99)` or `unit`.
         range: `full` or `restricted`, for integers; `saturate` or `overflow`, for casts to floats.
-        block: a `Block`, or what `Block.parse` reads.
+        block: a `Block`, or anything that `Block.parse` reads.
         rounding: `even`, `half_up`, `half_away`, `toward_zero` or `stochastic`.
         scale: the scheme that stores the scales; None is float32.
-        offset: the scheme that stores the minima of the forms `offset` and `edge`; the scale's by default, `f32` for float32.
-        exact: whether encoding uses the scale (and the minimum) before it is stored.
-        divided: whether the scale is a true quotient, `width / 127`, not the product `width * (1 / 127)`.
-        rule: which power of two a scale becomes, where it is stored as one: `floor`, `rceil`, `even` ...
-        wrappers: what happens around the quantizer, the innermost first: `("outliers(0.01)", "hadamard(64)")`.
+        offset: the scheme that stores the minima of the forms `offset` and `edge`; by default that of the scales; `f32` for
+            float32.
+        exact: whether encoding uses the scale (and the minimum) from before it was stored.
+        divided: whether the scale is the quotient `width / 127`, not the product `width * (1 / 127)`.
+        rule: how a scale is rounded if it is stored as a power of two: `floor`, `rceil`, `even` ...
+        wrappers: the wrappers around the quantizer, the innermost first: `("outliers(0.01)", "hadamard(64)")`.
 
     Raises:
-        ValueError: for a name that no table knows, with a suggestion.
+        ValueError: for an unknown name, with a suggestion.
 
     >>> Spec("int4", block=32, scale="bf16")
     Spec('int4@32:bf16')
@@ -97,7 +98,7 @@ class Spec:
     def _check_types(self) -> None:
         for name in ("element", "form", "statistic", "range", "rounding", "rule"):
             if getattr(self, name) is not None or name in ("element", "form"):
-                checks.instance(getattr(self, name), str, name, "a text, as it stands in a scheme such as 'int4-asym'")
+                checks.instance(getattr(self, name), str, name, "a text, as in the scheme 'int4-asym'")
         for flag in FLAGS:
             checks.instance(getattr(self, flag), bool, flag, "True or False")
         checks.instance(self.wrappers, tuple | list, "wrappers", "a tuple of texts such as ('hadamard(64)',)")
@@ -105,7 +106,7 @@ class Spec:
     def _default_range(self) -> str:
         if self.row.ranges != INTEGER_RANGES:
             return self.row.ranges[0]
-        one_bit = ELEMENTS.find(split_call(self.element)[0]).numbers.get("bits") == 1  # restricted, it would be the zero alone
+        one_bit = ELEMENTS.find(split_call(self.element)[0]).numbers.get("bits") == 1  # restricted, it would have only zero
         return "restricted" if self.form == "sym" and not one_bit else "full"
 
     def _set(self, **fields: Any) -> None:
@@ -114,11 +115,11 @@ class Spec:
 
     @property
     def row(self) -> ElementRow:
-        """The element's row in its table."""
+        """The row of the element in its table."""
         return ELEMENTS[split_call(self.element)[0]]
 
     def replace(self, **fields: Any) -> Spec:
-        """The same scheme with other fields. What has its default follows where that hangs on a changed field.
+        """The same scheme with some fields replaced. Other fields that have a default follow it if it changes.
 
         >>> scheme("int4@32").replace(element="nf4"), scheme("int4").replace(form="asym")
         (Spec('nf4@32'), Spec('int4-asym'))
@@ -157,9 +158,9 @@ class Spec:
 
 
 def scheme(text: str | Spec) -> Spec:
-    """Reads a scheme; a preset's name stands for its text, a name of compressed-tensors for what it says of weights.
+    """Reads a scheme. The text may be a preset, or a name of compressed-tensors, which means its format for weights.
 
-    Raises `ValueError` naming the part that does not fit and what it could be.
+    Raises `ValueError`, naming the part that cannot be read, with a suggestion.
 
     >>> str(scheme("nf4@64:int8@256").scale)
     'int8@256'
@@ -187,20 +188,20 @@ def scheme(text: str | Spec) -> Spec:
 def _read(written: str) -> Spec:
     if written in _FLOAT32:
         raise ValueError(f"{written} only stores scales, as in 'int4@32:{written}'; arrays are in float32 already")
-    if (depth := written.count(":") + written.count("(")) > DEPTH:
-        raise ValueError(f"{depth} schemes and brackets in one scheme; at most {DEPTH} are allowed")
+    if (nested := written.count(":") + written.count("(")) > MOST_NESTED_SCHEMES:
+        raise ValueError(f"{nested} nested schemes and brackets; at most {MOST_NESTED_SCHEMES} are allowed")
     core, *wrappers = split(outside_brackets(written), "+")
     if core.startswith("("):
         inside = scheme(core)
         return inside.replace(wrappers=(*inside.wrappers, *wrappers))
     core = HUGGING_FACE[core].weights if core in HUGGING_FACE else core
-    core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401  a table has no `get`
+    core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401  tables have no `get`
     core, *within = split(core, "+")
     return Spec(**fields_of(core), wrappers=(*within, *wrappers))
 
 
 def _check_preset(name: str, text: str) -> None:
-    """A preset's text must be a scheme, and its name must not be one: `nf4` would hide the element."""
+    """The text of a preset must be a scheme, and its name must not be one: `nf4` would hide the element."""
     scheme(text)
     try:
         hidden: Spec | None = _read(name)
@@ -211,13 +212,13 @@ def _check_preset(name: str, text: str) -> None:
 
 
 PRESETS: Table[str] = Table("preset", check=_check_preset, of=str, spelling=r"[A-Za-z_][\w.-]*")
-"""Named schemes, name -> text; filled in `preset.py`."""
+"""Named schemes, name -> text. `presets.py` adds the rows."""
 
 
 def _wrapper(text: str) -> str:
-    """A wrapper as it is printed: its own name, its arguments each in its shortest form."""
+    """The canonical text of a wrapper: its name, and each argument in its shortest form."""
     if not (text := str(text).strip()):
-        raise ValueError("nothing stands after '+': a wrapper belongs there, such as hadamard(64)")
+        raise ValueError("nothing follows '+'; write a wrapper there, such as hadamard(64)")
     name, given = split_call(text)
     row = WRAPPERS.find(name).row
     each = [_printed(argument) for argument in read_arguments(row, schemes_in(given))]
@@ -239,12 +240,12 @@ def _stored(value: Any) -> Spec | None:
 
 
 def schemes_in(given: str) -> list[float | str]:
-    """The arguments of a wrapper, `(0.5,bf16)`: numbers, and schemes in their canonical text."""
+    """The arguments of a wrapper, such as `(0.5,bf16)`: numbers, and the canonical texts of schemes."""
     return [_argument(each) for each in listed(given)]
 
 
 def _argument(text: str) -> float | str:
-    """A number; else a scheme's canonical text."""
+    """A number, or else the canonical text of a scheme."""
     try:
         return float(text)
     except ValueError:

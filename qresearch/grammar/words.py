@@ -1,4 +1,4 @@
-"""The words of a scheme: a line of text, without wrappers, to the fields that are written in it.
+"""Splits the text of a scheme, without wrappers, into the fields of a `Spec`.
 
 element { "-" word } [ "@" block ] [ "~" rounding ] [ ":" scale ]
 """
@@ -18,13 +18,13 @@ RANGES = INTEGER_RANGES + FLOAT_RANGES
 FLAGS = ("exact", "divided")
 
 _SIGNS = (("@", "block", r"[\w*-]+"), ("~", "rounding", r"\w+"), (":", "scale", r".+"))
-"""What a field begins with, and the characters that it may have."""
+"""The sign before a field, the name of the field, and the characters that it may contain."""
 
 
 def fields_of(text: str) -> dict[str, Any]:
-    """The fields of a `Spec` that are written in a scheme; texts, but for the flags.
+    """The fields of a `Spec` that a text sets. Values are texts, except that flags are True.
 
-    Raises `ValueError` naming what cannot be read.
+    Raises `ValueError`, naming the part that cannot be read.
 
     >>> fields_of("int4-asym@32:f16")
     {'element': 'int4', 'form': 'asym', 'block': '32', 'scale': 'f16'}
@@ -40,7 +40,7 @@ def fields_of(text: str) -> dict[str, Any]:
         if rest.startswith(sign):
             fields[field], rest = take(rest[1:], allowed)
             if not fields[field]:
-                raise ValueError(f"nothing stands after '{sign}': a {field} belongs there")
+                raise ValueError(f"nothing follows '{sign}'; write a {field} there")
     if rest:
         raise ValueError(f"cannot read {rest!r}; the order is element-word@block~rounding:scale")
     return fields
@@ -56,7 +56,7 @@ def _add(fields: dict[str, Any], field: str, value: Any) -> None:
 
 
 def _word(word: str) -> tuple[str, Any]:
-    """Which field a word belongs to, and its value."""
+    """The field that a word sets, and its value."""
     name, arguments = split_call(word) if word else ("", "")
     if name in FLAGS and not arguments:
         return name, True

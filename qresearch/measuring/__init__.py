@@ -1,1 +1,1 @@
-"""Measuring: errors and sizes of schemes, of arrays in memory and of arrays that come in pieces."""
+"""Measuring: the errors and sizes of schemes, on arrays in memory and on arrays that are streamed in pieces."""

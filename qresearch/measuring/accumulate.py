@@ -1,7 +1,7 @@
-"""Sums over an array that is taken a chunk at a time: every place in a chunk has an accumulator of its own.
+"""Sums over an array that is processed in chunks. Every position in a chunk has its own accumulator.
 
-That way each chunk is one pass of plain arithmetic, which compilers vectorise; of a loop that ends in a reduction XLA makes
-scalar code on CPU.
+Each chunk is then one elementwise pass, which compilers vectorise. If the body of the loop ended in a reduction, XLA would
+generate scalar code on CPU.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ Sums = dict[str, Array]
 
 
 def accumulated(observe: Callable[[Array | int], Observed], count: int, shape: tuple[int, ...], names: Iterable[str]) -> Sums:
-    """What some metrics need, of `count` chunks of one shape.
+    """The sums that metrics need, over `count` chunks of one shape.
 
     Args:
-        observe: the index of a chunk -> what is observed in it. Traced once (twice for histograms).
-        count: of chunks.
-        shape: of a chunk.
-        names: of sums.
+        observe: maps the index of a chunk to the arrays of that chunk. Traced once (twice for histograms).
+        count: the number of chunks.
+        shape: the shape of a chunk.
+        names: the names of the sums.
 
     Returns:
-        name of a sum -> float32 partial sums, a histogram, or one result for each chunk.
+        name of a sum -> float32 partial sums, a histogram, or one result per chunk.
     """
     names = tuple(names)
-    apart = [name for name in names if name in WHOLE and name != "histogram"]
+    per_chunk = [name for name in names if name in WHOLE and name != "histogram"]
 
     def step(sums: Sums, index: Array) -> tuple[Sums, Sums]:
         o = observe(index)
-        return {name: _with(name, each, o) for name, each in sums.items()}, {name: WHOLE[name](o) for name in apart}
+        return {name: _with(name, each, o) for name, each in sums.items()}, {name: WHOLE[name](o) for name in per_chunk}
 
-    start = {name: _nothing(name, observe, shape) for name in names if name not in apart}
-    if apart:
+    start = {name: _nothing(name, observe, shape) for name in names if name not in per_chunk}
+    if per_chunk:
         sums, parts = lax.scan(step, start, jnp.arange(count))
     else:
         sums, parts = lax.fori_loop(0, count, lambda index, sums: step(sums, index)[0], start), {}

@@ -1,4 +1,4 @@
-"""How many bytes a model takes under a rule, from shapes alone: no weights are needed and none are made."""
+"""How many bytes a model takes under a rule. Computed from shapes alone, without any weights."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Rule = Target | Mapping[str, Target] | Callable[[str, tuple[int, ...], np.dtype]
 
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "bool")
-"""What a mistyped dtype may have been."""
+"""Suggestions for a mistyped dtype."""
 
 
 @dataclass(frozen=True)
 class TensorFootprint:
-    """One tensor: where it was, what it is stored as, and the bytes that takes.
+    """One tensor, how it is stored, and how many bytes it takes.
 
     Attributes:
-        name: as in the mapping.
-        shape: as in the mapping.
-        dtype: of the tensor as it is, by name.
-        stored: the scheme or dtype it is stored as, by name; `"kept"` where the rule leaves it as it is.
-        elements: how many numbers it holds.
-        bytes: what it takes, scales and padding included.
+        name: its name in the mapping.
+        shape: its shape.
+        dtype: the name of its original dtype.
+        stored: the scheme or dtype that it is stored as; `"kept"` if the rule does not change it.
+        elements: the number of elements.
+        bytes: the bytes it takes, with scales and padding.
     """
 
     name: str
@@ -51,27 +51,27 @@ class TensorFootprint:
 
 @dataclass(frozen=True)
 class Footprint:
-    """A model's tensors and the bytes they take; printed, one line a tensor and the total.
+    """The tensors of a model and the bytes they take. Prints as one line per tensor and the total.
 
     Attributes:
-        rows: one for each tensor, in the order given.
+        rows: one for each tensor, in the given order.
     """
 
     rows: tuple[TensorFootprint, ...]
 
     @property
     def bytes(self) -> int:
-        """All tensors together; each is rounded up to whole bytes by itself."""
+        """The bytes of all tensors. Each tensor is rounded up to whole bytes."""
         return sum(row.bytes for row in self.rows)
 
     @property
     def elements(self) -> int:
-        """How many numbers all tensors hold."""
+        """The number of elements of all tensors."""
         return sum(row.elements for row in self.rows)
 
     @property
     def bits_per_element(self) -> float:
-        """Eight times the bytes over the number of elements; nan where there are none."""
+        """Eight times the bytes over the number of elements; NaN if there are no elements."""
         return 8 * self.bytes / self.elements if self.elements else math.nan
 
     def table(self) -> pd.DataFrame:
@@ -92,20 +92,20 @@ def footprint(shapes: Mapping[str, Any], rule: Rule = None) -> Footprint:
     """The bytes of every tensor under a rule.
 
     Args:
-        shapes: for each name a shape (then float32), a pair (shape, dtype), or anything with `.shape` and `.dtype`:
-            an array, a `jax.ShapeDtypeStruct`.
-        rule: what tensors are stored as. A scheme or dtype for all; or a mapping from name patterns (`*`, `?`, `[...]`) to
-            those, of which the first that matches counts; or a function of name, shape and dtype that gives one. None, or no
-            match, keeps the tensor as it is. Text is a scheme if it can be one (`"int8"` is 8-bit integers *and* a
-            scale), else the name of a dtype (`"float32"`, `"int64"`). Integer and boolean tensors are never quantized:
-            a scheme keeps them as they are, a dtype does not.
+        shapes: for each name a shape (for float32), a pair (shape, dtype), or anything with `.shape` and `.dtype`, such as an
+            array or a `jax.ShapeDtypeStruct`.
+        rule: how tensors are stored. Either one scheme or dtype for all tensors; or a mapping from name patterns (`*`, `?`,
+            `[...]`) to schemes or dtypes, of which the first match applies; or a function of name, shape and dtype that
+            returns a scheme or dtype. None, or no match, keeps the tensor unchanged. Text is read as a scheme if possible
+            (`"int8"` means 8-bit integers *and* a scale), else as the name of a dtype (`"float32"`, `"int64"`). A scheme
+            never quantizes integer and boolean tensors; a dtype does cast them.
 
     Returns:
-        The footprint: kept tensors and dtypes by their item size, schemes by their true bits with all scales.
+        The footprint. Kept tensors and dtypes count by their item size, schemes by their true bits with all scales.
 
     Raises:
-        ValueError: for text that is neither a scheme nor a dtype, a scheme that does not fit a shape, and a pattern that
-            matches no tensor.
+        ValueError: for text that is neither a scheme nor a dtype, for a scheme that does not fit a shape, and for a pattern
+            that matches no tensor.
 
     >>> print(footprint({"w": (512, 512), "steps": ((8,), "int64")}, {"w": "int4@32"}))
     w      (512, 512)  float32  int4@32  163,840
@@ -119,12 +119,12 @@ def footprint(shapes: Mapping[str, Any], rule: Rule = None) -> Footprint:
 
 
 def _chooser(rule: Rule, tensors: Mapping[str, Any]) -> Callable[..., Target]:
-    """A function of name, shape and dtype from any form of rule."""
+    """Converts any form of rule to a function of name, shape and dtype."""
     if isinstance(rule, Mapping):
         for pattern in rule:
             if not any(fnmatchcase(name, pattern) for name in tensors):
                 raise ValueError(
-                    f"the pattern {pattern!r} of rule matches none of {_some(tensors)}; leave it out or correct it"
+                    f"the pattern {pattern!r} of the rule matches none of {_some(tensors)}; correct it or leave it out"
                 )
         return lambda name, *_: next((to for pattern, to in rule.items() if fnmatchcase(name, pattern)), None)
     if callable(rule) and not isinstance(rule, type | Coder):
@@ -148,7 +148,7 @@ def _scheme_bytes(quantizer: Coder, name: str, shape: tuple[int, ...]) -> int:
     try:
         return math.ceil(quantizer.storage_bits(shape) / 8)
     except ValueError as error:
-        raise ValueError(f"{name!r}: {error}; give its name a rule of its own, before the one that matches now") from None
+        raise ValueError(f"{name!r}: {error}; add a pattern for this tensor before the one that matches now") from None
 
 
 def _resolve(name: str, target: Target) -> tuple[Coder | None, np.dtype | None]:
@@ -164,7 +164,7 @@ def _resolve(name: str, target: Target) -> tuple[Coder | None, np.dtype | None]:
             return None, jnp.dtype(str(target))
         except TypeError:
             raise ValueError(
-                f"{name!r} cannot be stored as {str(target)!r}, which is no dtype, and as a scheme: {error}"
+                f"{name!r} cannot be stored as {str(target)!r}: it is not a dtype, and not a scheme either: {error}"
             ) from None
 
 
@@ -183,13 +183,13 @@ def _shape_and_dtype(name: str, given: Any) -> tuple[tuple[int, ...], np.dtype]:
     if not isinstance(shape, tuple | list) or any(
         isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0 for n in shape
     ):
-        raise ValueError(f"the shape of {name!r} must hold lengths, got {shape!r}; write (64, 32) or ((64, 32), 'bfloat16')")
+        raise ValueError(f"the shape of {name!r} must hold lengths, not {shape!r}; write (64, 32) or ((64, 32), 'bfloat16')")
     try:
         return tuple(int(n) for n in shape), jnp.dtype(dtype)
     except TypeError:
         near = suggestion(str(dtype), DTYPES)
         raise ValueError(
-            f"the dtype of {name!r} is {shown(dtype)}, which is none{near or ';'} write 'bfloat16' or 'int8'"
+            f"{shown(dtype)}, the dtype of {name!r}, is not a dtype{near or ';'} write 'bfloat16' or 'int8'"
         ) from None
 
 

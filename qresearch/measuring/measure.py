@@ -1,6 +1,6 @@
-"""Measuring: one traceable function from a quantizer and an array to the sums that metrics are made of.
+"""Measuring: one traceable function that quantizes an array and computes the sums from which metrics are evaluated.
 
-Large arrays are quantized and compared a chunk of whole blocks at a time, so that memory holds the array and one chunk.
+Large arrays are quantized and compared in chunks of whole blocks, so that memory holds only the array and one chunk.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from qresearch.measuring.accumulate import Sums, accumulated
 from qresearch.measuring.metrics import evaluate, needed
 from qresearch.measuring.sums import OF_DATA, Observed, of_size, power, reduce
 
-LARGE = 2**17
-"""Arrays of more elements are taken in chunks."""
+MOST_ELEMENTS_AT_ONCE = 2**17
+"""Larger arrays are processed in chunks."""
 
-CACHED = 2**18
-"""About the number of elements of a chunk on CPU: what stays in a cache. A quarter of the array at most: a loop that runs once
-is unrolled, and is then one that ends in a reduction (see `accumulate`)."""
+CPU_CHUNK_ELEMENTS = 2**18
+"""The approximate size of a chunk on CPU: it stays in a cache. A chunk is at most a quarter of the array, as XLA unrolls a loop
+that runs only once, and it would then end in a reduction (see `accumulate`)."""
 
-CHUNK = 2**22
-"""The same on other platforms: what keeps all cores busy."""
+DEVICE_CHUNK_ELEMENTS = 2**22
+"""The approximate size of a chunk on other platforms: it keeps all cores busy."""
 
-MOST = 1024
-"""Chunks, at most: float32 accumulators do not swallow small errors of so many."""
+MOST_CHUNKS = 1024
+"""The most chunks: with more of them, float32 accumulators would lose small errors."""
 
 
 def sums(
@@ -42,15 +42,15 @@ def sums(
     key: Array | None = None,
     known: Mapping[str, Array] = MappingProxyType({}),
 ) -> Sums:
-    """Quantizes an array and sums what some metrics need. Pure and traceable: vmap it over stacked quantizers.
+    """Quantizes an array and computes the sums that metrics need. Pure and traceable; vmap it over stacked quantizers.
 
     Args:
         quantizer: the scheme; its leaves may be traced.
         x: float32, any shape.
-        names: of metrics.
+        names: the names of metrics.
         weights: float32, broadcast to x, for the weighted metrics; fitting is not weighted.
-        key: for stochastic rounding.
-        known: `of_data(x, names, weights)`, where several schemes share it.
+        key: a random key, for stochastic rounding.
+        known: `of_data(x, names, weights)`, if several schemes share it.
 
     Returns:
         name of a sum -> float32 partial sums, scalars or histograms, for `evaluate`.
@@ -58,18 +58,18 @@ def sums(
     weights = None if weights is None else jnp.broadcast_to(weights, x.shape)
     scale = known["power"] if known else power(x)
     known, terms = _known_of(x.size, needed(names), scale, weights, known)
-    if x.size > LARGE and _is_local(quantizer, x.shape):
+    if x.size > MOST_ELEMENTS_AT_ONCE and _is_local(quantizer, x.shape):
         return {**known, **_fitted_in_chunks(quantizer, x, terms, scale, weights)}
     params, u = quantizer.fit(x, key=key), quantizer.draw(key, x.shape)
     return {**known, **_sums_of(quantizer, params, x, terms, scale, weights, u)}
 
 
 def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sums:
-    """The sums among those for some metrics that are the same for every scheme; and always `power`.
+    """The sums that depend only on the data and are the same for every scheme, of those that metrics need; always `power`.
 
     Args:
         x: float32, any shape.
-        names: of metrics.
+        names: the names of metrics.
         weights: float32, broadcast to x.
     """
     scale = power(x)
@@ -80,7 +80,9 @@ def of_data(x: Array, names: Iterable[str], weights: Array | None = None) -> Sum
         part, weight = _sliced(numbers, start, count)
         return Observed(part, weight, scale)
 
-    return {**known, **(_over(chunk, (x.size,), 1, terms) if x.size > LARGE else reduce(Observed(*numbers, scale), terms))}
+    if x.size > MOST_ELEMENTS_AT_ONCE:
+        return {**known, **_over(chunk, (x.size,), 1, terms)}
+    return {**known, **reduce(Observed(*numbers, scale), terms)}
 
 
 def sums_of(
@@ -93,16 +95,16 @@ def sums_of(
     u: Array | None = None,
     known: Mapping[str, Array] = MappingProxyType({}),
 ) -> Sums:
-    """`sums` of an array, or of a part of one, that is coded with given parameters.
+    """`sums` for an array, or a part of one, with given parameters.
 
     Args:
         quantizer: the scheme.
-        params: of x.
+        params: the parameters of x.
         x: float32.
-        names: of metrics.
-        scale: int32 scalar k, the magnitude 2^k of the data (`reduction.power`), of which x may be a part.
-        weights: float32 of the shape of x, or None.
-        u: uniform numbers of its shape where the rounding is stochastic, else None.
+        names: the names of metrics.
+        scale: int32 scalar k, such that the data have the magnitude 2^k (`sums.power`). x may be a part of the data.
+        weights: float32 in the shape of x, or None.
+        u: uniform numbers in the shape of x if the rounding is stochastic, else None.
         known: as in `sums`.
     """
     known, terms = _known_of(x.size, needed(names), scale, weights, known)
@@ -112,7 +114,7 @@ def sums_of(
 def _known_of(
     size: int, names: Iterable[str], scale: Array, weights: Array | None, known: Mapping[str, Array] = MappingProxyType({})
 ) -> tuple[Sums, tuple[str, ...]]:
-    """The sums that are known before the data are looked at again, and the names of the others."""
+    """The sums that are known without another pass over the data, and the names of the others."""
     names = tuple(names)
     found = of_size(size, names, weights is not None) | ({"power": scale} if "power" in names else {}) | dict(known)
     return found, tuple(name for name in names if name not in found)
@@ -121,7 +123,7 @@ def _known_of(
 def _sums_of(
     quantizer: Any, params: Any, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None, u: Array | None
 ) -> Sums:
-    if x.size > LARGE and isinstance(quantizer, Quantizer):
+    if x.size > MOST_ELEMENTS_AT_ONCE and isinstance(quantizer, Quantizer):
         return _in_chunks(quantizer, params, x, (weights, u), terms, scale)
     return reduce(_observed(quantizer, params, x, weights, u, scale), terms)
 
@@ -134,13 +136,13 @@ def _observed(quantizer: Coder, params: Any, x: Array, weights: Array | None, u:
 
 
 def _is_local(quantizer: Coder, shape: tuple[int, ...]) -> bool:
-    """Whether scales can be fitted chunk by chunk, which leaves them in the cache: few rows are a unit of the scheme."""
+    """Whether scales can be fitted chunk by chunk, in the cache: a unit of the scheme (`Coder.unit`) has few rows."""
     rows = quantizer.unit(shape)[0]
     return not quantizer.stochastic and rows * math.prod(shape[1:]) <= 4 * _chunk(math.prod(shape))
 
 
 def _fitted_in_chunks(quantizer: Coder, x: Array, terms: tuple[str, ...], scale: Array, weights: Array | None) -> Sums:
-    """Sums over slices along the first axis, each with the scales of its own blocks."""
+    """Sums over slices along the first axis; each slice is fitted on its own."""
 
     def chunk(start: Array | int, count: int) -> Observed:
         part, weight = _sliced((x, weights), start, count)
@@ -152,11 +154,11 @@ def _fitted_in_chunks(quantizer: Coder, x: Array, terms: tuple[str, ...], scale:
 def _in_chunks(
     quantizer: Any, params: Any, x: Array, others: tuple[Array | None, ...], terms: tuple[str, ...], scale: Array
 ) -> Sums:
-    """Sums over slices along the first axis that is cut."""
+    """Sums over slices along the first axis, with given parameters."""
     quantizer, params = quantizer.dense(params)
     shape = quantizer.block.viewed(x.shape)
     length = quantizer.block.lengths(shape)[0]
-    whole = length == shape[0]  # one block along the axis: every chunk has its scale
+    whole = length == shape[0]  # one block along the axis: all chunks share its scale
     views = jax.tree.map(lambda a: a.reshape(shape), (x, *others))
 
     def chunk(start: Array | int, count: int) -> Observed:
@@ -172,7 +174,7 @@ def _sliced(arrays: Any, start: Array | int, count: int) -> Any:
 
 
 def _over(chunk: Callable[[Array | int, int], Observed], shape: tuple[int, ...], length: int, terms: tuple[str, ...]) -> Sums:
-    """Sums over all chunks, and over what is left; a chunk is so many rows, a multiple of `length`, from one on."""
+    """Sums over all chunks and the remainder. `chunk(start, count)` observes `count` rows, a multiple of `length`."""
     rows = rows_together(shape, length)
     full, rest = divmod(shape[0], rows)
     found = [accumulated(lambda i: chunk(i * rows, rows), full, (rows, *shape[1:]), terms)] if full else []
@@ -182,12 +184,13 @@ def _over(chunk: Callable[[Array | int, int], Observed], shape: tuple[int, ...],
 
 
 def _chunk(size: int) -> int:
-    """About the number of elements of a chunk of so many."""
-    return max(min(CACHED, size // 4) if jax.default_backend() == "cpu" else CHUNK, size // MOST)
+    """The approximate number of elements in a chunk, for an array of `size` elements."""
+    usual = min(CPU_CHUNK_ELEMENTS, size // 4) if jax.default_backend() == "cpu" else DEVICE_CHUNK_ELEMENTS
+    return max(usual, size // MOST_CHUNKS)
 
 
 def rows_together(shape: tuple[int, ...], length: int) -> int:
-    """How many rows of an array make a chunk: whole blocks of `length` rows, and all chunks alike where that can be."""
+    """The number of rows in a chunk: whole blocks of `length` rows, and chunks of equal size if possible."""
     size = math.prod(shape)
     blocks = shape[0] // length
     most = max(_chunk(size) * shape[0] // (size * length), 1)
@@ -196,7 +199,7 @@ def rows_together(shape: tuple[int, ...], length: int) -> int:
 
 
 def _joined(each: tuple[Array, ...]) -> Array:
-    """Results of parts as one array; histograms keep their last axis, partial sums need no shape."""
+    """Joins the results of chunks to one array. Histograms keep their last axis; partial sums are flattened."""
     if len(each) == 1:
         return each[0]
     last = (each[0].shape[-1],) if len({a.shape for a in each}) == 1 else ()
@@ -204,12 +207,13 @@ def _joined(each: tuple[Array, ...]) -> Array:
 
 
 jitted_sums = jax.jit(sums, static_argnames="names")
-"""`sums` under jit; `names` a tuple."""
+"""`sums` under jit; `names` must be a tuple."""
 
 
 def true_bits(coder: Coder, x: Any, key: Array | None = None) -> float:
-    """Bits per element that x takes once stored; NaN where there is no element. Computes only where the shape does not tell:
-    else x may be anything that has a shape and a size.
+    """The bits per element that x takes when stored; NaN for an empty array.
+
+    x is quantized only if the size depends on the codes (entropy coders). Otherwise it needs only a shape and a size.
     """
     if not x.size:
         return float("nan")

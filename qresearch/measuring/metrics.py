@@ -1,4 +1,4 @@
-"""Metrics: one table. Each is a formula, on the host in float64, over sums that were taken on the device (`reduction`)."""
+"""The table of metrics: formulas over sums. The device computes the sums (`sums`), the host the formulas, in float64."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Metric:
     """A metric.
 
     Attributes:
-        formula: totals (float64) -> number; infinity means that it diverges on the data, or that the error is zero (SQNR).
-        needs: the sums it reads.
-        label: for tables and axes, with its unit.
-        weighted: whether weights enter (the squared ones).
-        better: `"lower"`, `"higher"`, or `""` where neither is.
-        infinite: what an infinity says.
+        formula: totals (float64) -> number. Infinity means that the metric diverges, or, for SQNR, that the error is zero.
+        needs: the sums that the formula reads.
+        label: for tables and axes, with the unit.
+        weighted: whether weights affect it, as they do for metrics of squared errors.
+        better: `"lower"`, `"higher"`, or `""` if neither is better.
+        infinite: the meaning of an infinity.
     """
 
     formula: Callable[[Totals], Any]
@@ -44,18 +44,18 @@ def _scale(t: Totals) -> float:
 
 def _sqnr(t: Totals) -> float:
     if not t["weight"]:
-        return float(np.nan)  # there is no data; all zeros are exact
+        return float(np.nan)  # there are no data
     return float(10 * np.log10(np.divide(t["x2"], t["error2"]))) if t["error2"] else float(np.inf)
 
 
 def _mean_relative(t: Totals) -> float:
-    """Without a level at zero the error of a small x stays finite while x goes to zero, and the mean has no limit."""
+    """Infinite if the mean diverges: without a level at zero, the error of a small x stays finite as x goes to zero."""
     diverges = t["relative_at_least"][1] > 2 and not np.isnan(t["relative"])
     return float(np.inf) if diverges else float(t["relative"] / t["count"])
 
 
 def _entropy(t: Totals) -> float:
-    """Bits for each number: a code may stand for several."""
+    """Bits per element. A code may stand for several elements."""
     counts = np.asarray(t["histogram"], np.float64)
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log2(p)).sum() * (counts.sum() / t["count"]) + 0.0) if p.size else float(np.nan)
@@ -102,7 +102,7 @@ _add("levels", "codes that occur", "histogram", _levels, "levels used", **_no_be
 
 
 def needed(names: Iterable[str]) -> tuple[str, ...]:
-    """The sums that some metrics read, each once. Raises `ValueError` for an unknown metric, with a suggestion."""
+    """The names of the sums that metrics need, without duplicates. Raises `ValueError` for an unknown metric."""
     return tuple(dict.fromkeys(need for name in names for need in METRICS[name].needs))
 
 
@@ -111,7 +111,7 @@ def _largest(values: np.ndarray) -> Any:
 
 
 def _worst_at_least(values: np.ndarray) -> np.ndarray:
-    """Of pairs, the one of least magnitude; where several have it, of largest error."""
+    """The pair with the least magnitude; of several such pairs, the one with the largest error."""
     pairs = values.reshape(-1, 2)
     return np.array([pairs[:, 0].min(), pairs[pairs[:, 0] == pairs[:, 0].min(), 1].max(initial=0)])
 
@@ -121,11 +121,11 @@ JOINED: dict[str, Callable[[np.ndarray], Any]] = {
     "relative_at_least": _worst_at_least,
     **{name: np.sum for name in (*ADDED, "count")},
 }
-"""How what parts of an array gave becomes what the whole gives; of all others the largest is taken."""
+"""Name of a sum -> how the results of parts of an array are combined. For all others, the maximum is taken."""
 
 
 def totals(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Sums of parts as those of the whole, float64: one number each, or one histogram. Totals stacked are sums again."""
+    """Combines partial sums to totals, float64: one number each, or one histogram. Stacked totals can be combined again."""
     return {name: np.asarray(JOINED.get(name, _largest)(np.asarray(v, np.float64))) for name, v in sums.items()}
 
 
@@ -133,11 +133,11 @@ def evaluate(sums: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, 
     """Metrics from the sums of one array, in float64 on the host.
 
     Args:
-        sums: as `reduction.reduce` made them, or their `totals`.
-        names: of metrics.
+        sums: the result of `measure.sums` on the host, or its `totals`.
+        names: the names of metrics.
 
     Returns:
-        name -> number; NaN where there is no data, and where the data were poisoned (but for what is counted of codes).
+        name -> number. NaN for an empty array, and for data with poisoned blocks (except for metrics that count codes).
     """
     found = totals(sums)
     with np.errstate(all="ignore"):

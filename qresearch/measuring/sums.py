@@ -1,8 +1,8 @@
-"""Reduction: what metrics need of an array, summed on the device.
+"""The sums over an array that metrics need, computed on the device.
 
-Sums are partial, over chunks of 1,024 elements, so that float32 does not swallow small errors; the host adds them in
-float64 (`metric.totals`). Errors are first scaled by a power of two to the magnitude of the data, so that no square over- or
-underflows.
+Sums are partial: each covers 1,024 elements, so that float32 does not lose small errors. The host adds them in float64
+(`metrics.totals`). Errors are first divided by a power of two near the largest magnitude of the data, so that squares neither
+overflow nor underflow.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from jax import Array, lax
 from qresearch.arithmetic.exact import exponent, power_of_two
 from qresearch.arithmetic.reductions import largest_magnitude
 
-CHUNK = 1024
-"""Elements to a partial sum."""
+PARTIAL_SUM_ELEMENTS = 1024
+"""The number of elements in a partial sum."""
 
 MOST_CODES = 2**19
-"""The most codes that a histogram tells apart: codes of 32-bit words are unsigned and have at most 19 bits."""
+"""The most bins of a histogram: codes in 32-bit words are unsigned and have at most 19 bits."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What a metric may look at: arrays of one shape.
+    """The arrays of one shape from which sums are computed.
 
     Attributes:
         x: float32, the input.
         weights: float32, or None.
-        power: int32 scalar k: the data are of magnitude 2^k.
-        value: float32, what came back; None, as all that follows, where only the data are looked at (`OF_DATA`).
-        codes: gives integers; called by the one term that asks.
-        clipped: gives bool; likewise.
+        power: int32 scalar k, such that the data have the magnitude 2^k.
+        value: float32, the reconstructed array. This and the following are None if only sums of the data are needed
+            (`OF_DATA`).
+        codes: a function that returns the codes; only the sum that needs codes calls it.
+        clipped: a function that returns which elements are clipped (bool); likewise.
     """
 
     x: Array
@@ -47,7 +48,7 @@ class Observed:
     clipped: Any = None
 
     def scaled(self, v: Array) -> Array:
-        """`v` over 2^k, exactly."""
+        """`v` / 2^k, exactly."""
         return v * self._unit
 
     @cached_property
@@ -56,30 +57,30 @@ class Observed:
 
     @cached_property
     def error(self) -> Array:
-        """Value - x, over 2^k."""
+        """(value - x) / 2^k."""
         return self.scaled(self.value) - self.scaled(self.x)
 
     def weighted(self, v: Array) -> Array:
-        """`v` times the weights, where there are any."""
+        """`v` times the weights, if there are any."""
         return v if self.weights is None else v * self.weights
 
 
 def _relative(o: Observed) -> Array:
-    """|error| / |x|; 0 where both vanish, infinite where only x does."""
+    """|error| / |x|; 0 if both are zero, infinity if only x is zero."""
     size, error = jnp.abs(o.scaled(o.x)), jnp.abs(o.error)
     ratio = error / jnp.where(size > 0, size, jnp.float32(1))
     return jnp.where(size > 0, ratio, jnp.where(error > 0, jnp.float32(np.inf), jnp.float32(0)))
 
 
 def _relative_at_least(o: Observed) -> Array:
-    """float32 [2]: the least magnitude, and the largest relative error among the elements that have it."""
+    """float32 [2]: the least magnitude, and the largest relative error of the elements with that magnitude."""
     size = jnp.abs(o.x)
     least = jnp.min(size, initial=np.inf)
     return jnp.stack([least, jnp.max(jnp.where(size == least, _relative(o), jnp.float32(0)), initial=0.0)])
 
 
 def _histogram(o: Observed) -> Array:
-    """int32 [256, 65536 or 524288]: how often each code occurs, signed codes shifted to begin at zero."""
+    """int32 [256, 65536 or 524288]: how often each code occurs. Signed codes are shifted to start at zero."""
     codes = o.codes()
     info = jnp.iinfo(codes.dtype)
     bins = codes.reshape(-1).astype(jnp.int32) - (info.min if info.bits <= 16 else 0)
@@ -98,40 +99,39 @@ ADDED: dict[str, Callable[[Observed], Array]] = {
     "relative": _relative,
     "clipped": lambda o: o.clipped().astype(jnp.float32),
 }
-"""Terms that are added up over the elements, by name."""
+"""Terms whose sum over the elements is taken, by name."""
 
 LARGEST: dict[str, Callable[[Observed], Array]] = {"max": lambda o: jnp.abs(o.error)}
-"""Terms of which the largest is kept."""
+"""Terms whose maximum over the elements is taken, by name."""
 
 WHOLE: dict[str, Callable[[Observed], Array]] = {
     "relative_at_least": _relative_at_least,
     "histogram": _histogram,
 }
-"""What is computed on an array, or a chunk of one, as a whole."""
+"""Results that are computed from a whole array, or a whole chunk, at once."""
 
 OF_DATA = ("power", "weight", "x2", "count", "xx")
-"""What hangs on the data alone, and is the same for every scheme."""
+"""The sums that depend on the data alone and are the same for every scheme."""
 
-
-_BLOCK = 4096
+_COUNT_UNIT = 4096
 
 
 def of_size(size: int, names: Iterable[str], weighted: bool) -> dict[str, Array]:
-    """The terms among some that hang on the number of elements alone: `count`, and `weight` where all have the same.
+    """The sums that depend on the number of elements alone: `count`, and `weight` if there are no weights.
 
-    float32 [2], whose sum is the number: each is exact, as far as 2^36.
+    Each is float32 [2], two parts of the number that are both exact, up to 2^36 elements.
     """
-    parts = jnp.array([size - size % _BLOCK, size % _BLOCK], jnp.float32)
+    parts = jnp.array([size - size % _COUNT_UNIT, size % _COUNT_UNIT], jnp.float32)
     return {name: parts for name in names if name == "count" or (name == "weight" and not weighted)}
 
 
 def power(x: Array) -> Array:
-    """int32 scalar k: the data are of magnitude 2^k; limited to -126..126."""
+    """int32 scalar k, such that the data have the magnitude 2^k; limited to -126 .. 126."""
     return jnp.clip(exponent(largest_magnitude(x)), -126, 126)
 
 
 def reduce(o: Observed, names: Iterable[str]) -> dict[str, Array]:
-    """All terms in one pass over the data: name -> float32 partial results, or what `WHOLE` gives."""
+    """All sums in one pass over the data: name -> float32 partial results, or the result of a function in `WHOLE`."""
     names = tuple(names)
     small = {name: ADDED[name](o) for name in names if name in ADDED}
     small |= {name: ordered(LARGEST[name](o)) for name in names if name in LARGEST}
@@ -139,9 +139,9 @@ def reduce(o: Observed, names: Iterable[str]) -> dict[str, Array]:
 
 
 def folded(terms: Mapping[str, Array]) -> dict[str, Array]:
-    """Terms of all elements as float32 results of chunks of 1,024; those in `LARGEST` come `ordered`.
+    """Reduces terms of all elements to float32 results of 1,024 elements each. Terms in `LARGEST` must be `ordered`.
 
-    One reduction of many operands, where one for each term would compute the quantizer again for each.
+    This is one reduction with many operands. With one reduction per term, XLA would compute the quantizer again for each.
     """
     if not terms:
         return {}
@@ -156,11 +156,11 @@ def folded(terms: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def ordered(v: Array) -> Array:
-    """Numbers that are not negative as integers of the same order, NaN above all (see `numbers.largest_magnitude`)."""
+    """Maps numbers that are not negative to integers in the same order, NaN last (see `reductions.largest_magnitude`)."""
     return lax.bitcast_convert_type(v, jnp.int32)
 
 
 def _chunks(v: Array) -> Array:
     """[n / 1024, 64, 16], padded with zeros."""
     flat = v.reshape(-1)
-    return jnp.pad(flat, (0, -flat.size % CHUNK)).reshape(-1, CHUNK // 16, 16)
+    return jnp.pad(flat, (0, -flat.size % PARTIAL_SUM_ELEMENTS)).reshape(-1, PARTIAL_SUM_ELEMENTS // 16, 16)

@@ -1,4 +1,4 @@
-"""Scales: which elements share one, how it is chosen, and what it does to a number."""
+"""Scales: which elements share a scale, how it is chosen, how it is stored and how it is applied."""
 
 from qresearch.scales import extremes, hqq, kl, mlx, moments, search
 

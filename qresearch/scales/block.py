@@ -1,7 +1,7 @@
-"""Blocks: which elements share a scale, and how an array is cut into them and put together again.
+"""Blocks: which elements share a scale, and how an array is split into blocks and merged again.
 
-An array is padded and reshaped, never transposed: an axis of length n cut into blocks of b becomes two axes (n / b, b), so
-statistics reduce over the inner ones and a sharded array keeps its sharding while blocks lie inside shards.
+An array is padded and reshaped, never transposed. An axis of length n that is split into blocks of b becomes two axes
+(n / b, b). Statistics then reduce over the inner axes, and a sharded array keeps its sharding if blocks lie inside shards.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Block:
     """The shape of the blocks that share a scale.
 
     Attributes:
-        sizes: block lengths over the last axes (`WHOLE` takes an axis whole); None: one block for the array.
-        channel: the axis that keeps a scale for each of its indices, all others forming one block.
-        flat: whether the array is flattened first; flattening is never silent.
+        sizes: block lengths along the last axes (`WHOLE` is the length of the axis); None makes the array one block.
+        channel: the axis with one scale per index; all other axes together form the block.
+        flat: whether the array is flattened first. Nothing else flattens it.
 
     >>> Block.parse("8x8").grid((16, 12))
     (2, 2)
@@ -45,7 +45,7 @@ class Block:
     def parse(cls, text: object) -> Block:
         """Reads a block: `tensor`, `row`, `column`, `channel0`, `64`, `8x8`, `*x1`, `flat64`; or an int, a tuple, a Block.
 
-        Raises `ValueError` saying what can be written.
+        Raises `ValueError` for anything else.
         """
         if isinstance(text, Block):
             return text
@@ -68,7 +68,7 @@ class Block:
             if word
             else suggestion(text, [*_NAMES, "channel0"])
         )
-        raise ValueError(f"block {shown(text)} is none of: tensor, row, column, channel0, 64, 8x8, *x1, flat64{near}")
+        raise ValueError(f"block {shown(text)} is not one of tensor, row, column, channel0, 64, 8x8, *x1, flat64{near}")
 
     def __str__(self) -> str:
         if self.channel is not None:
@@ -80,7 +80,7 @@ class Block:
         return f"flat{shown}" if self.flat else shown
 
     def lengths(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The block length along each axis of `shape` (after flattening). Raises `ValueError` for a bad axis."""
+        """The block length along each axis of `shape` (after flattening). Raises `ValueError` if an axis is missing."""
         rank = len(shape)
         if self.channel is not None:
             if not -rank <= self.channel < rank:
@@ -97,11 +97,11 @@ class Block:
         return (1,) * (rank - len(sizes)) + tuple(last)
 
     def viewed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that is cut: flattened where asked, and one element instead of a 0-d array."""
+        """The shape that is split into blocks: flattened if the block says so; (1,) for a 0-d array."""
         return (int(np.prod(shape, dtype=object)),) if self.flat or not shape else shape
 
     def rank(self, ndim: int) -> int:
-        """The axes of the grid of blocks, for arrays of `ndim` axes."""
+        """The number of axes of the grid of blocks, for arrays with `ndim` axes."""
         return 1 if self.flat or not ndim else ndim
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -110,15 +110,15 @@ class Block:
         return tuple(-(-n // b) for n, b in zip(shape, self.lengths(shape)))
 
     def layout(self, shape: tuple[int, ...], group: int = 1) -> Layout:
-        """How an array of this shape is cut.
+        """How an array of this shape is split into blocks.
 
         Args:
-            shape: of the array.
-            group: neighbours along the block's last axis that share a code. A block that is alone along that axis is padded
-                to whole groups; other blocks must be a multiple of the group.
+            shape: the shape of the array.
+            group: how many neighbours along the block's last axis share one code. If one block spans that axis, it is padded
+                to whole groups; otherwise the block length must be a multiple of the group.
 
         Raises:
-            ValueError: where the block has no such axis, or cuts a group apart.
+            ValueError: if an axis is missing, or if the block would split a group.
         """
         cut = self.viewed(shape)
         lengths = self.lengths(cut)
@@ -127,18 +127,16 @@ class Block:
         axis = self._group_axis(len(cut))
         wide = -(-lengths[axis] // group) * group
         if wide != lengths[axis] and lengths[axis] < cut[axis]:
-            raise ValueError(f"block {self} cuts groups of {group} numbers apart; take a multiple of {group}")
+            raise ValueError(f"block {self} splits groups of {group} numbers; take a multiple of {group}")
         return Layout(shape, cut, (*lengths[:axis], wide, *lengths[axis + 1 :]), group, axis)
 
     def check_group(self, group: int) -> None:
-        """Raises `ValueError` where no array has whole groups of neighbours in each block."""
+        """Raises `ValueError` if the block splits groups of neighbours in every array."""
         if self.sizes is None or group == 1:
             return
         length = next((size for size in reversed(self.sizes) if size != 1), 1)
         if length == 1 or (length != WHOLE and length % group):
-            raise ValueError(
-                f"block {self} cuts groups of {group} numbers apart; take a multiple of {group}, such as {8 * group}"
-            )
+            raise ValueError(f"block {self} splits groups of {group} numbers; take a multiple of {group}, such as {8 * group}")
 
     def _group_axis(self, rank: int) -> int:
         """The last axis along which a block holds more than one number."""
@@ -147,7 +145,7 @@ class Block:
         else:
             long = [axis for axis in range(-1, -rank - 1, -1) if self.channel is None or axis % rank != self.channel % rank]
         if not long:
-            raise ValueError(f"block {self} holds one number of each group, and the element needs all; take a longer block")
+            raise ValueError(f"block {self} holds only one number of each group that shares a code; take a longer block")
         return long[0] % rank
 
 
@@ -160,14 +158,14 @@ def _length(value: object) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """An array of one shape cut into blocks of one shape.
+    """How an array of one shape is split into blocks.
 
     Attributes:
-        shape: the array's own shape.
-        cut: the shape that is cut (flattened, or the same).
-        lengths: block length along each axis of `cut`.
-        group: neighbours along `axis` that share a code.
-        axis: of `cut`, along which codes stand for groups.
+        shape: the shape of the array.
+        cut: the shape that is split: the same, or flattened.
+        lengths: the block length along each axis of `cut`.
+        group: how many neighbours along `axis` share one code.
+        axis: the axis of `cut` along which groups lie.
     """
 
     shape: tuple[int, ...]
@@ -178,7 +176,7 @@ class Layout:
 
     @property
     def codes(self) -> Layout:
-        """How the codes are cut: as the array, but one code for each group."""
+        """How the codes are split: like the array, but with one code per group."""
         if self.group == 1:
             return self
         shape, lengths = list(self.cut), list(self.lengths)
@@ -186,7 +184,7 @@ class Layout:
         return Layout(tuple(shape), tuple(shape), tuple(lengths))
 
     def groups_last(self, blocks: Array) -> Array:
-        """A split array with the axis that holds groups moved to the end."""
+        """Moves the axis of a split array that holds groups to the end."""
         return blocks if self.group == 1 else jnp.moveaxis(blocks, 2 * self.axis + 1, -1)
 
     def groups_back(self, blocks: Array) -> Array:
@@ -195,12 +193,12 @@ class Layout:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """Blocks along each axis."""
+        """The number of blocks along each axis."""
         return tuple(-(-n // b) for n, b in zip(self.cut, self.lengths))
 
     @property
     def ragged(self) -> bool:
-        """Whether any axis ends in a shorter block."""
+        """Whether the last block along some axis is shorter."""
         return any(n % b for n, b in zip(self.cut, self.lengths))
 
     @property
@@ -209,30 +207,30 @@ class Layout:
         return tuple(range(1, 2 * len(self.cut), 2))
 
     def split(self, x: Array) -> Array:
-        """[shape] -> [g0, b0, g1, b1, ...], zeros where a last block is shorter."""
+        """[shape] -> [g0, b0, g1, b1, ...]. Shorter last blocks are padded with zeros."""
         x = x.reshape(self.cut)
         if self.ragged:
             x = jnp.pad(x, [(0, -n % b) for n, b in zip(self.cut, self.lengths)])
         return sharding.cut(x, self.grid, self.lengths)
 
     def merge(self, blocks: Array) -> Array:
-        """[g0, b0, g1, b1, ...] -> [shape], padding dropped."""
+        """[g0, b0, g1, b1, ...] -> [shape], without the padding."""
         whole = sharding.joined(blocks, tuple(g * b for g, b in zip(self.grid, self.lengths)))
         if self.ragged:
             whole = whole[tuple(slice(n) for n in self.cut)]
         return whole.reshape(self.shape)
 
     def expand(self, scales: Array) -> Array:
-        """[grid] -> [g0, 1, g1, 1, ...]: ready to broadcast against a split array."""
+        """[grid] -> [g0, 1, g1, 1, ...], which broadcasts against a split array."""
         return scales.reshape(tuple(k for g in self.grid for k in (g, 1)))
 
     def spread(self, scales: Array) -> Array:
-        """[grid] -> [shape]: each block's number for every one of its elements."""
+        """[grid] -> [shape]: repeats the number of each block for all of its elements."""
         inside = tuple(k for pair in zip(self.grid, self.lengths) for k in pair)
         return self.merge(jnp.broadcast_to(self.expand(scales), inside))
 
     def counts(self) -> np.ndarray:
-        """int64 [grid]: how many elements of the array each block really holds."""
+        """int64 [grid]: the number of elements in each block, without padding."""
         counts = np.ones((), np.int64)
         for n, b in zip(self.cut, self.lengths):
             each = np.full(-(-n // b), b, np.int64)
@@ -242,7 +240,7 @@ class Layout:
         return counts
 
     def inside(self) -> Array | None:
-        """bool, shaped like a split array: False on padding; None where there is none."""
+        """bool, shaped like a split array: False on padding. None if there is no padding."""
         if not self.ragged:
             return None
         return self.split(jnp.ones(self.cut, bool))

@@ -1,4 +1,4 @@
-"""Statistics that are elements of the block: extremes and quantiles."""
+"""Statistics whose result is an element of the block, or its magnitude: extremes and quantiles."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 
 def largest(blocks: Blocks) -> Array:
-    """float32 [grid]: the largest magnitude of every block; infinity or NaN where it holds one."""
+    """float32 [grid]: the largest magnitude in every block; infinity or NaN if the block holds one."""
     return largest_magnitude(blocks.masked(blocks.x, 0.0), blocks.layout.axes)
 
 
 def bounds(blocks: Blocks) -> tuple[Array, Array]:
-    """The least and the largest element; zeros where no element takes part, NaN in a poisoned block."""
+    """Two float32 [grid]: the least and the largest element; 0 if all weights are zero, NaN if an element is not finite."""
     axes = blocks.layout.axes
     low = jnp.min(blocks.masked(blocks.x, np.inf), axes)
     high = jnp.max(blocks.masked(blocks.x, -np.inf), axes)
@@ -29,17 +29,19 @@ def bounds(blocks: Blocks) -> tuple[Array, Array]:
 
 
 def poisoned(number: Array, blocks: Blocks) -> Array:
-    """NaN where the block holds a NaN or an infinity."""
+    """`number`, but NaN for blocks that hold a NaN or an infinity."""
     return jnp.where(jnp.isfinite(largest(blocks)), number, jnp.float32(np.nan))
 
 
 @dataclass(frozen=True)
 class AbsMax(Statistic):
-    """The largest magnitude. With a factor k, the scale is k times as large: below 1 the largest numbers are clipped, above
-    1 the upper end of the grid stays free (NVFP4 with 4/6 leaves its block scales room that way, arXiv 2512.02010).
+    """The largest magnitude. A factor k multiplies the scale.
+
+    With k below 1, the largest numbers are clipped. With k above 1, the upper end of the grid stays free; NVFP4 with Four Over
+    Six leaves headroom for its block scales in this way (arXiv 2512.02010).
 
     Attributes:
-        k: the factor; part of the gain, so it costs no rounding of its own.
+        k: the factor. It is part of the gain, so it adds no rounding.
     """
 
     k: float = 1.0
@@ -49,7 +51,7 @@ class AbsMax(Statistic):
 
     def __post_init__(self) -> None:
         if not 0 < self.k < np.inf:
-            raise ValueError(f"absmax({self.k}): k must be positive: the factor of the scale, such as absmax(1.75)")
+            raise ValueError(f"absmax({self.k}): k, the factor of the scale, must be positive, such as absmax(1.75)")
 
     @property
     def factor(self) -> float:  # type: ignore[override]
@@ -57,13 +59,13 @@ class AbsMax(Statistic):
         return self.k
 
     def width(self, blocks: Blocks) -> Array:
-        """float32 [grid], not negative."""
+        """float32 [grid], zero or positive."""
         return largest(blocks)
 
 
 @dataclass(frozen=True)
 class SignMax(Statistic):
-    """The element of largest magnitude with its sign; the positive one where two are equal (BOF4-S, arXiv 2505.06653)."""
+    """The element of largest magnitude, with its sign. If -m and m are both largest, m (BOF4-S, arXiv 2505.06653)."""
 
     extreme = "magnitude"
     signed = picks = True
@@ -76,9 +78,9 @@ class SignMax(Statistic):
 
 @dataclass(frozen=True)
 class FirstMax(Statistic):
-    """The first element of largest magnitude with its sign, in the order of the block's rows: `x[argmax(abs(x))]` (ggml).
+    """The first element of largest magnitude, with its sign, in row-major order: `x[argmax(abs(x))]` (ggml).
 
-    A block of zeros has the sign of its first element.
+    A block of zeros gets the sign of its first element.
     """
 
     extreme = "magnitude"
@@ -87,7 +89,7 @@ class FirstMax(Statistic):
     def width(self, blocks: Blocks) -> Array:
         """float32 [grid], of either sign."""
         rows = blocks.rows(blocks.masked(blocks.x, 0.0))
-        magnitudes = lax.bitcast_convert_type(jnp.abs(rows), jnp.int32)  # in the order of numbers, NaN above all
+        magnitudes = lax.bitcast_convert_type(jnp.abs(rows), jnp.int32)  # ordered like the magnitudes, NaN last
         first = jnp.argmax(magnitudes, -1, keepdims=True)
         return jnp.take_along_axis(rows, first, -1)[..., 0]
 
@@ -106,12 +108,12 @@ class MinMax(Statistic):
 
 @dataclass(frozen=True)
 class Quantile(Statistic):
-    """An order statistic: the least element that at least a fraction `p` of the block does not exceed.
+    """An order statistic: the least element such that at least a fraction `p` of the block does not exceed it.
 
-    No interpolation: the result is an element of the block, hence exact.
+    There is no interpolation: the result is an element of the block, and therefore exact.
 
     Attributes:
-        p: above one half, at most 1; `quantile(1)` is absmax or min-max.
+        p: above 1/2, at most 1. `quantile(1)` is absmax, or min-max.
     """
 
     p: float
@@ -139,7 +141,7 @@ class Quantile(Statistic):
             order = jnp.argsort(rows, axis=-1)
             index = self._weighted(jnp.take_along_axis(blocks.rows(blocks.weights), order, -1), upper)
             picked = jnp.take_along_axis(jnp.take_along_axis(rows, order, -1), index[..., None], -1)[..., 0]
-        return flush(jnp.where(picked == np.inf, jnp.float32(0), picked))  # no element takes part
+        return flush(jnp.where(picked == np.inf, jnp.float32(0), picked))  # infinite only if all elements are masked
 
     def _weighted(self, weights: Array, upper: bool) -> Array:
         running = jnp.cumsum(weights, -1)

@@ -1,13 +1,13 @@
-"""Forms: how a block's extent becomes a scale and an offset, and how these act on a number.
+"""Forms: how the extent of a block becomes a scale and an offset, and how these act on a number.
 
     bare        y = x                       x' = g
     symmetric   y = x / s                   x' = g s
     zero point  q = round(x / s) + z        x' = (q - z) s
     offset      q = round((x - m) / s)      x' = (q - qmin) s + m
-    edge        the same, m the end of larger magnitude, s of either sign
+    edge        the same, with m the end of larger magnitude and s of either sign
 
-Here is what all forms share; `forms` and `mlx` have the members. Fitting has two halves: `extent` is what the statistic finds
-in every block, `params` the scale and offset that follow from it.
+This module has the base class; the forms are in `forms` and `mlx`. Fitting has two steps: `extent` evaluates the statistic on
+every block, and `params` computes scale and offset from that.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from qresearch.scales.steps import Steps, Trial
 
 
 class Form:
-    """What scale and offset do. Hashable; a form of your own subclasses this, or one of `forms`."""
+    """What scale and offset do. Hashable. To add a form, subclass this or one of `forms`."""
 
     need: Need | None = None
-    """What it asks of a statistic."""
+    """What it needs from a statistic: a width or an interval; None for a cast."""
 
     minimum = False
     """Whether a minimum, or a bias, is stored beside the scale."""
 
     integer_offset = False
-    """Whether a zero point is, as a code of the element."""
+    """Whether an integer zero point is stored beside the scale, as a code of the element."""
 
     signed = False
-    """Whether scales may be negative, whatever the statistic."""
+    """Whether scales may be negative with every statistic."""
 
     movable = False
-    """Whether a statistic may replace the minimum that was fitted (HQQ does)."""
+    """Whether a statistic may replace the fitted minimum (HQQ does)."""
 
     replayable = False
-    """Whether kernels can run it (`coders.kernels`)."""
+    """Whether GPU kernels support this form (`coders.kernels`)."""
 
     @property
     def asymmetric(self) -> bool:
@@ -68,26 +68,26 @@ class Form:
         return reciprocal(scale)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
-        """The numbers that are rounded."""
+        """The scaled numbers, in the units of the grid, before rounding."""
         raise NotImplementedError
 
     def shift(self, element: Element, offset: Array | None) -> Array | None:
-        """What is added after rounding, or None."""
+        """What is added to codes after rounding, or None."""
         return None
 
     def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
-        """The numbers that come back, from decoded codes."""
+        """The reconstructed numbers x', from numbers g on the grid."""
         raise NotImplementedError
 
 
 def finished(raw: Array, finite: Array) -> Array:
-    """A scale before it is stored: flushed to a zero of its sign, at most FLT_MAX, NaN where the block is not finite."""
+    """A scale ready to be stored: subnormals become a zero of their sign, infinity FLT_MAX; NaN if the block is not finite."""
     flushed = jnp.where(jnp.abs(raw) < TINY, jnp.copysign(jnp.float32(0), raw), raw)
     return jnp.where(finite, saturate(flushed), np.float32(np.nan))
 
 
 def half_span(low: Array, high: Array) -> Array:
-    """Half of the distance, which never overflows."""
+    """Half of high - low, computed without overflow."""
     return flush(high * np.float32(0.5)) - flush(low * np.float32(0.5))
 
 

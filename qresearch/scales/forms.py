@@ -1,6 +1,7 @@
-"""The forms: a scale alone, a zero point, a free minimum. (`mlx` has one more.)
+"""The forms: a scale alone, a scale with a zero point, a scale with a free minimum. `mlx` has one more.
 
-Products are kept apart from sums, since compilers fuse them (`exact.rounded`).
+Compilers fuse a product and a sum into one operation with one rounding. `exact.rounded` prevents it here, so that all
+platforms give the same bits.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ class Symmetric(Form):
         return steps.stored(raw, None, trial)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
-        """The numbers that are rounded."""
+        """The scaled numbers, in the units of the grid, before rounding."""
         return (x * by.shrink) * by.inverse
 
     def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
-        """The numbers that come back."""
+        """The reconstructed numbers."""
         return saturate(g * scale)
 
 
@@ -67,7 +68,7 @@ def _times(x: Array, factor: Any) -> Array:
 
 
 Interval = tuple[Array, Array, Array]
-"""Least, largest, and whether both are finite (they are zeros where not), each [grid]."""
+"""The least element, the largest, and whether both are finite, each [grid]. If not, the first two are zero."""
 
 
 def _interval(statistic: Statistic, blocks: Blocks) -> Interval:
@@ -90,8 +91,8 @@ class ZeroPoint(Symmetric):
         return jnp.minimum(low, _ZERO), jnp.maximum(high, _ZERO), finite
 
     def params(self, steps: Steps, element: Element, extent: Any, trial: Trial) -> Params:
-        """The scale spans the interval; the zero point is what the *stored* scale makes of its lower end. A factor draws both
-        ends toward zero.
+        """The scale spans the interval. The zero point follows from the lower end and the *stored* scale. A factor multiplies
+        both ends.
         """
         low, high = (_times(end, trial.factor) for end in extent[:2])
         params = steps.stored(finished(steps.per_step(half_span(low, high)), extent[2]), None, trial)
@@ -105,7 +106,7 @@ class ZeroPoint(Symmetric):
         return offset
 
     def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
-        """The numbers that come back."""
+        """The reconstructed numbers."""
         return saturate((g - offset) * scale)
 
 
@@ -116,7 +117,7 @@ def _ends(element: Element) -> tuple[Any, Any]:
 
 
 def drawn_in(low: Array, high: Array, factor: Any) -> tuple[Array, Array]:
-    """Both ends moved toward the middle, so that a factor of the interval is left."""
+    """Moves both ends toward the middle, so that the length of the interval is multiplied by the factor."""
     if factor is None:
         return low, high
     by = rounded(half_span(low, high) * (np.float32(1) - factor))
@@ -135,8 +136,9 @@ class Offset(Form):
         return _interval(statistic, blocks)
 
     def params(self, steps: Steps, element: Element, extent: Interval, trial: Trial) -> Params:
-        """The minimum is stored first; the scale spans what lies above the stored one (`-exact`: above the true one). A factor
-        draws both ends toward the middle; a minimum that is given replaces the other and leaves the scale of `outer`.
+        """The minimum is stored first. The scale then spans from the stored minimum (`-exact`: from the true minimum) to the
+        largest element. A factor shrinks the interval around its middle. A given minimum replaces the fitted one and keeps
+        the scale of `outer`.
         """
         low, high, finite = extent
         if trial.minimum is not None and trial.outer is not None:
@@ -150,7 +152,7 @@ class Offset(Form):
         return steps.stored(finished(raw, finite), stored, trial, low)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
-        """The numbers that are rounded. Both are shrunk first where their difference could overflow."""
+        """The scaled numbers, before rounding. x and the offset are shrunk first if their difference could overflow."""
         return (x * by.shrink - offset * by.shrink) * by.inverse
 
     def shift(self, element: Element, offset: Array | None) -> Array | None:
@@ -158,7 +160,7 @@ class Offset(Form):
         return _ends(element)[0]
 
     def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
-        """The numbers that come back; the product is rounded before the sum."""
+        """The reconstructed numbers. The product is rounded before the sum."""
         by = reciprocal(scale)
         product = rounded((g - _ends(element)[0]) * (scale * by.shrink))
         return saturate((product + offset * by.shrink) * by.grow)

@@ -1,9 +1,9 @@
-"""Half-quadratic quantization: a zero point that is optimised for a norm that forgives outliers (HQQ, Badri and Shaji 2023).
+"""Half-quadratic quantization (HQQ, Badri and Shaji 2023): optimises the zero point for a norm that is robust to outliers.
 
-The scale is that of min-max. The zero point minimises the sum of abs(x - x')^p, p below 1, by alternating two steps: errors
-are shrunk by the proximal operator of the norm, then the zero point becomes the mean that fits what is left. HQQ's zero
-point `z` is a float and its numbers come back as `(q - z) * s`; that is our form `offset`, `q * s + m`, with `m = -z * s`, so
-the minimum is what is optimised here, and only that form has it.
+The scale is that of min-max. The zero point minimises the sum of abs(x - x')^p, with p below 1, by alternating two steps. The
+proximal operator of the norm shrinks the errors; then the zero point becomes the mean that fits the rest. HQQ's zero point `z`
+is a float, and it reconstructs `(q - z) * s`. This is our form `offset`, `q * s + m`, with `m = -z * s`. So we optimise the
+minimum m, and only that form supports HQQ.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from qresearch.scales.statistic import STATISTICS, Blocks, Candidates, Statistic
 
 @dataclass(frozen=True)
 class HQQ(Statistic):
-    """Min-max, and a minimum optimised for the p-norm of the error. The defaults are those of the `hqq` library.
+    """Min-max with a minimum that is optimised for the p-norm of the error. The defaults are those of the `hqq` library.
 
-    Differences from the library: it stops for all blocks at once, at the first iteration that does not lower the mean error
-    of the tensor, and takes the zero point after that one; here every block keeps the best minimum it has met. At 4 bits
-    it starts from a rounded zero point; here the start is never rounded. Errors are measured with scale and minimum as
-    they are stored.
+    There are two differences from the library. It stops all blocks together, at the first iteration that does not lower the
+    mean error of the tensor, and takes the zero point after that iteration; here every block keeps the best minimum it has
+    tried. At 4 bits the library starts from a rounded zero point; here the start is never rounded. Errors are measured with
+    scale and minimum as they are stored.
 
     Attributes:
-        p: of the norm.
-        beta: weight of the quadratic term at the start. It has units: errors below beta^(1 / (p - 2)), 0.17 by default, are
-            shrunk to nothing, and where all are, an iteration moves the minimum by the mean error.
-        kappa: its growth in each iteration.
-        iterations: how many.
+        p: the exponent of the norm.
+        beta: weight of the quadratic term in the first iteration. It depends on the units of x: errors below
+            beta^(1 / (p - 2)), 0.17 by default, are shrunk to zero. If all errors are that small, an iteration moves the
+            minimum by the mean error.
+        kappa: the factor by which beta grows in each iteration.
+        iterations: the number of iterations.
     """
 
     p: float = 0.7
@@ -58,11 +59,11 @@ class HQQ(Statistic):
 
     @property
     def steps(self) -> np.ndarray:
-        """float32: 1 / beta of every iteration, and one more: the last minimum is judged as well."""
+        """float32 [iterations + 1]: 1 / beta for every iteration. The extra step measures the error of the last minimum."""
         return np.array([1 / (self.beta * self.kappa**i) for i in range(int(self.iterations) + 1)], np.float32)
 
     def choose(self, candidates: Candidates) -> Params:
-        """Of every block, the minimum that had the least mean error."""
+        """The parameters with the minimum of least mean error, for every block."""
         plain, table, blocks = candidates.params(), jnp.asarray(self.steps), candidates.blocks
         unit = jnp.clip(exponent(largest(blocks)), -126, 126)
         start = candidates.minimum(plain)
@@ -78,7 +79,7 @@ class HQQ(Statistic):
         return candidates.params(minimum=best, outer=plain)
 
     def _iterate(self, candidates: Candidates, params: Params, step: Array, unit: Array) -> tuple[Array, Array]:
-        """The mean error of a minimum, and the next one. Means are in units of a power of two near the largest."""
+        """The mean error of a minimum, and the next minimum. Means are scaled by a power of two near the largest magnitude."""
         blocks = candidates.blocks
         layout, minimum = blocks.layout, candidates.minimum(params)
         small = layout.expand(power_of_two(-unit))
@@ -87,7 +88,7 @@ class HQQ(Statistic):
         size = jnp.abs(off)
         kept = jnp.maximum(size - rounded(step * power(size, self.p - 1)), np.float32(0))
         shrunk = jnp.where(off < 0, -kept, kept)
-        # What is left, x less the shrunk error, should be `back`; the minimum moves by the mean of what it is not.
+        # x minus the shrunk error should equal `back`; the minimum moves by the mean of the difference.
         move = blocks.masked(rounded((off - shrunk) * small), 0.0)
         error = blocks.mean(blocks.rows(blocks.masked(rounded(size * small), 0.0)))
         moved = minimum + rounded(blocks.mean(blocks.rows(move)) * power_of_two(unit))

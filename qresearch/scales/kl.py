@@ -1,10 +1,10 @@
-"""Entropy calibration: the width that keeps most of the information of a block's histogram (TensorRT's KL divergence).
+"""Entropy calibration: the width that preserves most of the information in a block's histogram (TensorRT's KL divergence).
 
-Migacz, "8-bit inference with TensorRT", GTC 2017; the algorithm as published in NVIDIA's pytorch-quantization. The
-magnitudes of a block are counted in equal bins. For every number of bins i that could be kept, the reference P is the first
-i bins with all that lies beyond added to the last, and Q the same bins quantized: cut into as many runs as the grid has
-magnitudes, each run's count spread evenly over its bins that are not empty. The width is the i of least divergence
-KL(P || Q), the last of equals.
+Migacz, "8-bit inference with TensorRT", GTC 2017; the algorithm is that of NVIDIA's pytorch-quantization. The magnitudes of a
+block are counted in equal bins. For every i, keep the first i bins. The reference P is these bins, with all counts beyond them
+added to the last. Q is the same bins quantized: they are divided into as many runs as the grid has magnitudes, and the count
+of each run is spread evenly over its bins that are not empty. The width is the i with the least KL(P || Q); of equal ones, the
+largest.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 class KL(Statistic):
     """The width of least KL divergence between a block's histogram and its quantized one; for symmetric integers.
 
-    The loop runs over `bins` widths, each a pass over `bins` counts of every block: meant for tensors and channels, not for
-    blocks of 32. Weights matter only where they are zero.
+    The loop tries `bins` widths, and each reads `bins` counts of every block. It is meant for tensors and channels, not for
+    blocks of 32. Only whether a weight is zero matters.
 
     Attributes:
-        bins: of the histogram, 8 to 8192; at least as many as the grid has magnitudes.
+        bins: the number of bins of the histogram, 8 to 8192, and at least the number of magnitudes of the grid.
     """
 
     bins: float = 2048.0
@@ -45,16 +45,16 @@ class KL(Statistic):
         """Raises `ValueError` for grids that are not symmetric integers, and for fewer bins than magnitudes."""
         if element.grid.integers is None or element.grid.ends[0] != -element.grid.ends[1]:
             raise ValueError(
-                "the statistic 'kl' cuts a histogram into equal levels, so it needs symmetric integers, such as int8"
+                "the statistic 'kl' divides a histogram into equal levels, so it needs symmetric integers, such as int8"
             )
         magnitudes = int(element.grid.integers[1]) + 1
         if magnitudes > self.bins:
-            raise ValueError(f"kl({self.bins:g}): bins must be at least the magnitudes of the grid, {magnitudes}")
+            raise ValueError(f"kl({self.bins:g}): bins must be at least the number of magnitudes of the grid, {magnitudes}")
 
     def width_for(self, element: Element | None, blocks: Blocks) -> Array:
         """float32 [grid]: a share of the largest magnitude."""
-        assert element is not None  # `of_block_alone` saw to that
-        assert element.grid.integers is not None  # and `check` to that
+        assert element is not None  # `of_block_alone` is false
+        assert element.grid.integers is not None  # `check` refuses other grids
         size, bins = largest(blocks), int(self.bins)
         counts = self._histogram(blocks, size)
         levels = jnp.asarray(element.grid.integers[1]).astype(jnp.int32) + 1
@@ -71,7 +71,7 @@ class KL(Statistic):
         return poisoned(flush(size * shares[best]), blocks)
 
     def _histogram(self, blocks: Blocks, size: Array) -> Array:
-        """int32 [grid..., bins]: how many magnitudes of a block lie in each bin; the first counts as many as the second."""
+        """int32 [grid..., bins]: the count of magnitudes in each bin. The first bin gets the count of the second."""
         bins = int(self.bins)
         by = Reciprocal(*(blocks.layout.expand(leaf) for leaf in reciprocal(size)))
         share = rounded((jnp.abs(blocks.x) * by.shrink) * by.inverse)
@@ -87,13 +87,13 @@ class KL(Statistic):
 
 
 def divergence(counts: Array, i: Any, levels: Any) -> Array:
-    """float32 [grid]: KL(P || Q) in bits, of the first i bins quantized to a number of levels; infinite where Q is zero and
-    P is not.
+    """float32 [grid]: KL(P || Q) in bits, for the first i bins quantized to a number of levels. Infinite if some bin has Q = 0
+    and P > 0.
 
     Args:
         counts: int32 [grid..., bins].
         i: int32 scalar, 1 to bins.
-        levels: int32 scalar, at most i (else what comes back means nothing).
+        levels: int32 scalar, at most i; otherwise the result is meaningless.
     """
     bins = counts.shape[-1]
     place = jnp.arange(bins, dtype=jnp.int32)
@@ -116,13 +116,13 @@ def divergence(counts: Array, i: Any, levels: Any) -> Array:
 
 
 def _running(counts: Array) -> Array:
-    """int32 [grid..., bins + 1]: how many lie below each edge."""
+    """int32 [grid..., bins + 1]: the count below each bin edge."""
     return jnp.pad(jnp.cumsum(counts, -1, dtype=jnp.int32), [(0, 0)] * (counts.ndim - 1) + [(1, 0)])
 
 
 STATISTICS.add(
     "kl",
     KL,
-    doc="the width of least KL divergence of a histogram of so many bins (TensorRT); symmetric integers only",
+    doc="the width of least KL divergence, from a histogram with this many bins (TensorRT); symmetric integers only",
     examples=["kl(64)"],
 )

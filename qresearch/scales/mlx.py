@@ -1,7 +1,7 @@
-"""The form `edge`: how MLX chooses scale and bias.
+"""The form `edge`: scale and bias as MLX chooses them.
 
-    s = max((high - low) / (2^b - 1), 1e-7), minus that where the upper end is the larger one
-    m = the larger end; s = m / round(m / s); or 0 and s as it was, where that is no step at all
+    s = max((high - low) / (2^b - 1), 1e-7), negated unless |low| > |high|
+    m = the end of larger magnitude; s = m / round(m / s); if round(m / s) is 0, then m = 0 and s stays
     q = round((x - m) / s)      x' = q s + m
 
 Reference: `mx.quantize`, mode "affine"; `mlx/backend/cpu/quantized.cpp`.
@@ -24,16 +24,16 @@ from qresearch.scales.params import Params
 from qresearch.scales.steps import Steps, Trial
 
 EPSILON = np.float32(1e-7)
-"""The least step."""
+"""The smallest step, as in MLX."""
 
 
 @dataclass(frozen=True)
 class Edge(Offset):
-    """A scale and a bias: the end of larger magnitude, which a whole number of steps reaches from zero (MLX, `mx.quantize`).
+    """A scale and a bias; the bias is the end of larger magnitude, a whole number of steps away from zero (MLX, `mx.quantize`).
 
-    The step of the interval is at least 1e-7, and negative where the larger end is the upper one. It is changed so that
-    the larger end is a multiple of it: then zero is exact, unless its code would lie beyond the other end. All quotients,
-    those of the elements too, are true ones.
+    The step is at least 1e-7, and negative if the upper end is the one of larger magnitude. It is adjusted so that this end is
+    a multiple of the step. Zero is then exact, unless its code would lie beyond the other end. All quotients, also those of
+    the elements, are true divisions, not products with a reciprocal.
     """
 
     signed = True
@@ -53,12 +53,12 @@ class Edge(Offset):
         return steps.stored(finished(scale, finite), stored, trial, bias)
 
     def divisor(self, scale: Array) -> Reciprocal:
-        """The shrunk scale itself, in the place of its inverse; infinity where it is zero."""
+        """The shrunk scale itself instead of its inverse; infinity if the scale is zero."""
         by = reciprocal(scale)
         return by._replace(inverse=jnp.where(by.inverse == 0, np.float32(np.inf), scale * by.shrink))
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
-        """The numbers that are rounded: a true quotient."""
+        """The scaled numbers, by a true division."""
         return quotient(x * by.shrink - offset * by.shrink, by.inverse)
 
 

@@ -1,4 +1,4 @@
-"""Statistics that are moments of the block."""
+"""Statistics that are moments of the block: the RMS."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qresearch.scales.statistic import STATISTICS, Blocks, Statistic
 
 @dataclass(frozen=True)
 class RMS(Statistic):
-    """`k` times the root of the mean of squares, summed in a fixed order.
+    """`k` times the root mean square, summed in a fixed order.
 
     Attributes:
-        k: the width in units of the RMS; there is no good default, so it must be given.
+        k: the width in units of the RMS. It must be given, as no default suits all grids.
     """
 
     k: float
@@ -25,11 +25,11 @@ class RMS(Statistic):
     def __post_init__(self) -> None:
         if not TINY <= self.k <= FLT_MAX:
             raise ValueError(
-                f"rms({self.k:g}): k must be at least 2^-126 and finite: the width in units of the RMS, such as rms(3)"
+                f"rms({self.k:g}): k, the width in units of the RMS, must be at least 2^-126 and finite, such as rms(3)"
             )
 
     def width(self, blocks: Blocks) -> Array:
-        """float32 [grid]. Squares are taken of numbers scaled by a power of two, so that none overflows."""
+        """float32 [grid]. The numbers are first scaled by a power of two, so that no square overflows."""
         absmax = largest(blocks)
         power = jnp.clip(exponent(absmax), -126, 126)
         rows = blocks.rows(blocks.masked(blocks.x, 0.0)) * power_of_two(-power)[..., None]

@@ -1,8 +1,8 @@
-"""Scale rules: which power of two a scale becomes.
+"""Scale rules: how a scale is rounded to a power of two (OCP MX, block floating point).
 
-Where scales are powers of two (OCP MX, block floating point), the quotient of a block's width and the largest power of two of
-its grid is `1.f * 2^e`, exactly. Every published rule takes either `2^e` or `2^(e+1)`, by comparing the fraction with one
-threshold, so a rule is one integer: the least fraction, in units of 2^-23, that goes up. All rules share a compilation.
+Let a block's width, divided by the largest power of two of its grid, be `1.f * 2^e`; the quotient is exact. Every published
+rule takes either `2^e` or `2^(e+1)`, by comparing the fraction f with one threshold. So a rule is one integer: the least
+fraction, in units of 2^-23, that is rounded up. All rules share a compilation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qresearch.base.table import Table
 from qresearch.element.grid import Grid
 
 ONE = 2**23
-"""A fraction that no number reaches: the exponent never goes up."""
+"""1 in units of 2^-23. No fraction reaches it, so as a threshold it means: never round up."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Top:
     """The upper end of a grid, in units of its largest power of two.
 
     Attributes:
-        reach: what a block's width is mapped to at most, from 1 to below 2.
-        edge: the reach and half of the gap below it: what lies beyond is clipped by more than rounding.
-        fraction_bits: of a number at that end; None where the grid is neither integers nor a float format.
+        reach: the largest number of the grid, in [1, 2).
+        edge: `reach` plus half of the gap below it. Numbers beyond are clipped by more than a rounding error.
+        fraction_bits: the fraction bits of the largest number; None if the grid is neither integers nor a float format.
     """
 
     reach: float
@@ -39,7 +39,7 @@ class Top:
 
 
 def top(grid: Grid) -> Top:
-    """The upper end of a grid, on the host."""
+    """The upper end of a grid. Runs on the host."""
     reach = float(grid.reach)
     unit = 2.0 ** (math.frexp(reach)[1] - 1)
     numbers = np.unique(np.abs(np.asarray(grid.decode(grid.codes()), np.float64)))
@@ -49,12 +49,12 @@ def top(grid: Grid) -> Top:
 
 
 def at_least(number: float) -> int:
-    """The least fraction of significands that are at least a number."""
+    """The threshold that rounds up every significand of at least `number`."""
     return min(max(math.ceil((number - 1) * ONE), 1), ONE)
 
 
 def above(number: float) -> int:
-    """The least fraction of significands that are above a number."""
+    """The threshold that rounds up every significand above `number`."""
     return min(max(math.floor((number - 1) * ONE) + 1, 1), ONE)
 
 
@@ -65,7 +65,7 @@ def _even(grid: Top) -> int:
 
 
 Rule = Callable[[Top], int]
-"""From the upper end of a grid to the least fraction that goes up, 1 to 2^23 (never)."""
+"""From the upper end of a grid to the least fraction that is rounded up, 1 to 2^23 (never)."""
 
 RULES: Table[Rule] = Table("scale rule")
 RULES.add(
@@ -102,11 +102,13 @@ RULES.add(
 
 
 def raised(raw: Array, least: Any) -> Array:
-    """Scales before they are stored as powers of two: those whose fraction goes up become the next power, at most 2^127.
+    """Rounds scales up to the next power of two, at most 2^127, if their fraction reaches the threshold.
+
+    Smaller fractions are left as they are: storing a scale as a power of two drops its fraction.
 
     Args:
         raw: float32, not negative; zeros and NaNs stay.
-        least: int32 scalar, the least fraction that goes up.
+        least: int32 scalar, the least fraction that is rounded up.
     """
     bits = lax.bitcast_convert_type(raw, jnp.int32)
     up = ((bits & np.int32(ONE - 1)) >= least) & jnp.isfinite(raw)

@@ -1,4 +1,4 @@
-"""Scaling: everything about the scales of a scheme, as one part. How they are chosen, how they are stored, what they do."""
+"""Scaling: the part of a scheme that deals with scales. It chooses them, stores them and applies them."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class Scaling(Steps):
         return self.statistic.choose(_Candidates(self, element, blocks, key, outer))
 
     def extent(self, element: Element, blocks: Blocks) -> Any:
-        """What the statistic finds in every block."""
+        """The result of the statistic for every block."""
         return self.form.extent(self.statistic, element, blocks)
 
     def of_extent(self, element: Element, extent: Any) -> Params:
         """The parameters of blocks whose extent is known."""
         return self.form.params(self, element, extent, Trial())
 
-    # --- using -----------------------------------------------------------------------------------------------------------
+    # --- applying --------------------------------------------------------------------------------------------------------
 
     def on_grid(self, element: Element, x: Array, params: Params, layout: Any) -> tuple[Array, Array | None]:
-        """The numbers that are rounded, and what is added after rounding."""
+        """The scaled numbers before rounding, and what is added after rounding (or None)."""
         if self.bare:
             return x, None
         by = Reciprocal(*map(layout.expand, self.form.divisor(self.encoding_scale(params))))
@@ -56,7 +56,7 @@ class Scaling(Steps):
         return self.form.on_grid(x, by, offset), self.form.shift(element, offset)
 
     def values(self, element: Element, numbers: Array, params: Params, layout: Any) -> Array:
-        """The numbers that come back, from decoded codes."""
+        """The reconstructed numbers, from numbers on the grid."""
         if self.bare:
             return numbers
         offset = self.load_offset(element, params)
@@ -64,16 +64,16 @@ class Scaling(Steps):
         return self.form.value(numbers, layout.expand(self.scale.load(params.scale)), element, offset)
 
     def encode(self, element: Element, x: Array, params: Params, layout: Any, u: Array | None) -> Array:
-        """Codes of an array that is cut into blocks, cut in the same way."""
+        """Split codes of a split array."""
         y, shift = self.on_grid(element, x, params, layout)
         return layout.groups_back(element.encode_drawn(layout.groups_last(y), u, shift))
 
     def decode(self, element: Element, codes: Array, params: Params, layout: Any) -> Array:
-        """What comes back, from codes that are cut into blocks."""
+        """The reconstructed split array, from split codes."""
         return self.values(element, layout.groups_back(element.decode(layout.groups_last(codes))), params, layout)
 
     def round_trip(self, element: Element, x: Array, params: Params, layout: Any, u: Array | None = None) -> Array:
-        """What comes back of an array that is cut into blocks, and stays so."""
+        """The round trip of a split array: encoded and decoded."""
         y, shift = self.on_grid(element, x, params, layout)
         return self.values(element, layout.groups_back(element.round_trip(layout.groups_last(y), u, shift)), params, layout)
 
@@ -82,11 +82,11 @@ class Scaling(Steps):
         return None if params.scale is None else self.scale.load(params.scale)
 
     def load_offset(self, element: Element, params: Params) -> Array | None:
-        """float32 [grid]: the zero points, or the minima; None for symmetric forms."""
+        """float32 [grid]: zero points or minima; None for symmetric forms."""
         return None if params.offset is None else self.offsets(element).load(params.offset)
 
     def spoil(self, params: Params, bad: Array) -> Params:
-        """NaN scales where `bad`, which is bool [grid], as far as the storage can."""
+        """Sets scales to NaN where `bad` (bool [grid]), if the storage can hold a NaN."""
         raw = None if params.raw is None else Float32().spoil(params.raw, bad)
         return Params(self.scale.spoil(params.scale, bad), params.offset, raw, params.low)
 
@@ -102,7 +102,7 @@ class Scaling(Steps):
         return Codes(element) if self.form.integer_offset else self.offset
 
     def storages(self, element: Element) -> dict[str, Storage | Codes]:
-        """How the numbers of blocks are stored, by the name of the number."""
+        """The storages of `scale` and `offset`, by name."""
         if self.bare:
             return {}
         return {"scale": self.scale, **({"offset": self.offsets(element)} if self.form.asymmetric else {})}
@@ -120,7 +120,7 @@ class _Candidates(Candidates):
 
     @cached_property
     def extent(self) -> Any:
-        """What the statistic finds in every block."""
+        """The result of the statistic for every block."""
         return self.scaling.extent(self.element, self.blocks)
 
     def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:

@@ -1,9 +1,9 @@
-"""Searches: the width of a block is the one of several candidates that costs the least error.
+"""Searches: try several widths for every block and keep the one with the least error.
 
-A candidate is the ordinary width (or interval) times a factor. Its error is measured with the quantizer itself: the scale
-as it would be stored, the block encoded and decoded. Candidates are tried one after another, so a search needs the memory
-of one, and a tie goes to the first. A scale that is stored by another scaled scheme (NVFP4, double quantization) has an
-outer scale; it is fitted once, to the ordinary scales, and stays while the candidates are tried.
+A candidate is the ordinary width (or interval) times a factor. Its error is measured with the quantizer itself: the scale is
+rounded as it would be stored, and the block is encoded and decoded. Candidates are tried one after another, so a search needs
+the memory of one candidate; a tie goes to the first. If another scaled scheme stores the scales (NVFP4, double quantization),
+its outer scale is fitted once, to the ordinary scales, and stays fixed during the search.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qresearch.scales.statistic import STATISTICS, Blocks, Candidates, Statistic
 
 
 def error_of(candidates: Candidates, params: Params, p: float) -> Array:
-    """float32 [grid]: the sum of weight * abs(x' - x)^p in every block, x in units of a power of two near its largest."""
+    """float32 [grid]: the sum of weight * abs(x' - x)^p in every block, with x scaled by a power of two near its largest."""
     blocks = candidates.blocks
     layout = blocks.layout
     back = candidates.values(params)
@@ -37,7 +37,7 @@ def error_of(candidates: Candidates, params: Params, p: float) -> Array:
 
 
 def least_error(candidates: Candidates, factors: tuple[float, ...], p: float) -> Params:
-    """The parameters of every block with the factor that costs least; the first of equals."""
+    """The parameters of every block with the factor of least error; of equal errors, the first."""
     table = jnp.asarray(np.asarray(factors, np.float32))
     plain = candidates.params()
 
@@ -54,28 +54,29 @@ def least_error(candidates: Candidates, factors: tuple[float, ...], p: float) ->
 
 
 class _Searching(Statistic):
-    """A search starts from the ordinary extent of a block."""
+    """Base of the searches over factors of the ordinary extent of a block."""
 
     searches = True
 
     def width(self, blocks: Blocks) -> Array:
-        """float32 [grid]: the largest magnitude, to be multiplied by the factors."""
+        """float32 [grid]: the largest magnitude, which the factors multiply."""
         return largest(blocks)
 
     def interval(self, blocks: Blocks) -> tuple[Array, Array]:
-        """Two float32 [grid]: the least and the largest element, both to be drawn in."""
+        """Two float32 [grid]: the least and the largest element, an interval which the factors shrink or widen."""
         return bounds(blocks)
 
 
 @dataclass(frozen=True)
 class Search(_Searching):
-    """Shrinks the width in equal steps, down to a share of it, and keeps the one of least error (OCTAV, arXiv 2206.06501; the
-    `mse` option of GPTQ's quantizer, which tries 80 steps of 1 % with p = 2.4).
+    """Shrinks the width in equal steps and keeps the one of least error.
+
+    Compare OCTAV (arXiv 2206.06501), and the `mse` option of GPTQ's quantizer, which tries 80 steps of 1 % with p = 2.4.
 
     Attributes:
-        p: of the norm: the sum of abs(error)^p is minimised.
-        steps: how many candidates.
-        least: the factor of the last one; the first is 1.
+        p: the sum of abs(error)^p is minimised.
+        steps: the number of candidates.
+        least: the factor of the last candidate; that of the first is 1.
     """
 
     p: float = 2.0
@@ -88,26 +89,28 @@ class Search(_Searching):
         if self.steps != int(self.steps) or not 2 <= self.steps <= 1000:
             raise ValueError(f"search: steps must be an integer from 2 to 1000, not {self.steps:g}")
         if not 0 < self.least < 1:
-            raise ValueError(f"search: least must lie between 0 and 1, not {self.least:g}: the smallest share of the width")
+            raise ValueError(f"search: least, the smallest share of the width, must lie between 0 and 1, not {self.least:g}")
 
     @property
     def factors(self) -> tuple[float, ...]:
-        """The candidates, from 1 to `least`."""
+        """The factors that are tried, from 1 down to `least`."""
         last = int(self.steps) - 1
         return tuple(1 - (1 - self.least) * i / last for i in range(last + 1))
 
     def choose(self, candidates: Candidates) -> Params:
-        """Of every block, the parameters of least error."""
+        """The parameters of least error for every block."""
         return least_error(candidates, self.factors, self.p)
 
 
 @dataclass(frozen=True, init=False)
 class Among(_Searching):
-    """The factor, of those listed, that costs the least squared error. `among(1,1.5)` on E2M1 is Four Over Six (arXiv
-    2512.02010): a block's largest number becomes 6, or, where that is better, 4.
+    """The listed factor with the least squared error.
+
+    `among(1,1.5)` on E2M1 is Four Over Six (arXiv 2512.02010): the largest number of a block is mapped to 6, or to 4 if that
+    gives a smaller error.
 
     Attributes:
-        factors: of the width, two or more.
+        factors: two or more factors of the width.
     """
 
     factors: tuple[float, ...]
@@ -118,14 +121,14 @@ class Among(_Searching):
         object.__setattr__(self, "factors", tuple(map(float, factors)))
 
     def choose(self, candidates: Candidates) -> Params:
-        """Of every block, the parameters of least error."""
+        """The parameters of least error for every block."""
         return least_error(candidates, self.factors, 2.0)
 
 
 STATISTICS.add(
     "search",
     Search,
-    doc="the width of least error: abs(error)^p summed, over widths from 1 to a share",
+    doc="the width with the least sum of abs(error)^p, from the full width down to a share",
     examples=["search(2,9)", "search(3,5,0.4)", "search(2.4,5,0.6)"],
 )
 STATISTICS.add("among", Among, doc="the width of least squared error among listed factors", examples=["among(1,1.5)"])

@@ -1,7 +1,7 @@
-"""Statistics: how wide a block is.
+"""Statistics: measure how wide a block is, which decides its scale.
 
-Symmetric forms need a *width*, the others an *interval* from least to largest. Elements of weight zero, and padding, take no
-part. Blocks come split (see `block.Layout`), results have the shape of the grid of blocks.
+Symmetric forms need a *width*; other forms need an *interval* from least to largest. Elements of weight zero, and padding, are
+ignored. Arrays are split into blocks (see `block.Layout`); results have the shape of the grid of blocks.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from qresearch.scales.params import Params
 
 
 class Blocks(NamedTuple):
-    """An array cut into blocks.
+    """An array split into blocks.
 
     Attributes:
         x: float32 [g0, b0, g1, b1, ...].
-        weights: float32 of the same shape, zero on padding; None where every element counts the same.
-        layout: how it was cut, a `Layout` (or, inside a kernel, a `TileLayout`).
+        weights: float32 of the same shape, zero on padding; None if every element counts the same.
+        layout: how the array was split, a `Layout` (or, inside a kernel, a `TileLayout`).
     """
 
     x: Array
@@ -36,7 +36,7 @@ class Blocks(NamedTuple):
     layout: Any
 
     def masked(self, x: Array, fill: float) -> Array:
-        """`x` with `fill` where an element takes no part."""
+        """`x` with `fill` in place of padding and of elements of weight zero."""
         if self.weights is None:
             inside = self.layout.inside()
             return x if inside is None else jnp.where(inside, x, jnp.float32(fill))
@@ -49,7 +49,7 @@ class Blocks(NamedTuple):
         return moved.reshape(*self.layout.grid, math.prod(self.layout.lengths))
 
     def mean(self, rows: Array) -> Array:
-        """[grid..., elements of a block], zero where one takes no part -> [grid]: the weighted mean, in a fixed order."""
+        """[grid..., elements of a block] -> [grid]: the weighted mean, summed in a fixed order. Padding must be zero."""
         if self.weights is None:
             inverse = (1.0 / np.maximum(self.layout.counts(), 1)).astype(np.float32)
             return tree_sum(rows) * inverse
@@ -84,36 +84,37 @@ Need = Literal["width", "interval"]
 
 
 class Statistic:
-    """How wide a block is: hashable, with numbers as static fields.
+    """Measures how wide a block is. Hashable, with numbers as static fields.
 
-    Yours subclasses this and writes `width`, or `interval`, or both; a scheme whose form needs the other one is refused when
-    it is built. Everything else has a default.
+    To add a statistic, subclass this and define `width`, or `interval`, or both. A scheme whose form needs the missing one is
+    refused when it is built. Everything else has a default.
     """
 
     extreme: Literal["magnitude", "range", None] = None
-    """What of the block alone decides the result: its largest magnitude, or its least and largest number. Expected errors are
-    integrals over these; None where more of the block matters."""
+    """Whether the largest magnitude of a block alone decides the result ("magnitude"), or its least and largest element
+    ("range"). Expected errors are then integrals over these. None if more of the block matters."""
 
     picks = False
-    """Whether a result is an element of the block, or its magnitude: then the results of its parts can stand for the block."""
+    """Whether the result is an element of the block, or the magnitude of one. The statistic of a block is then the statistic of
+    the results of its parts."""
 
     signed = False
     """Whether widths may be negative."""
 
     factor = 1.0
-    """What the gain is multiplied by."""
+    """A factor of the gain."""
 
     searches = False
-    """Whether it measures errors of candidates, which random roundings would make random."""
+    """Whether it measures the errors of candidates. Not allowed with stochastic rounding, as the errors would be random."""
 
     moves_minimum = False
     """Whether it replaces the minimum, which only forms with a free one allow."""
 
     replayable = False
-    """Whether kernels can run it (`coders.kernels`)."""
+    """Whether GPU kernels support this statistic (`coders.kernels`)."""
 
     def width(self, blocks: Blocks) -> Array:
-        """float32 [grid]: the width of every block; negative only where `signed`."""
+        """float32 [grid]: the width of every block; negative only if `signed`."""
         raise NotImplementedError
 
     def width_for(self, element: Element | None, blocks: Blocks) -> Array:
@@ -125,7 +126,7 @@ class Statistic:
         raise NotImplementedError
 
     def choose(self, candidates: Candidates) -> Params:
-        """The parameters of every block. A search tries several and returns the best."""
+        """The parameters of every block. A search tries several candidates and returns the best."""
         return candidates.params()
 
     def check(self, element: Element) -> None:
@@ -133,19 +134,19 @@ class Statistic:
 
     @classmethod
     def of_block_alone(cls) -> bool:
-        """Whether `width` and `interval` say all: no element is looked at, and no parameters are tried."""
+        """Whether the block alone decides the result: it does not depend on the element, and no parameters are tried."""
         return cls.width_for is Statistic.width_for and cls.choose is Statistic.choose
 
     @classmethod
     def gives(cls, need: Need) -> bool:
-        """Whether it has a width, or an interval."""
+        """Whether the statistic defines a width, or an interval."""
         methods = ("width", "width_for") if need == "width" else ("interval",)
         return any(getattr(cls, name) is not getattr(Statistic, name) for name in methods)
 
 
 @dataclass(frozen=True)
 class Unit(Statistic):
-    """No scale: numbers are encoded as they are. A plain cast."""
+    """No scale: a plain cast, which encodes numbers as they are."""
 
 
 STATISTICS: Table[Callable[..., Statistic]] = Table("statistic", of=Callable)

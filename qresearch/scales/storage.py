@@ -1,6 +1,7 @@
-"""Storages: how the numbers of blocks are kept. Scales and minima in float32 or by another coder, zero points as codes.
+"""Storages: how the scales, minima and zero points of blocks are stored, and how many bits they take.
 
-The numbers have the shape of the grid of blocks.
+Scales and minima are stored in float32 or by another coder, zero points as codes of the element. All have the shape of the
+grid of blocks.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ from qresearch.element.element import Element
 
 
 class Storage:
-    """How scales, or minima, are kept: float32, or another scheme (`coders.storage.Nested`). A pytree."""
+    """How scales or minima are stored: in float32, or by another scheme (`coders.storage.Nested`). A pytree."""
 
     coder: Any
     """The coder that stores the numbers; None for float32."""
 
     def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Any:
-        """The numbers as they are stored; in the outer scales of `like`, where that is given.
+        """The numbers as they are stored.
 
         Args:
             number: float32 [grid].
-            key: for a coder that rounds stochastically.
-            stream: which numbers these are: scales and minima draw from different keys.
-            like: what an earlier call returned.
+            key: a random key, for a coder that rounds stochastically.
+            stream: distinguishes scales from minima, which use different random numbers.
+            like: the result of an earlier call, whose outer scales are reused; or None.
         """
         raise NotImplementedError
 
     def load(self, stored: Any) -> Array:
-        """float32 [grid], as decoding sees them."""
+        """float32 [grid]: the numbers that decoding uses."""
         raise NotImplementedError
 
     def spoil(self, stored: Any, bad: Array) -> Any:
-        """NaN where `bad`, which is bool [grid], as far as the storage can."""
+        """Sets numbers to NaN where `bad` (bool [grid]), if the storage can hold a NaN."""
         raise NotImplementedError
 
     def bits(self, grid: tuple[int, ...]) -> int:
-        """What a grid of numbers takes once packed."""
+        """The number of bits that a grid of numbers takes when packed."""
         raise NotImplementedError
 
     def pack(self, stored: Any) -> Any:
-        """As bytes, float32, or a dict of those."""
+        """The stored numbers as bytes, as float32, or as a dict of those."""
         raise NotImplementedError
 
     def unpack(self, packed: Any, grid: tuple[int, ...]) -> Any:
@@ -59,12 +60,12 @@ class Storage:
 
 @part
 class Float32(Storage):
-    """Numbers as they are."""
+    """Numbers in float32, unchanged."""
 
     coder = None
 
     def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Array:
-        """float32 [grid], exactly."""
+        """The numbers, unchanged."""
         return number
 
     def load(self, stored: Array) -> Array:
@@ -72,43 +73,43 @@ class Float32(Storage):
         return stored
 
     def spoil(self, stored: Array, bad: Array) -> Array:
-        """NaN where `bad`."""
+        """Sets numbers to NaN where `bad`."""
         return jnp.where(bad, np.float32(np.nan), stored)
 
     def bits(self, grid: tuple[int, ...]) -> int:
-        """32 a block."""
+        """32 per block."""
         return 32 * math.prod(grid)
 
     def pack(self, stored: Array) -> Array:
-        """As it is."""
+        """The numbers, unchanged."""
         return stored
 
     def unpack(self, packed: Array, grid: tuple[int, ...]) -> Array:
-        """As it is."""
+        """The numbers, unchanged."""
         return packed
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Integers of an element's width: zero points, and codes themselves.
+    """Integers with the width of an element's codes: zero points, and the codes of the array.
 
     Attributes:
-        element: whose.
+        element: gives the width and the dtype.
     """
 
     element: Element
 
     def load(self, stored: Array) -> Array:
-        """float32, in their shape."""
+        """The integers as float32."""
         return stored.astype(jnp.float32)
 
     def bits(self, shape: tuple[int, ...]) -> int:
-        """Rows of the last axis padded to whole bytes."""
+        """The number of bits when packed. Each row of the last axis is padded to whole bytes."""
         shape = shape or (1,)
         return 8 * math.prod(shape[:-1]) * packed_length(shape[-1], self.width)
 
     def pack(self, stored: Array) -> Array:
-        """uint8, along the last axis."""
+        """uint8, packed along the last axis."""
         return pack_codes(stored, self.width)
 
     def unpack(self, packed: Array, shape: tuple[int, ...]) -> Array:
@@ -118,7 +119,7 @@ class Codes:
 
     @property
     def width(self) -> int:
-        """The width of a code as a Python integer: packed shapes depend on it."""
+        """The width of a code as a Python integer, since packed shapes depend on it. Raises `TypeError` if it is traced."""
         if isinstance(self.element.bits, jax.core.Tracer):
             raise TypeError("the width of a code is traced here; build the scheme inside the jitted function, or use qr.pack")
         return int(self.element.bits)

@@ -1,4 +1,4 @@
-"""Wrappers: what happens around a quantizer."""
+"""Wrappers: transform an array before a quantizer and after it, or change how its codes are stored."""
 
 from qresearch.wrapping import dither, entropy, feedback, ggml, hadamard, kmeans, mean, orthogonal, outliers
 

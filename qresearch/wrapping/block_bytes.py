@@ -1,7 +1,7 @@
-"""Block layouts as data: how a block's codes, scale and minimum lie in its bytes.
+"""Block layouts as data: where the codes, the scale and the minimum of a block lie in its bytes.
 
-A block is a row of bytes, its `fields` one after the other: words (a scale, a minimum), bit fields of the codes, or trits.
-Codes in a byte are often no neighbours: with stride 16, byte j holds the codes j and j + 16, the first in its low bits.
+A block is a row of bytes, made of `fields` one after another: words (a scale, a minimum), bit fields of the codes, or trits.
+The codes in a byte are often not neighbours. With stride 16, byte j holds the codes j and j + 16, the first in its low bits.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from jax import Array, lax
 
 
 class Field(Protocol):
-    """A run of bytes in a block; frozen and hashable."""
+    """A run of bytes in a block. Frozen and hashable."""
 
     def size(self, length: int) -> int:
-        """How many bytes it takes in a block of `length` codes."""
+        """The number of bytes it takes in a block of `length` codes."""
 
     def write(self, parts: Mapping[str, Array]) -> Array:
         """uint8 [..., size], from `codes` uint8 [..., length] and words [..., count]."""
 
     def read(self, data: Array, length: int) -> dict[str, Array]:
-        """What the bytes say of the parts; several fields may each give some bits of the codes."""
+        """The parts that the bytes hold. Several fields may each hold some bits of the codes."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Words:
 
     Attributes:
         part: `scale` or `offset`.
-        width: bytes in a word, 1 or 2.
-        count: words in a block.
+        width: the number of bytes in a word, 1 or 2.
+        count: the number of words in a block.
     """
 
     part: str
@@ -60,12 +60,12 @@ class Words:
 
 @dataclass(frozen=True)
 class Bits:
-    """Some bits of every code; codes that lie `stride` apart share a byte, the first in its low bits.
+    """Some bits of every code. Codes at a distance of `stride` share a byte, the first in its low bits.
 
     Attributes:
-        width: of a bit field: 1, 2, 4 or 8.
-        stride: the distance of two codes in a byte.
-        first: the lowest bit of the code that is stored.
+        width: the width of a bit field: 1, 2, 4 or 8.
+        stride: the distance between two codes that share a byte.
+        first: the lowest bit of the code that is stored here.
     """
 
     width: int
@@ -74,7 +74,7 @@ class Bits:
 
     @property
     def per_byte(self) -> int:
-        """Codes in a byte."""
+        """The number of codes in a byte."""
         return 8 // self.width
 
     def size(self, length: int) -> int:
@@ -82,7 +82,7 @@ class Bits:
         return length // self.per_byte
 
     def write(self, parts: Mapping[str, Array]) -> Array:
-        """The fields, gathered."""
+        """The bit fields as bytes."""
         codes = parts["codes"]
         fields = (codes >> np.uint8(self.first)) & np.uint8(2**self.width - 1)
         length, per_byte = codes.shape[-1], self.per_byte
@@ -90,7 +90,7 @@ class Bits:
         return (lanes << self._places(lanes.ndim)).sum(-2, dtype=jnp.uint8).reshape(*codes.shape[:-1], length // per_byte)
 
     def read(self, data: Array, length: int) -> dict[str, Array]:
-        """Their part of the codes."""
+        """The codes, with only the bits of this field set."""
         lanes = data.reshape(*data.shape[:-1], data.shape[-1] // self.stride, 1, self.stride)
         fields = (lanes >> self._places(lanes.ndim)) & np.uint8(2**self.width - 1)
         return {"codes": fields.reshape(*data.shape[:-1], length) << np.uint8(self.first)}
@@ -101,15 +101,15 @@ class Bits:
 
 @dataclass(frozen=True)
 class Trits:
-    """Codes 0, 1, 2, up to five to a byte, `stride` apart: a fraction of 243 in base 3, scaled to a fraction of 256.
+    """Codes 0, 1 and 2, up to five in a byte: the digits of a fraction n / 243 in base 3, stored as a fraction of 256.
 
     The byte is ceil(256/243 * (81 c0 + 27 c1 + 9 c2 + 3 c3 + c4)), and c_i is the whole part of 3/256 * (3^i * byte mod 256).
 
     Attributes:
-        start: of the codes that it holds.
-        stop: their end.
-        stride: the distance of two codes in a byte.
-        per_byte: codes in a byte.
+        start: the index of the first code that this field holds.
+        stop: the index after the last one.
+        stride: the distance between two codes that share a byte.
+        per_byte: the number of codes in a byte.
     """
 
     start: int
@@ -122,7 +122,7 @@ class Trits:
         return (self.stop - self.start) // self.per_byte
 
     def write(self, parts: Mapping[str, Array]) -> Array:
-        """The trits, gathered."""
+        """The trits as bytes."""
         codes = parts["codes"][..., self.start : self.stop]
         size = self.size(codes.shape[-1])
         lanes = codes.reshape(*codes.shape[:-1], size // self.stride, self.per_byte, self.stride)
@@ -132,7 +132,7 @@ class Trits:
         return scaled.astype(jnp.uint8).reshape(*codes.shape[:-1], size)
 
     def read(self, data: Array, length: int) -> dict[str, Array]:
-        """The codes, zeros where this field holds none."""
+        """The codes, with zeros for those that this field does not hold."""
         lanes = data.reshape(*data.shape[:-1], data.shape[-1] // self.stride, 1, self.stride)
         rest = lanes * self._powers(lanes.ndim)[..., : self.per_byte, :]  # modulo 256
         trits = ((rest.astype(jnp.uint16) * np.uint16(3)) >> np.uint16(8)).astype(jnp.uint8)
@@ -149,12 +149,12 @@ class BlockLayout:
     """How a block is stored.
 
     Attributes:
-        length: codes in a block.
-        fields: in the order of their bytes.
+        length: the number of codes in a block.
+        fields: the fields, in the order of their bytes.
         words: the float format of scales and minima.
-        excess: what is added to a code to make it a number from zero.
-        scales: in a block; each is shared by `length / scales` neighbours.
-        minus_zero: whether the zero of a float element may be negative; else it is stored as zero.
+        excess: what is added to a signed code, so that it is stored unsigned.
+        scales: the number of scales in a block; each is shared by `length / scales` neighbours.
+        minus_zero: whether -0 of a float element is stored as such; else it is stored as 0.
     """
 
     length: int
@@ -166,21 +166,21 @@ class BlockLayout:
 
     @property
     def nbytes(self) -> int:
-        """Of a block."""
+        """The number of bytes in a block."""
         return sum(field.size(self.length) for field in self.fields)
 
     @property
     def bits(self) -> int:
-        """Of a code that fits; a trit fits in two."""
+        """The width of the codes; 2 for trits."""
         return sum(field.width for field in self.fields if isinstance(field, Bits)) or 2
 
     @property
     def counts(self) -> dict[str, int]:
-        """The parts that are stored beside the codes: how many of each."""
+        """How many scales, and minima, are stored in a block, by name."""
         return {field.part: field.count for field in self.fields if isinstance(field, Words)}
 
     def blocks(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The blocks of an array: along its last axis, the last one padded."""
+        """The shape of the grid of blocks. Blocks lie along the last axis; the last one is padded."""
         shape = shape or (1,)
         return (*shape[:-1], -(-shape[-1] // self.length))
 

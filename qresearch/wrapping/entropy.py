@@ -1,8 +1,8 @@
-"""Entropy coding of the codes: frequent codes take fewer bits. Scales and whatever else is stored stay as they are.
+"""Entropy coding of the codes: frequent codes take fewer bits. Scales and everything else are stored unchanged.
 
-`entropy` counts what no coder of single symbols can beat: the number of codes times the entropy of their frequencies
-(Shannon 1948), without a table of those. The others are real coders of the standard library: `pack` makes their bytes, which
-are counted, and `unpack` decodes them. Both run on the host; quantizing itself is traced as ever.
+`entropy` only counts a lower bound for coders of single symbols: the number of codes times the entropy of their frequencies
+(Shannon 1948), without a table of the frequencies. The others are real coders of the standard library: `pack` runs the coder,
+its bytes are counted, and `unpack` decodes them. Both run on the host; quantizing can still be traced.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from qresearch.wrapping.wrapper import Wrapper
 
 @dataclass(frozen=True)
 class Coding:
-    """A coder of bytes without loss.
+    """A lossless coder of bytes.
 
     Attributes:
-        name: as it stands in a scheme.
-        shrink: bytes -> bytes.
+        name: its name in a scheme.
+        shrink: compresses, bytes -> bytes.
         restore: the inverse.
     """
 
@@ -46,7 +46,7 @@ class Coding:
 
 
 class Coded(Wrapper):
-    """A wrapper that changes no number: only how many bytes the codes take, which the codes themselves decide."""
+    """A wrapper that does not change any number, only how many bytes the codes take. The size depends on the codes."""
 
     @property
     def separable(self) -> bool:
@@ -64,16 +64,16 @@ class Coded(Wrapper):
 
 @dataclass(frozen=True)
 class EntropyPacker(Packer):
-    """Packs as the coder inside does, and counts the codes by themselves."""
+    """Packs like the coder inside, but counts the bytes of the codes separately."""
 
     inner: Packer
     fixed = False
 
     def bits(self, shape: tuple[int, ...]) -> int:
-        """Raises `ValueError`: the shape does not tell."""
+        """Raises `ValueError`: the size does not follow from the shape."""
         raise ValueError(
             "an entropy coder's size depends on the codes, not on the shape; "
-            "take QTensor.bits or qr.measure.true_bits, or leave the coder out"
+            "use QTensor.bits or qr.measure.true_bits, or leave the coder out"
         )
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
@@ -85,22 +85,22 @@ class EntropyPacker(Packer):
         return self.inner.unpack(packed, shape)
 
     def nbytes(self, encoded: Encoded) -> int:
-        """The codes as they are counted, and everything else that is stored. Nothing but the codes is computed."""
+        """The bytes of the codes, as this packer counts them, and of everything else that is stored."""
         packed = jax.eval_shape(self.inner.pack, encoded)
         return bytes_of(packed) - bytes_of(_codes(packed)) + self.codes_bytes(np.asarray(encoded.codes))
 
     def codes_bytes(self, codes: np.ndarray) -> int:
-        """Bytes that the codes take."""
+        """The bytes that the codes take."""
         raise NotImplementedError
 
 
 @part
 class Ideal(Coded):
-    """Counts the ideal size of the codes; what it packs is packed as inside."""
+    """Counts the ideal size of the codes. Packing is that of the coder inside."""
 
     @property
     def packer(self) -> Packer:
-        """Packs as inside; counts the entropy."""
+        """Packs like the coder inside, and counts the entropy of the codes."""
         return IdealPacker(self.inner.packer)
 
 
@@ -108,7 +108,7 @@ class IdealPacker(EntropyPacker):
     """Counts the entropy of all codes, rounded up to whole bytes."""
 
     def codes_bytes(self, codes: np.ndarray) -> int:
-        """The entropy."""
+        """The entropy of the codes."""
         return math.ceil(_entropy(codes) / 8)
 
 
@@ -118,7 +118,7 @@ class Real(Coded):
 
     Attributes:
         inner: the coder inside.
-        coding: of the bytes of the codes: one byte each, or all low bytes and then all high bytes.
+        coding: compresses the bytes of the codes: one byte each, or all low bytes and then all high bytes.
     """
 
     inner: Coder
@@ -126,22 +126,22 @@ class Real(Coded):
 
     @property
     def packer(self) -> Packer:
-        """The coder's bytes in the place of the codes."""
+        """Packs the codes as the bytes of the coder."""
         return RealPacker(self.inner.packer, self)
 
 
 @dataclass(frozen=True)
 class RealPacker(EntropyPacker):
-    """Packs the codes with a real coder. It needs the codes themselves: not under jit."""
+    """Packs the codes with a real coder. It needs concrete codes, so it does not work under jit."""
 
     coder: Real
 
     def codes_bytes(self, codes: np.ndarray) -> int:
-        """Those of the coder."""
+        """The number of compressed bytes."""
         return len(self.coder.coding.shrink(_planes(codes)))
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
-        """As inside, with the coder's bytes for `codes`."""
+        """As inside, with the compressed bytes as `codes`."""
         shrunk = self.coder.coding.shrink(_planes(np.asarray(encoded.codes)))
         return _with_codes(self.inner.pack(encoded), np.frombuffer(shrunk, np.uint8))
 
@@ -154,7 +154,7 @@ class RealPacker(EntropyPacker):
 
 
 def _codes(packed: dict[str, Any]) -> Any:
-    """What stands for the codes, however many wrappers packed beside them."""
+    """The entry `codes`, however deeply wrappers have nested it."""
     return _codes(packed["inner"]) if "inner" in packed else packed["codes"]
 
 
@@ -165,7 +165,7 @@ def _with_codes(packed: dict[str, Any], codes: Any) -> dict[str, Any]:
 
 
 def _planes(codes: np.ndarray) -> bytes:
-    """The bytes of integers, all low ones first: high bytes are alike, and coders find that easier when they stand together."""
+    """The bytes of integers, all low bytes first. High bytes are similar, and compress better next to each other."""
     return codes.reshape(-1, 1).view(np.uint8).T.tobytes()
 
 
@@ -175,15 +175,15 @@ def _from_planes(data: bytes, dtype: np.dtype) -> np.ndarray:
 
 
 def _entropy(codes: np.ndarray) -> float:
-    """Bits: the sum over codes of -log2 of their frequency."""
+    """The sum of -log2 of the frequency over all codes, in bits."""
     counts = np.unique_counts(codes.reshape(-1)).counts
     return float(-(counts * np.log2(counts / max(codes.size, 1))).sum())
 
 
 def _coded(make: Callable[[Coder], Coder], inner: Coder) -> Coder:
-    """Raises `ValueError` where an entropy coder stands inside already."""
+    """Raises `ValueError` if there is already an entropy coder inside."""
     if not inner.packer.fixed:
-        raise ValueError("an entropy coder stands inside already; leave one of them out")
+        raise ValueError("there is already an entropy coder inside; leave one of them out")
     return make(inner)
 
 
@@ -207,7 +207,7 @@ CODINGS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes], str
     "bz2": (bz2.compress, bz2.decompress, "bzip2: the Burrows-Wheeler transform and Huffman codes"),
     "lzma": (partial(lzma.compress, **_LZMA), partial(lzma.decompress, **_LZMA), "LZMA2, raw: matches and a range coder"),
 }
-"""The real coders: name -> shrink, restore, what it is."""
+"""The real coders: name -> shrink, restore, description."""
 
 
 def _add(name: str, make: Callable[[Coder], Coder], doc: str) -> None:
@@ -217,6 +217,6 @@ def _add(name: str, make: Callable[[Coder], Coder], doc: str) -> None:
     WRAPPERS.add(name, coded, doc=doc)
 
 
-_add("entropy", Ideal, "the codes counted at their entropy, the ideal of coding them one by one (Shannon 1948)")
+_add("entropy", Ideal, "the codes counted at their entropy, the lower bound for coding them one by one (Shannon 1948)")
 for _name, (_shrink, _restore, _doc) in CODINGS.items():
     _add(_name, partial(Real, coding=Coding(_name, _shrink, _restore)), f"the codes packed with {_doc}")

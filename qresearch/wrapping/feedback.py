@@ -1,9 +1,9 @@
-"""Error feedback along an axis: what rounding took from a slice is added to the next one.
+"""Error feedback along an axis: adds the rounding error of each slice to the next slice before rounding it.
 
-Sums along the axis then come back to within half a step, however long they are: the error of each slice is the difference of
-two numbers of at most half a step, so it is moved to where neighbours differ (noise shaping; Inose, Yasuda and Murakami 1962,
-"A telemetering system by code modulation: delta-sigma modulation"). GPTQ (arXiv 2210.17323) with a Hessian of equal entries
-does the same.
+Sums along the axis are then exact to within half a step, whatever their length. This is noise shaping: the total error of a
+slice is the difference of two rounding errors of at most half a step each, so it is moved to high frequencies (Inose, Yasuda
+and Murakami 1962, "A telemetering system by code modulation: delta-sigma modulation"). GPTQ (arXiv 2210.17323) does the same if
+all entries of its Hessian are equal.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from qresearch.wrapping.wrapper import Wrapper
 
 @part
 class Fed(Wrapper):
-    """Encodes slice after slice, each with the error of the one before added. Scales are those of the array itself.
+    """Encodes one slice after another, and adds the error of each to the next. Scales are those of the original array.
 
     Attributes:
-        inner: the coder inside, `separable`.
-        axis: along which errors are passed on; negative ones count from the end.
+        inner: the coder inside; must be `separable`.
+        axis: the axis along which errors are passed on; negative numbers count from the end.
     """
 
     inner: Coder
     axis: int = static()
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
-        """As inside. Raises `ValueError` where the array has no such axis."""
+        """As inside. Raises `ValueError` if the array has no such axis."""
         self._place(x.shape)
         return self.inner.fit(x, weights, key)
 
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
-        """Codes. An error that is not finite is not passed on: poison stays in its block."""
+        """Codes. An error that is not finite is not passed on, so a NaN poisons only its own block."""
         axis = self._place(x.shape)
         if not x.size or not x.ndim:
             return self.inner.encode_drawn(x, params, u)
@@ -57,11 +57,11 @@ class Fed(Wrapper):
         return jnp.moveaxis(codes, 0, axis)
 
     def clipped(self, x: Array, params: Any) -> Array:
-        """Which elements lie beyond the grid by themselves, whatever error is passed to them."""
+        """Which elements are clipped without the error that is passed to them."""
         return self.inner.clipped(x, params)
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As inside, and all of the axis that errors are passed on along."""
+        """As inside, but whole along the axis of the feedback."""
         axis = self._place(shape)
         return tuple(n if each == axis else length for each, (n, length) in enumerate(zip(shape, self.inner.unit(shape))))
 
@@ -77,13 +77,13 @@ def feedback(inner: Coder, axis: int = -1) -> Fed:
 
     Args:
         inner: the coder inside: a quantizer, with or without a shift (`mean`, `dither`) around it.
-        axis: along which errors are passed on.
+        axis: the axis along which errors are passed on.
 
     Raises:
-        ValueError: where another wrapper stands inside.
+        ValueError: if there is another kind of wrapper inside.
     """
     if not inner.separable:
-        raise ValueError("feedback codes slice by slice, which the wrapper inside cannot; write feedback before it")
+        raise ValueError("feedback codes one slice at a time, which the wrapper inside cannot do; write feedback before it")
     return Fed(inner, axis)
 
 

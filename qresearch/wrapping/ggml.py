@@ -1,7 +1,7 @@
-"""The simple block formats of GGUF files, byte for byte: `qr.quantize(x, "q4_0").pack()` is what ggml stores.
+"""The simple block formats of GGUF files, byte for byte: `qr.quantize(x, "q4_0").pack()` gives the bytes that ggml stores.
 
-The arithmetic of each is a scheme (the presets `q4_0`, `q8_0`, ...); the wrapper here gives it ggml's bytes. Blocks lie along
-the last axis. Where its length is no multiple of the block, which GGUF files forbid, the last block is filled up with code 0.
+The arithmetic of each format is a scheme (the presets `q4_0`, `q8_0`, ...), and the wrapper here packs it like ggml. Blocks
+lie along the last axis. If its length is not a multiple of the block, which GGUF files forbid, code 0 pads the last block.
 
 References: `ggml-common.h` (the block structures) and `ggml-quants.c` (`quantize_row_*_ref`) of https://github.com/ggml-org/ggml.
 """
@@ -45,15 +45,15 @@ LAYOUTS = {
     "mxfp4": BlockLayout(32, (Words("scale", 1), _NIBBLES), "e8m0", minus_zero=False),
     "nvfp4": BlockLayout(64, (Words("scale", 1, 4), Bits(4, stride=8)), "e4m3", scales=4, minus_zero=False),
 }
-"""ggml's name of a type -> how its blocks are stored."""
+"""The name of a type in ggml -> how its blocks are stored."""
 
 
 @part
 class GGML(Wrapper):
-    """Stores what the coder inside makes in ggml's blocks.
+    """Packs the codes and parameters of the coder inside into the blocks of ggml.
 
     Attributes:
-        inner: a quantizer in blocks of the last axis, its scales (and minima) stored by a cast.
+        inner: a quantizer with blocks along the last axis, whose scales (and minima) are stored by a cast.
         stored: how a block is laid out in bytes.
         name: of the type in ggml.
     """
@@ -63,7 +63,7 @@ class GGML(Wrapper):
     name: str = static()
 
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
-        """Codes as inside, but that a negative zero becomes a positive one where the layout says so."""
+        """Codes as inside, except that -0 becomes 0 if the layout has no -0."""
         codes = self.inner.encode_drawn(x, params, u)
         if self.stored.minus_zero:
             return codes
@@ -71,18 +71,18 @@ class GGML(Wrapper):
         return jnp.where(codes == sign, jnp.zeros_like(codes), codes)
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As inside: bytes are for storing only."""
+        """As inside: the byte layout only affects packing."""
         return self.inner.unit(shape)
 
     @property
     def packer(self) -> Packer:
-        """Whole blocks of ggml."""
+        """Packs whole blocks of ggml."""
         return GGMLPacker(self)
 
 
 @dataclass(frozen=True)
 class GGMLPacker(Packer):
-    """`blocks`: uint8 [..., bytes of a row], as GGUF files have them."""
+    """Packs to `blocks`: uint8 [..., bytes of a row], as in GGUF files."""
 
     coder: GGML
 
@@ -92,7 +92,7 @@ class GGMLPacker(Packer):
         return 8 * math.prod(layout.blocks(shape)) * layout.nbytes
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
-        """The codes, scales and minima of each block, one after the other."""
+        """The codes, scales and minima of one block after another."""
         layout, codes = self.coder.stored, jnp.atleast_1d(encoded.codes)
         excess = jnp.uint8(layout.excess)
         parts = {"codes": _filled(codes, layout.length).astype(jnp.uint8) + excess}
@@ -101,12 +101,12 @@ class GGMLPacker(Packer):
         return {"blocks": layout.write(parts)}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
-        """The inverse of `pack`. Raises `ValueError` where there are not as many bytes as the shape takes."""
+        """The inverse of `pack`. Raises `ValueError` if the number of bytes does not match the shape."""
         layout, data = self.coder.stored, jnp.asarray(packed["blocks"])
         blocks = layout.blocks(shape)
         wanted = (*blocks[:-1], blocks[-1] * layout.nbytes)
         if data.dtype != jnp.uint8 or data.shape != wanted:
-            raise ValueError(f"blocks of shape {shape} take uint8{wanted}, not {data.dtype}{data.shape}")
+            raise ValueError(f"an array of shape {shape} takes blocks of uint8{wanted}, not {data.dtype}{data.shape}")
         parts = layout.read(data, blocks)
         codes = _emptied(parts["codes"] - jnp.uint8(layout.excess), shape)
         grid = self.coder.layout(shape).grid
@@ -116,41 +116,41 @@ class GGMLPacker(Packer):
 
 
 def _filled(codes: Array, count: int) -> Array:
-    """[..., n] -> [..., blocks, count], zeros at the end."""
+    """[..., n] -> [..., blocks, count], padded with zeros."""
     short = -(-codes.shape[-1] // count) * count - codes.shape[-1]
     whole = jnp.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, short)])
     return whole.reshape(*codes.shape[:-1], whole.shape[-1] // count, count)
 
 
 def _emptied(parts: Array, shape: tuple[int, ...]) -> Array:
-    """[..., blocks, count] -> a shape, what filled it up dropped."""
+    """[..., blocks, count] -> `shape`, without the padding."""
     flat = parts.reshape(*parts.shape[:-2], parts.shape[-2] * parts.shape[-1])
     return flat[..., : (shape or (1,))[-1]].reshape(shape)
 
 
 def ggml(name: str, inner: Coder) -> GGML:
-    """The blocks of a ggml type around a quantizer.
+    """Packs a quantizer in the blocks of a ggml type.
 
     Raises:
-        ValueError: where the quantizer has other blocks, other codes, or scales of another width, than the type stores.
+        ValueError: if the blocks, the codes or the stored scales of the quantizer are not those of the type.
     """
     layout = LAYOUTS[name]
     block = Block((layout.length // layout.scales,))
     if not isinstance(inner, Quantizer) or inner.block != block:
-        raise ValueError(f"ggml_{name} stores blocks of {block}, each with a scale; write @{block} before it")
+        raise ValueError(f"ggml_{name} stores blocks of {block} that share a scale; write @{block} before it")
     stored = {"scale": inner.scaling.scale.coder, "offset": inner.scaling.offset.coder}
     for each, coder in stored.items():
         if each in layout.counts and not (isinstance(coder, Quantizer) and coder.bare and _holds(coder, layout.words)):
-            raise ValueError(f"ggml_{name} stores the {each} in {layout.words}; write it so, after a colon, as the preset does")
+            raise ValueError(f"ggml_{name} stores the {each} in {layout.words}; write :{layout.words}, as in its preset")
     least, bits = int(inner.element.grid.codes().min()), int(inner.element.bits)
     offset = inner.scaling.form.asymmetric
     if bits != layout.bits or (bits < 8 and least != -layout.excess) or offset != ("offset" in layout.counts):
-        raise ValueError(f"ggml_{name} does not store these codes; write what its preset says")
+        raise ValueError(f"ggml_{name} does not store these codes; use the element and form of its preset")
     return GGML(inner, layout, name)
 
 
 def _holds(quantizer: Quantizer, name: str) -> bool:
-    """Whether the codes of a cast are those of a float format."""
+    """Whether a cast has the codes of this float format."""
     element, form = quantizer.element, FORMATS[name]
     patterns = element.grid.bit_patterns
     return patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True)

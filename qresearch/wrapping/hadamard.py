@@ -1,7 +1,8 @@
-"""The randomized Hadamard rotation: n log n additions, no products but with signs and one root.
+"""The randomized Hadamard rotation (QuIP, arXiv 2307.13304; QuaRot, arXiv 2404.00456).
 
-x -> H D x / sqrt(n), with D random signs and H the Hadamard matrix; back by D H x / sqrt(n). QuIP (arXiv 2307.13304), QuaRot
-(arXiv 2404.00456). The butterflies are sums of two numbers in a fixed order, so the same bits come out everywhere.
+x -> H D x / sqrt(n), with random signs D and the Hadamard matrix H. The inverse is D H x / sqrt(n). Both need n log n additions
+and, besides signs, only one multiplication per number. Butterflies add two numbers at a time in a fixed order, so all platforms
+give the same bits.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from qresearch.wrapping.rotation import Rotated
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import refuse_unsigned
 
-LARGEST = 2**20
-"""The largest group."""
+MOST_GROUP_ELEMENTS = 2**20
+"""The largest group that can be rotated."""
 
 
 @part
@@ -46,10 +47,11 @@ class Hadamard:
 
 
 def transform(x: Array) -> Array:
-    """The Hadamard transform of the last axis, unscaled: butterflies, the nearest pairs first.
+    """The unscaled Hadamard transform of the last axis, by butterflies, starting with neighbouring pairs.
 
-    After each step the sums stand before the differences. So the next pairs are neighbours again, every step is the same, and
-    after the last one the numbers are back in their order (Pease 1968): the same sums as in place, several times as fast here.
+    Each step puts all sums before all differences. The next pairs are then neighbours again, so every step is the same, and
+    after the last step the numbers are back in order (Pease 1968). The sums are those of the usual in-place algorithm, but
+    here this is several times as fast.
     """
 
     def step(_: int, x: Array) -> Array:
@@ -64,13 +66,13 @@ def hadamard(inner: Coder, size: int, seed: int = 0) -> Rotated:
 
     Args:
         inner: the coder inside.
-        size: of the groups of the last axis that are rotated, a power of two.
-        seed: of the random signs, which belong to the scheme and are not stored.
+        size: the length of the groups of the last axis that are rotated; a power of two.
+        seed: the seed of the random signs. It is part of the scheme; the signs are not stored.
 
     Raises:
-        ValueError: for a size that is no power of two, a negative seed, and an unsigned grid inside.
+        ValueError: for a size that is not a power of two from 2 to 2^20, a negative seed, and an unsigned grid inside.
     """
-    if not 2 <= size <= LARGEST or size & (size - 1):
+    if not 2 <= size <= MOST_GROUP_ELEMENTS or size & (size - 1):
         raise ValueError(f"hadamard({size}): the size must be a power of two up to 2^20, such as hadamard(64)")
     if seed < 0:
         raise ValueError(f"hadamard({size},{seed}): a seed must not be negative; write hadamard({size},{-seed})")

@@ -1,7 +1,8 @@
-"""The mean taken off: what is quantized is the array less its mean, which is stored in float32.
+"""A stored mean: subtracts the mean of the array before quantizing, and stores it in float32.
 
-Numbers of one sign, such as scales, waste half of a signed grid; less their mean they do not. QLoRA's double quantization
-does this to the scales (Dettmers et al. 2023, arXiv 2305.14314; bitsandbytes): `nf4-exact@64:(dynamic8@256 + mean)`.
+Numbers of one sign, such as scales, use only half of a signed grid. Without their mean they use both halves. QLoRA's double
+quantization does this with the scales (Dettmers et al. 2023, arXiv 2305.14314; bitsandbytes):
+`nf4-exact@64:(dynamic8@256 + mean)`.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from qresearch.wrapping.wrapper import Keeper, Kept, refuse_unsigned
 
 @part
 class Centred(Shifted, Keeper):
-    """Quantizes x less its mean. The parameters keep the mean, one float32 for the array."""
+    """Quantizes x minus its mean. The mean, one float32 for the whole array, is part of the parameters."""
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
-        """The mean of the finite elements whose weight is not zero, and the parameters of what is left."""
+        """The mean of the finite elements with nonzero weight, and the parameters of x minus that mean."""
         finite = jnp.isfinite(x)
         counted = finite if weights is None else finite & (jnp.broadcast_to(weights, x.shape) > 0)
         middle = mean_of(x, counted)
         return Kept(self.inner.fit(rounded(x) - middle, weights, key), middle)
 
     def adapt(self, x: Array, params: Kept) -> Kept:
-        """As inside; the mean stays."""
+        """As inside. The mean does not change."""
         return Kept(self.inner.adapt(rounded(x) - params.own, params.inner), params.own)
 
     def shift(self, params: Kept, shape: tuple[int, ...]) -> Array:
@@ -53,9 +54,9 @@ class Centred(Shifted, Keeper):
 
 
 def mean_of(x: Array, counted: Array) -> Array:
-    """float32 scalar: the mean of the elements that are counted, summed in a fixed order; 0 where there are none.
+    """float32 scalar: the mean of the elements where `counted`, summed in a fixed order; 0 if there are none.
 
-    Numbers are first divided by the power of two of the largest, so that no sum overflows.
+    Numbers are first divided by a power of two near the largest magnitude, so that no sum overflows.
     """
     x = jnp.where(counted, x, jnp.float32(0)).reshape(-1)
     power = jnp.clip(exponent(largest_magnitude(x)), -126, 126)
@@ -65,13 +66,13 @@ def mean_of(x: Array, counted: Array) -> Array:
 
 
 def mean(inner: Coder) -> Centred:
-    """The array less its mean, the mean stored beside it.
+    """Subtracts the mean of the array before the coder inside, and stores it.
 
     Args:
-        inner: the coder inside, of a signed grid or with a zero point.
+        inner: the coder inside, with a signed grid or an asymmetric form.
 
     Raises:
-        ValueError: for an unsigned grid without one.
+        ValueError: for an unsigned grid in a symmetric form.
     """
     refuse_unsigned("mean", inner)
     return Centred(inner)
@@ -80,5 +81,5 @@ def mean(inner: Coder) -> Centred:
 WRAPPERS.add(
     "mean",
     mean,
-    doc="the mean is taken off and stored in float32: QLoRA's double quantization takes it off the scales (arXiv 2305.14314)",
+    doc="subtracts the mean and stores it in float32, as QLoRA's double quantization does with the scales (arXiv 2305.14314)",
 )

@@ -1,8 +1,8 @@
-"""A random orthogonal rotation: uniform over all rotations and reflections (Haar measure).
+"""A random orthogonal rotation, uniform over all rotations and reflections (Haar measure).
 
-The matrix is drawn on the host in float64 (QR of normal numbers, the signs fixed by the diagonal of R: Mezzadri 2007, arXiv
-math-ph/0609050) and rounded to float32. Products are rounded and added column by column, so no library's order of a matrix
-product enters, and the same bits come out everywhere.
+The matrix is drawn on the host in float64, by a QR decomposition of normal numbers whose signs are fixed by the diagonal of R
+(Mezzadri 2007, arXiv math-ph/0609050), and rounded to float32. Products are rounded and added column by column, not in the
+order of some matrix library, so all platforms give the same bits.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from qresearch.wrapping.rotation import Rotated
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import refuse_unsigned
 
-LARGEST = 4096
-"""The largest group: drawing the matrix takes size^3 operations, using it size for each number."""
+MOST_GROUP_ELEMENTS = 4096
+"""The largest group. Drawing the matrix takes size^3 operations, and rotating takes size operations per number."""
 
 
 @part
@@ -42,7 +42,7 @@ class Orthogonal:
 
 
 def _product(x: Array, rows: Array) -> Array:
-    """Sum over i of x[i] rows[i], from the first to the last, each product rounded before it is added."""
+    """The sum of x[i] * rows[i] in the order of i. Each product is rounded before it is added."""
 
     def add(total: Array, at: tuple[Array, Array]) -> tuple[Array, None]:
         number, row = at
@@ -57,14 +57,14 @@ def orthogonal(inner: Coder, size: int, seed: int = 0) -> Rotated:
 
     Args:
         inner: the coder inside.
-        size: of the groups of the last axis that are rotated, 2 to 4096.
-        seed: of the matrix, which belongs to the scheme and is not stored.
+        size: the length of the groups of the last axis that are rotated, 2 to 4096.
+        seed: the seed of the matrix. It is part of the scheme; the matrix is not stored.
 
     Raises:
         ValueError: for another size, a negative seed, and an unsigned grid inside.
     """
-    if not 2 <= size <= LARGEST:
-        raise ValueError(f"orthogonal({size}): the size must be 2 to {LARGEST}, such as orthogonal(64)")
+    if not 2 <= size <= MOST_GROUP_ELEMENTS:
+        raise ValueError(f"orthogonal({size}): the size must be 2 to {MOST_GROUP_ELEMENTS}, such as orthogonal(64)")
     if seed < 0:
         raise ValueError(f"orthogonal({size},{seed}): a seed must not be negative; write orthogonal({size},{-seed})")
     refuse_unsigned("orthogonal", inner)
@@ -76,6 +76,6 @@ def orthogonal(inner: Coder, size: int, seed: int = 0) -> Rotated:
 WRAPPERS.add(
     "orthogonal",
     orthogonal,
-    doc="a random orthogonal rotation of groups of the last axis, uniform over all of them (arXiv math-ph/0609050)",
+    doc="a random orthogonal rotation of groups of the last axis, uniform (Haar measure; arXiv math-ph/0609050)",
     examples=["orthogonal(32)", "orthogonal(64,1)"],
 )

@@ -1,7 +1,7 @@
-"""Sparse outliers: the largest few elements are kept in another format, with their places, and the rest is quantized.
+"""Sparse outliers: stores the few largest elements, with their positions, in another format, and quantizes the rest.
 
-LLM.int8 (arXiv 2208.07339) keeps columns, SpQR (arXiv 2306.03078) and SqueezeLLM (arXiv 2306.07629) single weights. Outliers
-take no part in the scales of the rest. Their places are stored too, in as many bits as a place needs, and counted.
+LLM.int8 (arXiv 2208.07339) keeps whole columns; SpQR (arXiv 2306.03078) and SqueezeLLM (arXiv 2306.07629) keep single weights,
+as we do. Outliers do not affect the scales of the rest. The bits of their positions are counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Sparse:
     """The outliers of an array.
 
     Attributes:
-        places: int32 [k], ascending, in the flattened array.
-        values: `Encoded` in the shape [k], or float32 [k].
+        places: int32 [k], their indices in the flattened array, ascending.
+        values: their values, `Encoded` with the shape [k], or float32 [k].
     """
 
     places: Array
@@ -38,15 +38,15 @@ class Sparse:
 
 @part
 class Outliers(Keeper):
-    """Keeps the k elements of largest magnitude in `values`, k = round(fraction * size); the coder inside sees zeros there.
+    """Stores the k = round(fraction * size) elements of largest magnitude in `values`. The coder inside gets zeros there.
 
-    Where two magnitudes are equal, the first comes first. Subnormal numbers count as zero. An element that is not finite is
-    no outlier: it poisons its block, and in a poisoned block the outliers are NaN too.
+    Of equal magnitudes, the first are taken. Subnormal numbers count as zero. An element that is not finite is never an
+    outlier: it poisons its block, and in a poisoned block the outliers become NaN too.
 
     Attributes:
         inner: the coder of the rest.
-        values: the coder of the outliers, an array of one axis; None for float32.
-        fraction: of the elements; structure, since shapes depend on it.
+        values: the coder of the outliers, which form an array with one axis; None for float32.
+        fraction: the fraction of elements that are outliers. Static, since shapes depend on it.
     """
 
     inner: Coder
@@ -54,11 +54,11 @@ class Outliers(Keeper):
     fraction: float = static()
 
     def count(self, shape: tuple[int, ...]) -> int:
-        """How many outliers an array of this shape has: a whole number, ties to even."""
+        """The number of outliers in an array of this shape, rounded to nearest, ties to even."""
         return round(self.fraction * math.prod(shape))
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
-        """The outliers, and the parameters of the rest, in which they have the weight zero."""
+        """The outliers, and the parameters of the rest, for which outliers get the weight zero."""
         found = self._found(x)
         out = self._mask(x, found)
         if not rotates(self.inner):
@@ -67,27 +67,27 @@ class Outliers(Keeper):
         return Kept(self.inner.fit(_without(x, out), weights, key), found)
 
     def adapt(self, x: Array, params: Kept) -> Kept:
-        """As inside; the outliers are found anew, since they hang on the array."""
+        """As inside, with the outliers of the new array."""
         found = self._found(x)
         return Kept(self.inner.adapt(_without(x, self._mask(x, found)), params.inner), found)
 
     def encode_drawn(self, x: Array, params: Kept, u: Array | None) -> Array:
-        """Codes of the rest; those of outliers are codes of zero."""
+        """Codes of the rest. Outliers are encoded as zero."""
         return self.inner.encode_drawn(_without(x, self._mask(x, params.own)), params.inner, u)
 
     def decode(self, codes: Array, params: Kept, shape: tuple[int, ...]) -> Array:
-        """The rest, with the outliers put in."""
+        """The decoded rest, with the outliers inserted."""
         return self._joined(self.inner.decode(codes, params.inner, shape), params.own)
 
     def _joined(self, rest: Array, own: Sparse) -> Array:
         values = own.values if self.values is None else self.values.dequantize(own.values)
         flat = rest.reshape(-1)
-        # Where the rest is NaN, its block is poisoned, and so is the outlier.
+        # If the rest is NaN here, the block is poisoned, so the outlier becomes NaN too.
         here = flat[own.places]
         return _put(flat, own.places, jnp.where(jnp.isnan(here), here, values)).reshape(rest.shape)
 
     def straight_through(self, x: Array, params: Kept, u: Array | None, all_pass: bool) -> Array:
-        """The gradient of an outlier passes straight through its own format, that of the rest through the coder inside."""
+        """Outliers get the straight-through gradient of their own format, the rest that of the coder inside."""
         still = jax.lax.stop_gradient(x)
         out = self._mask(still, params.own)
         rest = self.inner.straight_through(_without(x, out), params.inner, u, all_pass)
@@ -96,7 +96,7 @@ class Outliers(Keeper):
         return jnp.where(_marked(x, params.own), straight_through(x, value, passes), rest)
 
     def clipped(self, x: Array, params: Kept) -> Array:
-        """Which elements of the rest are clipped, and which outliers in their own format."""
+        """Which elements are clipped: the rest by the coder inside, outliers by their own format."""
         out = self._mask(x, params.own)
         rest = self.inner.clipped(_without(x, out), params.inner)
         if self.values is None:
@@ -119,7 +119,7 @@ class Outliers(Keeper):
     # --- what is stored ---------------------------------------------------------------------------------------------
 
     def own_bits(self, shape: tuple[int, ...]) -> int:
-        """Places and values, each on whole bytes."""
+        """The bits of places and values, each rounded up to whole bytes."""
         k = self.count(shape)
         values = 32 * k if self.values is None else self.values.packer.bits((k,))
         return 8 * packed_length(k, place_bits(shape)) + values
@@ -138,12 +138,12 @@ class Outliers(Keeper):
 
 
 def place_bits(shape: tuple[int, ...]) -> int:
-    """Bits that tell one element of an array from the others: ceil(log2(size)), at least 1."""
+    """The bits of an index into the flattened array: ceil(log2(size)), at least 1."""
     return max((math.prod(shape) - 1).bit_length(), 1)
 
 
 def _marked(x: Array, found: Sparse) -> Array:
-    """bool, in the shape of x: the places."""
+    """bool, in the shape of x: True at the places of the outliers."""
     return _put(jnp.zeros(x.size, bool), found.places, jnp.ones(found.places.shape, bool)).reshape(x.shape)
 
 
@@ -152,7 +152,7 @@ def _without(x: Array, out: Array) -> Array:
 
 
 def _finite(x: Array) -> Array:
-    """Zeros in the place of what is not finite: found only where fewer numbers are finite than outliers are wanted."""
+    """Replaces numbers that are not finite by zero. Outliers are finite unless the array has fewer than k finite numbers."""
     return jnp.where(jnp.isfinite(x), x, jnp.float32(0))
 
 
@@ -161,20 +161,20 @@ def _put(flat: Array, places: Array, values: Array) -> Array:
 
 
 def outliers(inner: Coder, fraction: float, values: Coder | None = None) -> Outliers:
-    """Sparse outliers beside a coder.
+    """Adds sparse outliers to a coder.
 
     Args:
         inner: the coder of the rest.
-        fraction: of the elements that are kept apart, above 0 and below 1.
-        values: the coder that keeps them, an array of one axis; None for float32.
+        fraction: the fraction of elements that are stored as outliers, above 0 and below 1.
+        values: the coder of the outliers, which form an array with one axis; None for float32.
 
     Raises:
-        ValueError: for another fraction, and for values that are rounded at random or entropy-coded.
+        ValueError: for another fraction, and for outliers that are rounded stochastically or entropy-coded.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"outliers({fraction:g}): the fraction must be above 0 and below 1, such as outliers(0.01,bf16)")
     if values is not None and (values.stochastic or not values.packer.fixed):
-        kind = "round at random" if values.stochastic else "be entropy-coded"
+        kind = "round stochastically" if values.stochastic else "be entropy-coded"
         raise ValueError(f"outliers({fraction:g},...): the format of the outliers must not {kind}; write outliers(0.01,bf16)")
     return Outliers(inner, values, fraction)
 
@@ -182,6 +182,6 @@ def outliers(inner: Coder, fraction: float, values: Coder | None = None) -> Outl
 WRAPPERS.add(
     "outliers",
     outliers,
-    doc="the elements of largest magnitude kept in another format, their places counted (arXiv 2208.07339, 2306.03078)",
+    doc="keeps the elements of largest magnitude in another format; positions are counted (arXiv 2208.07339, 2306.03078)",
     examples=["outliers(0.01,bf16)", "outliers(0.005)"],
 )

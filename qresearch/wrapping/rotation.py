@@ -1,7 +1,7 @@
-"""Rotations around a quantizer: what is quantized is a rotated array, and what comes back is rotated back.
+"""Rotations around a quantizer: rotates the array before quantizing, and rotates the decoded array back.
 
-A rotation spreads an outlier over its group, so that every number becomes nearly normal. Which rotation is a part of its own:
-`hadamard.py`, `orthogonal.py`.
+A rotation spreads each outlier over its group, and the rotated numbers become nearly normal. The rotations themselves are in
+`hadamard.py` and `orthogonal.py`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from qresearch.wrapping.wrapper import Wrapper, chain
 
 
 class Rotation(Protocol):
-    """An orthogonal matrix, to float32 rounding. A pytree."""
+    """An orthogonal matrix, up to float32 rounding. A pytree."""
 
     def turn(self, x: Array) -> Array:
         """The matrix times vectors: float32 [..., size] -> the same shape."""
 
     def turn_back(self, x: Array) -> Array:
-        """Its transpose times vectors, the inverse to float32 rounding."""
+        """The transposed matrix times vectors: the inverse, up to float32 rounding."""
 
 
 @part
 class Rotated(Wrapper):
-    """Quantizes rotated groups of the last axis; what is left over at its end, shorter than a group, is not rotated.
+    """Quantizes rotated groups of the last axis. A remainder at its end that is shorter than a group is not rotated.
 
     Attributes:
         inner: the coder inside.
-        rotation: of a group.
-        size: of a group.
+        rotation: the rotation of one group.
+        size: the length of a group.
     """
 
     inner: Coder
@@ -44,22 +44,22 @@ class Rotated(Wrapper):
     size: int = static()
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As inside, and whole groups of the last axis."""
+        """As inside, but with whole groups of the last axis."""
         inner = self.inner.unit(shape)
         return (*inner[:-1], min(math.lcm(inner[-1], self.size), shape[-1])) if shape else inner
 
     def turn(self, x: Array) -> Array:
-        """float32, any shape: each group of the last axis rotated."""
+        """Rotates each group of the last axis; float32, any shape."""
         return _turn(self, x)
 
     def turn_back(self, x: Array) -> Array:
-        """The inverse of `turn`, to float32 rounding."""
+        """The inverse of `turn`, up to float32 rounding."""
         return _turn_back(self, x)
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
-        """The parameters of the rotated array. Weights belong to elements, which a rotation mixes: they are refused."""
+        """The parameters of the rotated array. Raises `ValueError` for weights, as a rotation mixes elements."""
         if weights is not None:
-            raise ValueError("weights say how much each element counts, but a rotation mixes elements; leave weights out")
+            raise ValueError("weights belong to single elements, but a rotation mixes elements; leave weights out")
         return self.inner.fit(self.turn(x), None, key)
 
     def adapt(self, x: Array, params: Any) -> Any:
@@ -79,17 +79,17 @@ class Rotated(Wrapper):
         return self.inner.clipped(self.turn(x), params)
 
     def quantize(self, x: Array, key: Array | None = None) -> Encoded:
-        """As inside, of the rotated array, which is rotated once."""
+        """As inside, on the rotated array, which is computed only once."""
         return self.inner.quantize(self.turn(x), key)
 
     def fake_quantize(self, x: Array, key: Array | None = None, gradient: str = "clipped") -> Array:
-        """As inside, of the rotated array, which is rotated once."""
+        """As inside, on the rotated array, which is computed only once."""
         return self.turn_back(self.inner.fake_quantize(self.turn(x), key, gradient))
 
     def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
-        """The gradient passes straight through the quantizer, and by its own derivative through the rotation.
+        """The gradient is straight-through for the quantizer and exact for the rotation.
 
-        That derivative is the inverse rotation, for reverse mode (`jax.grad`, `jax.vjp`).
+        The reverse-mode derivative of a rotation (`jax.grad`, `jax.vjp`) is the inverse rotation.
         """
         return self.turn_back(self.inner.straight_through(self.turn(x), params, u, all_pass))
 
@@ -104,7 +104,7 @@ def _in_groups(rotated: Rotated, x: Array, back: bool) -> Array:
     return jnp.concatenate([rotate(groups).reshape(*x.shape[:-1], length), x[..., length:]], -1)
 
 
-# The transpose of a rotation is its inverse: gradients need no residuals, and have the bits of the definition too.
+# The transpose of a rotation is its inverse. So gradients need no residuals, and their bits are well defined too.
 
 
 @jax.custom_vjp
@@ -122,5 +122,5 @@ _turn_back.defvjp(lambda rotated, x: (_turn_back(rotated, x), rotated), lambda r
 
 
 def rotates(coder: Coder) -> bool:
-    """Whether a rotation stands between the array and what is quantized: then no element of one is an element of the other."""
+    """Whether there is a rotation inside, so that the quantized numbers are mixtures of elements of the array."""
     return any(isinstance(each, Rotated) for each in chain(coder))

@@ -1,4 +1,4 @@
-"""Shifts around a quantizer: something is added before, and taken off again after. Dither and a stored mean are shifts."""
+"""Shifts around a quantizer: add something before quantizing and subtract it after decoding. Used by dither and the mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qresearch.wrapping.wrapper import Kept, Wrapper
 
 
 class Shifted(Wrapper):
-    """A wrapper that quantizes x + t and gives back what comes back less t. Both sums are rounded once, the second limited."""
+    """A wrapper that quantizes x + t and subtracts t after decoding. Both sums are rounded once; the second saturates."""
 
     def shift(self, params: Any, shape: tuple[int, ...]) -> Array:
         """t: float32, a scalar or in the shape of the array."""
@@ -34,7 +34,7 @@ class Shifted(Wrapper):
         return self.inner.clipped(self._moved(x, params), self.inside(params))
 
     def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
-        """The gradient is that of the coder inside."""
+        """The gradient of the coder inside."""
         value = self.inner.straight_through(self._moved(x, params), self.inside(params), u, all_pass)
         return saturate(rounded(value) - self.shift(params, x.shape))
 
@@ -47,19 +47,19 @@ class Shifted(Wrapper):
         return self.inner.separable
 
     def pointwise(self, params: Any, shape: tuple[int, ...]) -> tuple[Coder, Kept]:
-        """The shift spelled out for every element."""
+        """The coder inside for single elements, with the shift of every element among the parameters."""
         inner, spelled = self.inner.pointwise(self.inside(params), shape)
         return Spelled(inner), Kept(spelled, jnp.broadcast_to(self.shift(params, shape), shape))
 
 
 @part
 class Spelled(Shifted):
-    """A shift whose parameters hold the number of every element: what `pointwise` makes of any other. Nothing is stored."""
+    """A shift whose parameters hold one number for every element, as `pointwise` makes it. It is never packed."""
 
     def inside(self, params: Kept) -> Any:
         """The parameters of the coder inside."""
         return params.inner
 
     def shift(self, params: Kept, shape: tuple[int, ...]) -> Array:
-        """As spelled out."""
+        """The shift in the parameters."""
         return params.own

@@ -1,4 +1,4 @@
-"""The table of wrappers, and the arguments that a scheme gives them."""
+"""The table of wrappers, and a check of the arguments that a scheme gives them."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from qresearch.coders.coder import Coder
 WRAPPERS: Table[Callable[..., Coder]] = Table("wrapper", of=Callable)
 """name -> `(inner, *arguments) -> coder`.
 
-The annotations of the arguments say what may be written: `int` and `float` are numbers, anything else is a scheme, and comes
-as a coder (None for `f32`). Defaults may be left out.
+The annotations of the arguments decide what a scheme may write there: numbers for `int` and `float`, a scheme for anything
+else. A scheme is passed as a coder, and `f32` as None. Arguments with defaults may be omitted.
 """
 
 
 def read_arguments(row: Row[Callable[..., Coder]], given: list[Any]) -> list[Any]:
-    """The arguments written after a wrapper's name, checked; those at the end that are the default are dropped.
+    """Checks the arguments after the name of a wrapper, and drops trailing arguments that equal their default.
 
     Args:
-        row: of the wrapper.
-        given: floats, and schemes as text.
+        row: the row of the wrapper.
+        given: the arguments: numbers as floats, schemes as text.
 
     Returns:
-        ints, floats, texts; None where `f32` was written.
+        ints, floats and texts; None for `f32`.
 
     Raises:
-        ValueError: for too few or too many, and for a number in the place of a scheme or the other way round.
+        ValueError: for too few or too many arguments, and for a number in place of a scheme or a scheme in place of a number.
     """
     parameters = list(inspect.signature(row.value).parameters.values())[1:]
     needed = [each.name for each in parameters if each.default is each.empty]
     if not len(needed) <= len(given) <= len(parameters):
         takes = ", ".join(each.name if each.name in needed else f"[{each.name}]" for each in parameters)
         wanted = f"takes ({takes})" if takes else "takes no arguments"
-        raise ValueError(f"the wrapper {row.name!r} {wanted}, and {len(given)} were given; write {row.examples[0]!r}")
+        raise ValueError(f"the wrapper {row.name!r} {wanted}, but {len(given)} were given; write {row.examples[0]!r}")
     found = [_read_argument(row, parameter, value) for parameter, value in zip(parameters, given)]
     while len(found) > len(needed) and found[-1] == parameters[len(found) - 1].default:
         found.pop()

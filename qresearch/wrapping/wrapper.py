@@ -1,8 +1,8 @@
-"""Wrappers: what happens around a quantizer. A wrapper is a coder that holds another one, so wrappers nest.
+"""The base classes of wrappers. A wrapper is a coder that holds another coder, so wrappers nest.
 
-In a scheme they follow it, the innermost first: `nf4@64 + outliers(0.01,bf16) + hadamard(64)` rotates, keeps the outliers of
-what was rotated, and quantizes the rest to NF4. Each is one short class that changes what it must and leaves the rest to the
-coder inside.
+In a scheme, wrappers follow the quantizer, the innermost first: `nf4@64 + outliers(0.01,bf16) + hadamard(64)` rotates the
+array, keeps the outliers of the rotated array, and quantizes the rest to NF4. Each wrapper is a short class that overrides
+what it changes and leaves the rest to the coder inside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from qresearch.scales.scaling import Scaling
 
 @part
 class Wrapper(Coder):
-    """A coder that leaves everything to the one inside.
+    """A coder that delegates everything to the coder inside.
 
     Attributes:
         inner: the coder inside.
@@ -34,11 +34,11 @@ class Wrapper(Coder):
     inner: Coder
 
     def inside(self, params: Any) -> Any:
-        """The parameters of the coder inside: its own, unless the wrapper keeps something (`Keeper`)."""
+        """The parameters of the coder inside: the same, unless the wrapper stores something itself (`Keeper`)."""
         return params
 
     def rewrap(self, params: Any, inner: Any) -> Any:
-        """The same parameters with others inside."""
+        """The same parameters with other parameters for the coder inside."""
         return inner
 
     @property
@@ -96,8 +96,8 @@ class Kept:
     """The parameters of a `Keeper`.
 
     Attributes:
-        inner: those of the coder inside.
-        own: what the wrapper keeps beside them.
+        inner: the parameters of the coder inside.
+        own: what the wrapper itself stores.
     """
 
     inner: Any
@@ -106,22 +106,22 @@ class Kept:
 
 @part
 class Keeper(Wrapper):
-    """A wrapper that stores something of its own beside the coder inside."""
+    """A wrapper that stores something itself, in addition to the coder inside."""
 
     def inside(self, params: Kept) -> Any:
         """The parameters of the coder inside."""
         return params.inner
 
     def rewrap(self, params: Kept, inner: Any) -> Kept:
-        """The same parameters with others inside."""
+        """The same parameters with other parameters for the coder inside."""
         return dataclasses.replace(params, inner=inner)
 
     def own_bits(self, shape: tuple[int, ...]) -> int:
-        """Bits that its own part takes for an array of this shape."""
+        """The bits that the wrapper's own part takes for an array of this shape."""
         raise NotImplementedError
 
     def own_pack(self, own: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Its own part as bytes, under names that no other coder uses."""
+        """The wrapper's own part as bytes, under names that no other coder uses."""
         raise NotImplementedError
 
     def own_unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Any:
@@ -130,13 +130,13 @@ class Keeper(Wrapper):
 
     @property
     def packer(self) -> Packer:
-        """What is inside, and its own part."""
+        """Packs the coder inside and the wrapper's own part."""
         return KeeperPacker(self)
 
 
 @dataclass(frozen=True)
 class KeeperPacker(Packer):
-    """`inner`, what is inside, and the wrapper's own part beside it."""
+    """Packs to `inner`, the packed form of the coder inside, and the entries of the wrapper's own part."""
 
     keeper: Keeper
 
@@ -146,15 +146,15 @@ class KeeperPacker(Packer):
         return self.keeper.inner.packer.fixed
 
     def bits(self, shape: tuple[int, ...]) -> int:
-        """What is inside, and its own part."""
+        """The bits of the coder inside and of the wrapper's own part."""
         return self.keeper.inner.packer.bits(shape) + self.keeper.own_bits(shape)
 
     def nbytes(self, encoded: Encoded) -> int:
-        """What is inside, and its own part."""
+        """The bytes of the coder inside and of the wrapper's own part."""
         return self.keeper.inner.packer.nbytes(self._inside(encoded)) + self.keeper.own_bits(encoded.shape) // 8
 
     def pack(self, encoded: Encoded) -> dict[str, Any]:
-        """What is inside as `inner`, and its own part."""
+        """The coder inside as `inner`, and the wrapper's own part."""
         inner = self.keeper.inner.packer.pack(self._inside(encoded))
         return {"inner": inner, **self.keeper.own_pack(encoded.params.own, encoded.shape)}
 
@@ -168,7 +168,7 @@ class KeeperPacker(Packer):
 
 
 def chain(coder: Coder) -> Iterator[Coder]:
-    """A coder, and what it holds, down to the quantizer."""
+    """A coder and all coders inside it, down to the quantizer."""
     yield coder
     while isinstance(coder, Wrapper):
         coder = coder.inner
@@ -176,6 +176,6 @@ def chain(coder: Coder) -> Iterator[Coder]:
 
 
 def refuse_unsigned(name: str, inner: Coder) -> None:
-    """`ValueError` where a wrapper makes numbers of both signs and the grid inside has one."""
+    """Raises `ValueError` if the coder inside cannot represent negative numbers, for wrappers that need both signs."""
     if inner.element.grid.ends[0] >= 0 and not inner.scaling.form.asymmetric:
-        raise ValueError(f"{name} makes numbers of both signs, but the numbers inside have one; take a signed element inside")
+        raise ValueError(f"{name} makes numbers of both signs, but the element inside is unsigned; take a signed element")

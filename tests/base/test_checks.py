@@ -25,7 +25,7 @@ VALUE, TYPE = ValueError, TypeError
         (lambda: qr.fit(X, "int4@32", weights=X[0, :3]), VALUE, r"of shape \(3,\) do not broadcast to x of shape \(4, 64\)"),
         (lambda: qr.fit(X, "int4@32", weights=np.ones((2, 4, 64))), VALUE, "do not broadcast"),
         (lambda: qr.fit(X, "bf16", weights=np.ones(64)), VALUE, "a cast has no scale to fit"),
-        (lambda: qr.compare(X, ["int4"], ["mae"], weights=np.ones(64)), VALUE, "none of the metrics mae heeds weights"),
+        (lambda: qr.compare(X, ["int4"], ["mae"], weights=np.ones(64)), VALUE, "none of the metrics mae uses weights"),
         (lambda: qr.compare(X, "int4"), TYPE, r"schemes must be a list such as \['int4@32'\], not str: 'int4'"),
         (lambda: qr.compare(X, qr.scheme("int4")), TYPE, "schemes must be a list"),
         (lambda: qr.compare(X, ["int4"], "rmse"), TYPE, r"metrics must be a list such as \['rmse'\]"),
@@ -113,7 +113,7 @@ def test_a_batch_returned_by_vmap(scheme):
 
 def test_what_a_batch_cannot_do_is_refused():
     batch = np.stack([X, X])
-    with pytest.raises(ValueError, match=r"out of jax.vmap; pack each array by itself"):
+    with pytest.raises(ValueError, match=r"returned by jax.vmap; pack each array by itself"):
         jax.vmap(lambda x: qr.quantize(x, "int4"))(batch).pack()
     fitted = jax.vmap(lambda x: qr.fit(x, "int4@32"))(batch)
     with pytest.raises(ValueError, match=r"batch of shape \(2,\).*jax.vmap\(qr.encode\)"):

@@ -1,6 +1,6 @@
-"""Kernels: what they compute is what the two passes compute, bit for bit; which schemes have one; what they lower to.
+"""Kernels: they give the same bits as the two passes of XLA; which schemes have one; what they lower to.
 
-Here they are interpreted. `python -m experiments.bench.device` compares the compiled ones, where there is a GPU.
+Here kernels are interpreted. `python -m experiments.bench.device` compares compiled kernels on a GPU.
 """
 
 import functools
@@ -37,13 +37,13 @@ def nasty():
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _quantized(quantizer, x, way):
+def _quantized(quantizer, x, setting):
     return quantizer.quantize(x)
 
 
-def quantized(quantizer, x, way):
-    with using(way):
-        return _quantized(quantizer, x, way)
+def quantized(quantizer, x, setting):
+    with using(setting):
+        return _quantized(quantizer, x, setting)
 
 
 def assert_same_bits(got, wanted):
@@ -59,7 +59,7 @@ OTHERS = ["e4m3@16", "int4@1024:bf16", "int8-exact@64:f16", "apot8@64", "e5m2-di
 
 
 @pytest.mark.parametrize("scheme", ASKED + OTHERS)
-def test_the_kernel_computes_what_the_parts_compute(scheme, nasty):
+def test_the_kernel_gives_the_same_bits_as_xla(scheme, nasty):
     quantizer = qr.build(scheme)
     assert served(quantizer, SHAPE)
     assert_same_bits(quantized(quantizer, nasty, "interpret"), quantized(quantizer, nasty, "xla"))
@@ -72,7 +72,7 @@ def test_bytes_are_packed_in_the_same_pass(scheme, nasty):
     assert_same_bits(got, qr.quantize(nasty, scheme).pack())
 
 
-def test_packed_is_packed_for_other_schemes_too(nasty):
+def test_quantize_packed_works_without_a_kernel(nasty):
     x, key = nasty[8:, :40], jax.random.key(3)
     for scheme in ("int3-asym@32~stochastic", "int4@8 + huffman"):
         assert_same_bits(qr.quantize_packed(x, scheme, key), qr.quantize(x, scheme, key).pack())
@@ -135,7 +135,7 @@ def test_derivatives_are_those_of_the_parts():
 
 
 GPU = AbstractMesh((1,), ("x",), abstract_device=AbstractDevice("NVIDIA H100", num_cores=132, platform="gpu"))
-"""Since JAX 0.11 Pallas asks which GPU it lowers for; one is named, and none is needed."""
+"""Since JAX 0.11 Pallas needs to know which GPU it lowers for. No actual GPU is needed."""
 
 
 def lowered(scheme, platform, tiles=None):
@@ -149,7 +149,7 @@ def lowered(scheme, platform, tiles=None):
 def test_the_kernel_lowers_for_cuda(scheme, portable):
     text = lowered(scheme, "cuda", Tiling(portable=portable))
     assert text.count(LOWERED) == 1
-    assert "stablehlo.divide" not in text  # nothing but bytes of scales is left outside
+    assert "stablehlo.divide" not in text  # only the bytes of scales are computed outside the kernel
     assert ("div.rn.f32 $0, $1, $2;" in text) != portable
     assert ("cvt.rni.f32.f32 $0, $1;" in text) == (scheme == "int8@256" and not portable)
 
@@ -165,14 +165,14 @@ def test_the_xla_path_is_exported_for_every_platform(nasty):
     np.testing.assert_array_equal(exported(ABSTRACT).call(nasty), qr.quantize(nasty, "nf4@64").codes)
 
 
-def test_public_functions_heed_the_setting(monkeypatch, nasty):
+def test_public_functions_follow_the_setting(monkeypatch, nasty):
     wanted = qr.quantize(nasty, "int6@64").codes
-    ways = []
-    monkeypatch.setattr("qresearch.coders.quantizer.one_pass", lambda plain, *given: ways.append(plain) or plain(*given))
-    for way in ("interpret", "kernel", "xla", "interpret"):
-        with using(way):
+    calls = []
+    monkeypatch.setattr("qresearch.coders.quantizer.one_pass", lambda plain, *given: calls.append(plain) or plain(*given))
+    for setting in ("interpret", "kernel", "xla", "interpret"):
+        with using(setting):
             np.testing.assert_array_equal(qr.quantize(nasty, "int6@64").codes, wanted)
-    assert len(ways) == 2  # traced once for each way that has a kernel
+    assert len(calls) == 2  # traced once for each setting that has a kernel
 
 
 def test_settings(monkeypatch):
@@ -208,7 +208,7 @@ def test_rounding_without_sums_of_its_argument():
 
 
 def quotients():
-    """Normal numbers of all magnitudes, close ones, and reciprocals, with their exact quotients."""
+    """Numerators, denominators and correctly rounded quotients: normal numbers of all magnitudes, close pairs, reciprocals."""
     random = np.random.default_rng(0)
     words = random.integers(0, 2**32, (3, 2**15), np.uint32).view(np.float32)
     close = random.choice(np.float32([1, 1.5, 2, 3, 127]), (2, 4096)).view(np.int32) + random.integers(
@@ -218,7 +218,7 @@ def quotients():
     d = np.concatenate([words[1], close[1].view(np.float32), words[2]])
     with np.errstate(all="ignore"):
         q = n / d
-        # Wider than a unit in the last place from both ends, so that quotients that are off are normal numbers too.
+        # Keep away from both ends of the range, so that a quotient that is off by a few ulp is also normal.
         normal = np.all([(abs(each) >= 2.0**-125) & (abs(each) <= 2.0**127) for each in (n, d, q)], 0)
     return n[normal], d[normal], q[normal]
 
@@ -230,13 +230,13 @@ def test_a_quotient_is_repaired(off):
     np.testing.assert_array_equal(repaired(*map(jnp.asarray, (n, d, near))), wanted)
 
 
-def test_what_is_no_normal_number_is_left_alone():
+def test_quotients_that_are_not_normal_are_left_alone():
     n = jnp.array([1.0, 0.0, 1.0, jnp.nan, jnp.inf, -1.0, 0.0])
     d = jnp.array([0.0, 1.0, jnp.inf, 1.0, 2.0, 3.0, 0.0])
     np.testing.assert_array_equal(nearest_quotient(n, d), n / d)
 
 
-def test_a_quotient_is_one_operation_that_platforms_are_told_of_when_compiled():
+def test_a_quotient_is_one_operation_that_each_platform_lowers_differently():
     n, d, wanted = quotients()
     for function in (divided, jax.jit(divided), jax.vmap(divided)):
         np.testing.assert_array_equal(function(n, d), wanted)
@@ -246,7 +246,7 @@ def test_a_quotient_is_one_operation_that_platforms_are_told_of_when_compiled():
     traced = jax.jit(divided).trace(n, d)
     cpu, cuda, tpu = (traced.lower(lowering_platforms=(p,)).as_text().count("shift") for p in ("cpu", "cuda", "tpu"))
     assert cpu == 0 < cuda == tpu
-    for platform in ("cpu", "cuda", "tpu"):  # the guard, that XLA may not make another quotient of it
+    for platform in ("cpu", "cuda", "tpu"):  # the guard against XLA rewriting the division
         assert "stablehlo.iota" in traced.lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -260,17 +260,17 @@ def test_a_choice_between_functions_is_refused_in_kernels():
 def test_a_kernel_is_tried_before_it_is_used(scheme, monkeypatch):
     quantizer = qr.build(scheme)
     plain, interpreted = two_passes, lambda plain, _, *given: one_pass.called(plain, True, *given)
-    assert jax.jit(lambda x: x + int(trial.passes(plain, interpreted, Tiling(), quantizer)))(0) == 1  # in the middle of a trace
+    assert jax.jit(lambda x: x + int(trial.passes(plain, interpreted, Tiling(), quantizer)))(0) == 1  # also during a trace
     with pytest.warns(RuntimeWarning, match="cannot be compiled or run here .ValueError: Only interpret mode"):
         assert not trial.passes(plain, one_pass.called, Tiling(1024, 1), quantizer)
     rule = {"int8@64": "round", "dynamic8@32": "gather", "mxfp4": "min"}[scheme]
     right = replay.RULES[rule]
     monkeypatch.setitem(replay.RULES, rule, lambda *given, **params: right(*given, **params) // 2)
-    with pytest.warns(RuntimeWarning, match="gives other bits than XLA here; XLA's path takes its place"):
+    with pytest.warns(RuntimeWarning, match="gives different bits than XLA here; XLA is used instead"):
         assert not trial.passes(plain, interpreted, Tiling(2048, 1), quantizer)
 
 
-def test_by_itself_a_kernel_has_to_pass(monkeypatch, nasty):
+def test_with_the_setting_auto_a_kernel_has_to_pass_its_trial(monkeypatch, nasty):
     monkeypatch.setattr(one_pass, "wanted", lambda: True)
     monkeypatch.setattr(one_pass, "passes", lambda plain, kernel, tiles, quantizer: int(quantizer.element.bits) == 8)
     assert one_pass.has_kernel(None, qr.build("int8@64"), nasty)

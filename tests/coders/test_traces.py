@@ -1,4 +1,4 @@
-"""Traces are part of the contract: schemes of one structure share a compilation."""
+"""Schemes with the same structure share a compilation. These tests count traces."""
 
 import contextlib
 import logging
@@ -43,7 +43,7 @@ def test_a_family_shares_one_trace(family):
     x = jax.random.normal(jax.random.key(0), (2, 2048))
     results = [round_trip(qr.build(scheme), x) for scheme in FAMILIES[family]]
     assert len(traces) == 1
-    assert len({r.tobytes() for r in map(np.asarray, results)}) == len(results)  # they are different schemes after all
+    assert len({r.tobytes() for r in map(np.asarray, results)}) == len(results)  # yet their results differ
 
 
 def test_other_structures_are_other_traces():
@@ -66,7 +66,7 @@ def test_the_public_functions_do_not_trace_again():
 
 @contextlib.contextmanager
 def compilations():
-    """Collects what JAX logs of compilations."""
+    """Collects the messages that JAX logs about compilations."""
     found: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage()) if "Compiling" in record.getMessage() else None
@@ -85,7 +85,7 @@ def test_the_counter_counts():
 
 
 def test_a_scheme_may_be_built_while_something_is_traced():
-    """The first use of a scheme may stand inside a user's own jit."""
+    """The first use of a scheme may be inside a user's jitted function."""
     builder._built.cache_clear()
 
     @jax.jit

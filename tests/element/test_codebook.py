@@ -1,4 +1,4 @@
-"""The codebook grid: declared middles, bit strings of its own, tables in files, and what a bad table is told."""
+"""The codebook grid: declared middles, ties by bit strings, tables in files, and error messages for bad tables."""
 
 import json
 
@@ -19,7 +19,7 @@ def codes(grid, y, rounding="even"):
     return np.asarray(grid.encode(np.asarray(y, np.float32), ROUNDINGS[rounding])).tolist()
 
 
-def test_a_declared_middle_parts_two_levels():
+def test_a_declared_middle_is_the_tie_between_two_levels():
     grid = codebook(LEVELS, ROUNDINGS["even"], middles=[-0.3, -0.2, 0.1, 0.75])
     middle = np.float32([-0.3, -0.2, 0.1, 0.75])
     assert codes(grid, np.nextafter(middle, np.float32(-2))) == [0, 1, 2, 3]
@@ -50,10 +50,10 @@ def test_words_break_ties():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"middles": [0.5]}, "one fewer than the 5 levels"),
+        ({"middles": [0.5]}, "one entry fewer than the 5 levels"),
         ({"middles": [-0.3, -0.2, 0.6, 0.75]}, "middle 2 must lie between the levels 0.0 and 0.5"),
         ({"middles": [-0.3, np.nan, 0.1, 0.75]}, "middle 1"),
-        ({"words": [1]}, "one for each of the 5 levels"),
+        ({"words": [1]}, "one entry for each of the 5 levels"),
     ],
 )
 def test_what_does_not_fit_is_refused(given, words):
@@ -137,7 +137,7 @@ def test_a_bad_file_is_named(name, content, words, tmp_path):
         ("posit8es2@32", "posit8es2-absmax@32"),
     ],
 )
-def test_what_cannot_be_built_is_told(text, words):
+def test_what_cannot_be_built_is_refused(text, words):
     with pytest.raises(ValueError, match=words):
         build(text)
 
@@ -190,5 +190,5 @@ def test_stochastic_rounding_is_unbiased_whatever_the_magnitude(levels):
         np.testing.assert_allclose(ups, exact, atol=1 / 256 + 2**-22)
 
 
-def test_the_widest_gap_is_no_reason_to_warn():
+def test_the_widest_gap_gives_no_overflow_warning():
     assert codebook((-3.4e38, 3.4e38), ROUNDINGS["even"]).ends == (np.float32(-3.4e38), np.float32(3.4e38))

@@ -1,4 +1,4 @@
-"""The uniform grid: how its integers, kept as float32, become codes."""
+"""The uniform grid: conversion of integers, held as float32, to codes; saturation at the ends."""
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ def test_minus_zero_is_zero():
     assert int(to_integers(np.float32(-0.0), "int8")) == 0
 
 
-def test_ends_hold_whatever_comes():
+def test_codes_saturate_at_the_ends():
     grid = uniform(4, restricted=True)
     y = np.array([np.inf, -np.inf, np.nan, 3e38, -3e38, 7.5, -7.5, 6.5, -0.4], np.float32)
     np.testing.assert_array_equal(grid.encode(y, ROUNDINGS["even"]), [7, -7, 0, 7, -7, 7, -7, 6, 0])

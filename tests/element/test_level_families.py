@@ -1,4 +1,4 @@
-"""Families of codebooks against the published digits, the formulas of the papers and decoders written another way."""
+"""Families of codebooks against published digits, the formulas of the papers and independent decoders."""
 
 import itertools
 from fractions import Fraction
@@ -29,10 +29,10 @@ BOF4 = [-1, -.75356892, -.57926815, -.43867201, -.31681910, -.20602911, -.101564
         .37595103, .48859253, .61877155, .77908284, 1]  # fmt: skip
 BOF4_S = [-.85684639, -.66928744, -.52352661, -.40048826, -.29106382, -.19000930, -.09385296, 0, .08876717, .17948027,
           .27430961, .37601975, .48865300, .61886036, .77913958, 1]  # fmt: skip
-"""arXiv 2505.06653: BOF4 and BOF4-S for the mean square error, blocks of 64; found there by simulation."""
+"""arXiv 2505.06653: BOF4 and BOF4-S for the mean squared error, blocks of 64. The paper found them by simulation."""
 
 NF3 = [-1, -0.5350227355957031, -0.2469314038753510, 0, 0.1833375245332718, 0.3819939494132996, 0.6229856610298157, 1]
-"""As it stands in published code of weight-only quantizers."""
+"""From published code of weight-only quantizers."""
 
 
 NORMAL = DISTRIBUTIONS["normal"]()
@@ -46,7 +46,7 @@ def levels(text):
 def test_normal_float_reproduces_the_published_table_to_the_last_bit():
     np.testing.assert_array_equal(normal_float(4), CODEBOOKS["nf4"])
     np.testing.assert_array_equal(levels("nf4"), CODEBOOKS["nf4"])
-    np.testing.assert_allclose(normal_float(3), NF3, rtol=0, atol=2e-7)  # made by another generator, in float32
+    np.testing.assert_allclose(normal_float(3), NF3, rtol=0, atol=2e-7)  # NF3 was computed by other code, in float32
 
 
 def test_the_same_definition_in_float64_is_a_tenth_of_a_millionth_away():
@@ -70,7 +70,7 @@ def test_student_float_has_the_published_digits():
 
 
 def p(bits, i):
-    """The i-th probability below, from the end."""
+    """The i-th probability of the lower half, counted from the end."""
     return tail(bits) + (0.5 - tail(bits)) * i / (2 ** (bits - 1) - 1)
 
 
@@ -87,12 +87,12 @@ def test_abnormal_levels_are_medians_of_simulated_blocks(block):
     ends = np.searchsorted(y, [0, *(q[:-1] + q[1:]) / 2])
     below = np.searchsorted(y, q[:-1])
     for low, middle, high in zip(ends[:-1], below, ends[1:], strict=True):
-        # A median is off by half a standard deviation of a binomial of the cell; five of them.
+        # The rank of a median has a standard deviation of half the root of the cell's count. Allow five of them.
         assert abs(middle - (low + high) / 2) < 5 * np.sqrt(high - low) / 2
 
 
 def test_block_optimal_float_has_the_published_levels():
-    # Theirs are from samples: a fixed point of the same condition, found with other noise each time.
+    # The published levels come from samples: fixed points of the same condition, each with its own sampling noise.
     np.testing.assert_allclose(design("bof", NORMAL, 16).levels, BOF4, rtol=0, atol=5e-6)
     np.testing.assert_allclose(design("bof_s", NORMAL, 16).levels, BOF4_S, rtol=0, atol=2e-4)
 
@@ -100,7 +100,7 @@ def test_block_optimal_float_has_the_published_levels():
 @pytest.mark.parametrize(
     ("bits", "block", "signed"), [(2, 2, False), (3, 64, True), (4, 4096, False), (8, 64, False), (8, 64, True)]
 )
-def test_no_level_of_block_optimal_float_can_be_moved_for_the_better(bits, block, signed):
+def test_moving_a_level_of_block_optimal_float_raises_the_error(bits, block, signed):
     q = design("bof_s" if signed else "bof", NORMAL, 2**bits, block=block).levels
     law = exact_scale(NORMAL, block, signed=signed)
 
@@ -117,7 +117,7 @@ def test_no_level_of_block_optimal_float_can_be_moved_for_the_better(bits, block
 
 
 def mean_square(table, block):
-    """The MSE of block-absmax quantization of N(0, 1): an integral over the absmax m and the number x = t m, no sampling."""
+    """The MSE of block-absmax quantization of N(0, 1), integrated over the absmax m and the number x = t m."""
     table = np.asarray(table)
     m, dm = np.linspace(1e-3, 7.5, 1501, retstep=True)
     t, dt = np.linspace(-1, 1, 20_001, retstep=True)
@@ -130,7 +130,7 @@ def mean_square(table, block):
     ("text", "wanted"), [("nf4", 8.455e-3), ("af4(64)", 9.150e-3), ("bof4(64)", 7.9915e-3), ("bof4s(64)", 7.3517e-3)]
 )
 def test_the_mean_square_errors_of_the_literature(text, wanted):
-    # arXiv 2505.06653 prints four digits of a simulation; for 2^22 numbers its standard deviation is 6e-6.
+    # arXiv 2505.06653 prints four digits of a simulation. With 2^22 numbers its standard deviation is 6e-6.
     assert mean_square(levels(text), 64) == pytest.approx(wanted, abs=6e-6)
 
 
@@ -207,7 +207,7 @@ def test_every_family_is_sorted_with_ends_at_one_and_a_zero(family, bits):
 
 
 def read_posit(text, exponent):
-    """The number of a bit string without its sign, letter by letter: the definition in the posit standard."""
+    """The number of a bit string without its sign, decoded character by character from the definition in the posit standard."""
     if "1" not in text:
         return Fraction(0)
     run = len(text) - len(text.lstrip(text[0]))
@@ -219,7 +219,7 @@ def read_posit(text, exponent):
 
 
 def write_posit(number, exponent, length=80):
-    """The first bits of a positive number as an endless posit, without its sign."""
+    """The first bits of a positive number as a posit of unlimited length, without its sign, and whether bits follow."""
     power = number.numerator.bit_length() - number.denominator.bit_length()
     power -= number < Fraction(2) ** power
     regime, e = divmod(power, 2**exponent)
@@ -233,7 +233,7 @@ def write_posit(number, exponent, length=80):
 
 
 def as_word(number, bits, exponent):
-    """The posit of a Fraction: the endless string cut, the nearer string, an even one for a tie; never zero or NaR."""
+    """The posit of a Fraction: the unlimited string rounded to the nearest string, ties to even, but never to zero or NaR."""
     text, more = write_posit(abs(number), exponent)
     word, rest = int(text[: bits - 1], 2), text[bits - 1 :]
     tie = rest[0] == "1" and "1" not in rest[1:] and not more
@@ -243,7 +243,7 @@ def as_word(number, bits, exponent):
 
 
 @pytest.mark.parametrize(("bits", "exponent"), [(3, 0), (4, 1), (6, 1), (8, 0), (8, 2), (8, 4), (12, 2), (16, 1), (16, 2)])
-def test_posits_are_those_of_a_decoder_of_letters(bits, exponent):
+def test_posits_agree_with_a_decoder_of_bit_strings(bits, exponent):
     table = posit(bits, exponent)
     assert table.levels.size == 2**bits - 1
     for word, level in list(zip(table.words, table.levels, strict=True))[:: max(1, 2**bits // 1500)]:
@@ -266,7 +266,7 @@ def test_posits_round_as_bit_strings(bits, exponent):
 
 
 def test_figures_of_the_posit_standard():
-    table = posit(16, 2)  # section 3: minPos = 2^-56, maxPos = 2^56, the least integer not held 1025
+    table = posit(16, 2)  # section 3: minPos = 2^-56, maxPos = 2^56, the least integer without a posit is 1025
     assert (table.levels[-1], table.levels[table.levels > 0].min()) == (2.0**56, 2.0**-56)
     assert set(range(1025)) <= set(table.levels)
     assert 1025 not in table.levels
@@ -282,7 +282,7 @@ def test_nothing_but_zero_becomes_zero():
 
 
 def read_takum(word, bits):
-    """c + m of a positive takum, field by field as in arXiv 2404.18603, definition 2."""
+    """c and m of a positive takum, field by field as in arXiv 2404.18603, definition 2."""
     text = f"{word:0{bits}b}".ljust(40, "0")
     direction, field = text[1] == "1", int(text[2:5], 2)
     r = field if direction else 7 - field
@@ -313,11 +313,11 @@ def test_takum_middles_are_takums_of_one_bit_more():
 
 
 def test_published_examples_of_takums():
-    """The page of Takums.jl: Takum8(4.0) is 3.955 and its root 2.117: l = 2.75, half of it a tie between 1.25 and 1.5."""
+    """From the page of Takums.jl: Takum8(4.0) is 3.955 and its root is 2.117. There l = 2.75; half of it ties 1.25 and 1.5."""
     element = build("logtakum8").element
     got = np.asarray(element.decode(element.encode(np.float32([4.0]))))
     assert got.round(3).tolist() == [np.float32(3.955)]
     middle = element.grid.middles[np.isclose(element.grid.middles, np.exp(1.375 / 2))]
     assert np.asarray(element.decode(element.encode(middle))).round(3).tolist() == [np.float32(2.117)]
     largest = [float(np.log2(takum(bits).levels[-1])) for bits in (8, 12)]
-    assert largest == [127.0, 127.0]  # 2^254 and beyond are left to float64
+    assert largest == [127.0, 127.0]  # larger takums, up to 2^254 and beyond, are outside float32

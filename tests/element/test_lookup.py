@@ -1,4 +1,4 @@
-"""Look-ups beside np.searchsorted: which of the three a table gets, and that it counts exactly."""
+"""Look-ups against np.searchsorted: which of the three a table gets, and that it counts exactly."""
 
 import jax
 import numpy as np
@@ -33,14 +33,14 @@ jitted = jax.jit(lambda found, y: found.below(y))
 
 
 def assert_counts(cuts, bucket):
-    """At every threshold and both its neighbours, at zeros, subnormals, infinities; eager and under jit."""
+    """Checks every threshold and both its neighbours, zeros, subnormals and infinities, eager and under jit."""
     found = lookup(cuts, bucket)
     least, huge = np.float32(1e-45), np.finfo(np.float32).max
     special = np.float32([0.0, -0.0, least, -least, TINY, -TINY, 1, -1, huge, -huge, np.inf, -np.inf])
     y = np.concatenate([cuts, *(np.nextafter(cuts, np.float32(end)) for end in (-np.inf, np.inf)), special])
-    flushed = np.where(np.abs(y) < TINY, np.float32(0), y)  # no threshold lies among subnormals but the one that parts them
+    flushed = np.where(np.abs(y) < TINY, np.float32(0), y)  # subnormals count as zero
     wanted = np.searchsorted(cuts, flushed, side="right")
-    y, wanted = (np.resize(each, max(1024, y.size)) for each in (y, wanted))  # few shapes, so few compilations
+    y, wanted = (np.resize(each, max(1024, y.size)) for each in (y, wanted))  # one shape for most tables: few compilations
     np.testing.assert_array_equal(found.below(y), wanted)
     np.testing.assert_array_equal(jitted(found, y), wanted)
 
@@ -54,7 +54,7 @@ def test_thresholds_and_their_neighbours(scheme):
 
 
 @pytest.mark.parametrize(("scheme", "crowded"), [("apot6", False), ("dynamic8", False), ("apot8", True), ("uapot8", True)])
-def test_a_codebook_bisects_as_often_as_its_levels_crowd(scheme, crowded):
+def test_the_fullest_cell_decides_the_number_of_bisection_steps(scheme, crowded):
     element = qr.build(scheme).element
     grid, count = element.grid, element.grid.codes().size
     cuts = thresholds(grid.levels[:count], element.rounding, grid.middles[: count - 1], grid.words[:count])

@@ -1,7 +1,8 @@
-"""Small floats against ml_dtypes: float32 input, nearest-even.
+"""Small floats against ml_dtypes, for float32 inputs rounded to nearest, ties to even.
 
-Its casts saturate nowhere: 465 is NaN in float8_e4m3fn. FP4 and FP6 know no NaN: it becomes -0, and infinities the largest
-number. float8_e8m0fnu rounds to nearest, where OCP MX wants the floor, and is not compared here. float64 is rounded twice.
+The casts of ml_dtypes do not saturate: 465 becomes NaN in float8_e4m3fn. FP4 and FP6 have no NaN, so a NaN becomes -0, and an
+infinity becomes the largest number. float8_e8m0fnu rounds to nearest, but OCP MX requires the floor, so it is not compared.
+Inputs are float32 because ml_dtypes rounds float64 twice.
 """
 
 import jax
@@ -76,7 +77,7 @@ OVERFLOWING = [name for name in TYPES if name not in ("e3m2", "e2m3", "e2m1")]
 
 @pytest.mark.parametrize("name", OVERFLOWING)
 def test_overflow_is_the_cast_of_ml_dtypes(name):
-    """Bit for bit, whatever comes in, but for the signs and payloads of NaNs."""
+    """Equal bit for bit, except for the signs and payloads of NaNs."""
     form = find_format(name)[1]
     with np.errstate(over="ignore"):
         large = np.float32(form.max) * np.array([1, 1.01, 1.03, 1.04, 1.06, 1.07, 1.2, 1.5, 2, 1e3, np.inf], np.float32)
@@ -89,7 +90,7 @@ def test_overflow_is_the_cast_of_ml_dtypes(name):
     assert np.array_equal(np.signbit(ours[number]), np.signbit(theirs[number]))
 
 
-def test_overflow_needs_a_cast_and_somewhere_to_go():
+def test_overflow_needs_a_cast_and_an_infinity_or_a_nan():
     for text in ("e4m3-overflow@32", "e2m1-unit-overflow", "int8-overflow", "nf4-overflow"):
         with pytest.raises(ValueError, match="overflow"):
             qr.build(text)
@@ -97,7 +98,7 @@ def test_overflow_needs_a_cast_and_somewhere_to_go():
 
 
 def test_directed_roundings_saturate_or_overflow_by_their_direction():
-    """IEEE 754, 7.4: rounding toward zero never reaches infinity, and toward one infinity only that one."""
+    """IEEE 754, 7.4: rounding toward zero never gives an infinity; rounding toward one infinity gives only that one."""
     x = np.array([1e6, -1e6], np.float32)
     wanted = {"even": [np.inf, -np.inf], "toward_zero": [65504, -65504], "up": [np.inf, -65504], "down": [65504, -np.inf]}
     for rounding, values in wanted.items():
@@ -114,7 +115,7 @@ def test_tf32_is_the_upper_part_of_a_float32():
 
 
 @pytest.mark.parametrize("text", ["binary8p8se", "binary17p4se", "binary16p1se", "e9m2", "e4m3b200fnuz", "e4m0ieee"])
-def test_formats_that_cannot_be_are_named(text):
+def test_an_impossible_format_is_named_in_the_error(text):
     with pytest.raises(ValueError, match=text):
         qr.build(text)
 
@@ -171,7 +172,7 @@ FORMS += [exmy(1, 3), exmy(2, 0), exmy(2, 1), p3109(8, 1), p3109(8, 4, False), p
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 @pytest.mark.parametrize("ends", [(True, False), (False, False), (True, True)], ids=["cast", "saturating", "overflowing"])
-def test_there_and_back_without_codes(form, ends):
+def test_the_round_trip_without_codes_gives_the_same_bits(form, ends):
     if ends[1] and not (form.infinity or form.nan_code):
         pytest.skip("nothing to overflow to")
     grid, x = minifloat(form, *ends), neighbours(form)
@@ -184,14 +185,14 @@ def test_there_and_back_without_codes(form, ends):
         np.testing.assert_array_equal(np.asarray(back).view(np.uint32), np.asarray(plain).view(np.uint32))
 
 
-def test_only_formats_far_from_the_subnormals_of_float32_go_back_without_codes():
+def test_only_formats_far_from_the_subnormals_of_float32_have_a_round_trip_without_codes():
     assert [minifloat(form).direct for form in (fn(4, 3), ieee(8, 7), exmy(2, 0))] == [True] * 3
     assert [minifloat(form).direct for form in (fnuz(5, 10, 120), find_format("e8m0")[1])] == [False] * 2
 
 
 @pytest.mark.parametrize("name", ["e8m1@32", "e8m2fn-unit", "ue8m1"])
 def test_a_format_beyond_float32_is_refused(name):
-    with pytest.raises(ValueError, match=r"and float32 up to 3.40282347e.38; take an exponent of at most 7 bits"):
+    with pytest.raises(ValueError, match=r"but float32 only up to 3.40282347e.38; take an exponent of at most 7 bits"):
         qr.build(name)
     np.testing.assert_allclose(qr.quantize(np.float32([1, 2, 3]), name.replace("8", "7")).dequantize(), [1, 2, 3], rtol=0.25)
 

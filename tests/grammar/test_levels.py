@@ -1,4 +1,4 @@
-"""Tables of levels: every element that has codes has one."""
+"""`qr.levels` for every element."""
 
 import ml_dtypes
 import numpy as np
@@ -12,7 +12,7 @@ EXAMPLES = sorted({example for row in qr.elements.rows for example in row.exampl
 
 @pytest.mark.parametrize("element", EXAMPLES)
 def test_every_element_has_a_table(element):
-    """Ascending, finite, float32 numbers; none is lost on the way to its code and back."""
+    """Ascending, finite float32 numbers, each of which survives a round trip unchanged."""
     table = qr.levels(element)
     assert table.dtype == np.float64
     assert table.ndim == 1
@@ -51,7 +51,7 @@ def test_a_whole_scheme_has_the_levels_of_its_element():
     np.testing.assert_array_equal(qr.levels(qr.scheme("mxfp4")), qr.levels("e2m1"))
 
 
-def test_what_is_no_element_is_refused():
+def test_other_texts_and_types_are_refused():
     with pytest.raises(ValueError, match="did you mean 'nf4'"):
         qr.levels("nf44x")
     with pytest.raises(TypeError, match="a scheme is a text"):

@@ -1,4 +1,4 @@
-"""The grammar: what parses, prints itself back, and what a typo is told."""
+"""The grammar: reading and printing schemes, and error messages for typos."""
 
 import pickle
 
@@ -58,13 +58,13 @@ def test_a_canonical_text_prints_itself(text):
         ("nf4()", "nf4"),
     ],
 )
-def test_other_ways_of_writing_it(text, canonical):
+def test_equivalent_texts_have_one_canonical_form(text, canonical):
     assert str(scheme(text)) == canonical
     assert scheme(text) == scheme(canonical)
     assert hash(scheme(text)) == hash(scheme(canonical))
 
 
-def test_python_is_the_same_form():
+def test_a_spec_from_python_equals_one_from_text():
     assert Spec("int4", block=32, scale="bf16") == scheme("int4@32:bf16")
     assert Spec("int4", block=(8, 8), rounding="stochastic") == scheme("int4@8x8~stochastic")
     assert Spec("int4", block=(1, None)) != scheme("int4@row")  # another block, though the same on two axes
@@ -77,11 +77,11 @@ def test_python_is_the_same_form():
         ("imt4@32", ["unknown element 'imt4'", "did you mean 'int4'"]),
         ("int4-asim", ["unknown word '-asim'", "did you mean 'asym'"]),
         ("int4@32~evn", ["unknown rounding 'evn'", "did you mean 'even'"]),
-        ("int4@3z2", ["block '3z2' is none of"]),
+        ("int4@3z2", ["block '3z2' is not one of"]),
         ("int4@0", ["positive integer", "not 0"]),
         ("int4@-1", ["positive integer", "not -1"]),
         ("int4@32:bf61", ["bf61", "did you mean 'bf16'"]),
-        ("int4@", ["nothing stands after '@'"]),
+        ("int4@", ["nothing follows '@'"]),
         ("int4@32 oops", ["cannot read ' oops'"]),
         ("", ["begins with an element"]),
         ("int4-asym-offset", ["two words for the form"]),
@@ -92,10 +92,10 @@ def test_python_is_the_same_form():
         ("int4@tensors", ["did you mean 'tensor'"]),
         ("int4@32-asym", ["words come before the '@': '-asym@32'"]),
         ("int٤", ["unknown element"]),
-        ("int4@٣٢", ["block '٣٢' is none of"]),
+        ("int4@٣٢", ["block '٣٢' is not one of"]),
     ],
 )
-def test_a_typo_is_told(text, words):
+def test_a_typo_is_named_with_a_suggestion(text, words):
     with pytest.raises(ValueError) as error:  # noqa: PT011  the message is what is tested
         scheme(text)
     assert repr(text) in str(error.value)
@@ -115,7 +115,7 @@ def test_a_typo_is_told(text, words):
         ("int4-asym-absmax", ["needs a statistic with an interval", "minmax"]),
         ("int4-minmax", ["needs a statistic with a width", "absmax"]),
         ("int4-rms", ["rms(3)"]),
-        ("int4-rms(-1)", ["k must be at least 2^-126"]),
+        ("int4-rms(-1)", ["k, the width in units of the RMS, must be at least 2^-126"]),
         ("int4-quantile(0.2)", ["above 0.5"]),
         ("bf16@32", ["no scale", "bf16-absmax@32"]),
         ("int4-unit:bf16", ["no scale"]),
@@ -150,8 +150,8 @@ def test_any_text_is_a_scheme_or_a_value_error(text):
     assert scheme(str(spec)) == spec
 
 
-def test_deep_nesting_is_told():
-    with pytest.raises(ValueError, match="501 schemes and brackets in one scheme; at most 32"):
+def test_deep_nesting_is_refused():
+    with pytest.raises(ValueError, match="501 nested schemes and brackets; at most 32"):
         scheme("int4@32:" + "int8@2:" * 500 + "bf16")
     with pytest.raises(ValueError, match="at most 32"):
         scheme("(" * 5000)
@@ -170,11 +170,11 @@ def test_an_array_is_not_echoed_whole():
     assert len(str(error.value)) < 200
 
 
-def test_replacing_a_field_takes_what_hangs_on_it_along():
+def test_replacing_a_field_updates_the_defaults_that_depend_on_it():
     int4 = scheme("int4@32")
     assert int4.replace(element="nf4") == scheme("nf4@32")
     assert int4.replace(form="asym") == scheme("int4-asym@32")
-    assert scheme("bf16").replace(element="e8m0") == scheme("e8m0")  # which rounds in another way
+    assert scheme("bf16").replace(element="e8m0") == scheme("e8m0")  # the default rounding differs
     assert scheme("int4-full-rms(3)@32~half_up").replace(form="sym", block=8) == scheme("int4-full-rms(3)@8~half_up")
     assert scheme("int4-offset@32:f16").replace(scale="bf16") == scheme("int4-offset@32:bf16")
     assert scheme("int4-offset@32:f16").replace(form="sym") == scheme("int4@32:f16")
@@ -192,7 +192,7 @@ def test_replacing_a_field_takes_what_hangs_on_it_along():
         ({"wrappers": "hadamard(64)"}, "wrappers must be a tuple"),
     ],
 )
-def test_fields_of_other_types_are_told(fields, words):
+def test_fields_of_other_types_are_refused(fields, words):
     with pytest.raises(TypeError, match=words):
         Spec(**({"element": "int4"} | fields))
 
@@ -202,12 +202,12 @@ def test_built_schemes_are_pickled():
     assert q.dequantize().tolist() == qr.quantize(jax.numpy.arange(8.0), "int4@4~half_up:int8").dequantize().tolist()
 
 
-def test_other_types_are_told():
+def test_other_types_are_refused():
     with pytest.raises(TypeError, match="a scheme is a text such as 'int4@32' or a Spec, not int: 4"):
         scheme(4)
 
 
-def test_rows_that_the_package_trusts_would_be_let_in(monkeypatch):
+def test_presets_that_skip_the_check_would_pass_it(monkeypatch):
     rows = qr.presets.rows
     monkeypatch.setattr(spec, "PRESETS", Table("preset", check=spec._check_preset, of=str, spelling=r"[A-Za-z_][\w.-]*"))
     for row in rows:

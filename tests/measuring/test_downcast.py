@@ -1,4 +1,4 @@
-"""T3: casting tensors and a whole model from float32 to bfloat16 and float16, and what that does to results."""
+"""T3: casting tensors and a whole model from float32 to bfloat16 and float16, and the effect on results."""
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,15 @@ CASTS = {"bf16": ml_dtypes.bfloat16, "f16": np.float16}
 
 
 def downcast(x, scheme):
-    """The array in the narrow dtype itself: the codes of a cast are its bit patterns."""
+    """The array in the narrow dtype. The codes of a cast are its bit patterns."""
     return jax.lax.bitcast_convert_type(qr.quantize(x, scheme).codes, jnp.dtype(CASTS[scheme]))
 
 
 @pytest.mark.parametrize("scheme", CASTS)
-def test_a_cast_is_the_cast_of_the_libraries(scheme):
-    """Bit for bit, over normal numbers of every exponent that the narrow format holds as normal, zeros and infinities."""
+def test_a_cast_agrees_with_ml_dtypes_and_numpy(scheme):
+    """Equal bit for bit, for zeros, infinities, and numbers of every exponent that is normal in the narrow format."""
     source = np.random.default_rng(3)
-    reach = {"bf16": 126, "f16": 14}[scheme]  # less than one binade from the ends, where saturation would differ
+    reach = {"bf16": 126, "f16": 14}[scheme]  # stay away from the ends, where our casts saturate
     x = np.ldexp(source.uniform(1, 2, 100_000), source.integers(-reach, reach, 100_000)) * source.choice([-1, 1], 100_000)
     x = np.concatenate([x, [0.0, -0.0, np.inf, -np.inf]]).astype(np.float32)
     expected = x.astype(CASTS[scheme])
@@ -33,7 +33,7 @@ def test_a_cast_is_the_cast_of_the_libraries(scheme):
 
 
 def test_beyond_the_range_a_cast_saturates():
-    """Unlike the libraries' casts, which overflow to infinity; an infinity itself stays."""
+    """NumPy and ml_dtypes overflow to infinity. An infinity stays one in both."""
     x = np.array([65504, 65519, 65520, 1e6, -1e30, np.inf], np.float32)
     assert qr.quantize(x, "f16").dequantize().tolist() == [65504, 65504, 65504, 65504, -65504, np.inf]
     with np.errstate(over="ignore"):
@@ -47,7 +47,7 @@ def test_the_tutorials_pairs():
 
 
 def dots(seed, n=1000):
-    """The dot product of n uniform pairs: exact to float64, in float32, in bfloat16; and the sum of products."""
+    """The dot product of n uniform pairs in float64, in float32 and in bfloat16."""
     x, y = np.asarray(jax.random.uniform(jax.random.key(seed), (2, n)))
     exact = float(np.dot(x.astype(np.float64), y.astype(np.float64)))
     single = float(jnp.dot(x, y))
@@ -57,12 +57,12 @@ def dots(seed, n=1000):
 
 
 def test_dot_product_in_float32_and_bfloat16():
-    """The tutorial saw 324.9693 and 326: float32 right to its digits, bfloat16 on a grid of steps of 2.
+    """The tutorial got 324.9693 and 326: float32 correct in all printed digits, bfloat16 on a grid with steps of 2.
 
-    All terms are positive, so relative errors of terms bound that of the sum s (Higham, Accuracy and Stability, 3.1):
+    All terms are positive, so the relative errors of the terms bound that of the sum s (Higham, Accuracy and Stability, 3.1):
     float32: products and 1000 sums, u = 2^-24:          |error| <= 1001 u s / (1 - 1001 u)
-    bfloat16: two inputs rounded with v = 2^-8 (v^2 too), the float32 sum of their products, and one rounding to the grid, half
-    of a step of at most 2 below 512.
+    bfloat16: two inputs rounded with v = 2^-8 (and v^2), the float32 sum of their products, and one rounding to the grid, by
+    half of a step, which is at most 2 below 512.
     """
     n, u, v = 1000, 2.0**-24, 2.0**-8
     gamma = (n + 1) * u / (1 - (n + 1) * u)
@@ -77,8 +77,8 @@ def test_dot_product_in_float32_and_bfloat16():
         assert abs(half - exact) <= half_bound
         assert half == round(half)  # 8 bits of significand and a number above 128: an integer
         worse += abs(half - exact) > single_bound
-    # The error of the last rounding is near uniform up to half a step, 0.5 or 1: it is under the float32 bound of 0.015
-    # in about 3 of 100 seeds; in more than 15 with probability below 1e-6.
+    # The error of the last rounding is nearly uniform up to half a step, 0.5 or 1. It is below the float32 bound of 0.015
+    # for about 3 of 100 seeds; for more than 15 with a probability below 1e-6.
     assert worse >= 85
 
 
@@ -101,7 +101,7 @@ EPS = 1e-5
 
 
 def linear(p, name, x):
-    """One dot product, rounded to x's dtype, then the bias."""
+    """A matrix product, rounded to x's dtype, then the bias."""
     return x @ p[f"{name}.weight"].T + jnp.broadcast_to(p[f"{name}.bias"], x.shape)
 
 
@@ -137,7 +137,7 @@ def test_every_parameter_is_listed_by_name_before_and_after():
 
 
 def test_float32_logits():
-    """[-0.6872, 0.7132] at every position: half a unit of the fourth digit, as printed."""
+    """[-0.6872, 0.7132] at every position, to half a unit of the last printed digit."""
     got = logits(WIDE, jnp.float32)
     np.testing.assert_allclose(got, np.broadcast_to([-0.6872, 0.7132], (2, 2, 2)), rtol=0, atol=0.5e-4)
 
@@ -146,8 +146,8 @@ def test_float32_logits():
 def test_bfloat16_logits(statistics, mean, maximum):
     """The difference from float32, with the layer norm's statistics in float32 and in bfloat16.
 
-    The bfloat16 logits are exact multiples of 2^-8, so the figures are good to the digits printed: half of their last place,
-    plus a float32 ulp of the logits (1.2e-7), which platforms may disagree about.
+    The bfloat16 logits are exact multiples of 2^-8. So the tolerance is half of the last printed digit, plus one float32 ulp of
+    the logits (1.2e-7), by which platforms may differ.
     """
     difference = np.abs(logits(NARROW, jnp.dtype(statistics)) - logits(WIDE, jnp.float32))
     assert difference.mean() == pytest.approx(mean, abs={"float32": 0.5e-6, "bfloat16": 0.5e-5}[statistics] + 1.2e-7)

@@ -1,4 +1,4 @@
-"""T4: the bytes of two published models, to the byte, from shapes alone; and the rules in between."""
+"""T4: the exact bytes of two published models from shapes alone, and the forms of rules."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def linears(model=512, inner=6 * 64, hidden=1024, layers=8, vocabulary=32128):
 
 
 def flan_t5_small(model=512, layers=8, vocabulary=32128):
-    """Every parameter's shape by name."""
+    """The shapes of all parameters, by name."""
     shapes = {"embedding": (vocabulary, model)}
     shapes |= {f"{name}.weight": shape for name, shape in linears()}
     for stack, norms in (("encoder", 2), ("decoder", 3)):
@@ -47,7 +47,7 @@ def flan_t5_small(model=512, layers=8, vocabulary=32128):
 
 
 def test_flan_t5_small():
-    """T4: 76,961,152 parameters; int8 by output channel and two activation scales a layer: 126,828,680 bytes."""
+    """T4: 76,961,152 parameters; int8 per output channel and two activation scales per layer: 126,828,680 bytes."""
     before = footprint(flan_t5_small())
     assert (before.elements, before.bytes) == (76_961_152, 307_844_608)
     names = [name for name, _ in linears()]
@@ -60,8 +60,8 @@ def test_flan_t5_small():
     "scheme", ["int8", "int4@32", "nf4@64:int8@256", "e2m1@16:e4m3", "int3-asym@7", "bf16", "int4-offset@32:f16"]
 )
 @pytest.mark.parametrize("shape", [(64, 256), (3, 5), (1, 1000)])
-def test_the_bytes_are_those_of_what_is_packed(scheme, shape):
-    """Against the packed parts of a real array: bytes of codes, scales and offsets, each part whole bytes."""
+def test_the_bytes_are_those_of_a_packed_array(scheme, shape):
+    """Compares with the bytes of a packed array: codes, scales and offsets, each in whole bytes."""
     packed = qr.quantize(jnp.ones(shape), scheme).pack()
     assert footprint({"w": shape}, scheme).bytes == sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(packed))
 
@@ -78,12 +78,12 @@ def test_shapes_in_every_form():
     ]
     for form in forms:
         assert footprint({"w": form}).rows == footprint({"w": (4, 6)}).rows
-    # the counts of a 0-d, an empty and a narrow tensor
+    # a 0-d, an empty and a bfloat16 tensor
     kept = footprint({"a": (), "b": ((0, 7), "float64"), "c": ((3,), ml_dtypes.bfloat16)})
     assert [(row.elements, row.bytes) for row in kept.rows] == [(1, 4), (0, 0), (3, 6)]
 
 
-def test_the_first_pattern_that_matches_counts():
+def test_the_first_matching_pattern_applies():
     shapes = {"layer.0.weight": (8, 8), "layer.1.weight": (8, 8), "norm": (8,)}
     got = footprint(shapes, {"layer.0.*": "f16", "*.weight": "int8"})
     assert [row.stored for row in got.rows] == ["f16", "int8", "kept"]
@@ -105,7 +105,7 @@ def test_integers_are_not_quantized_but_can_be_cast():
     assert footprint(shapes, "int32").bytes == 10 * 4 * 2
 
 
-def test_what_is_shown():
+def test_the_table_and_the_printed_form():
     got = footprint({"w": (512, 512), "steps": ((8,), "int64")}, {"w": "int4-sym@32"})
     table = got.table()
     assert table.index.tolist() == ["w", "steps"]
@@ -126,13 +126,13 @@ def test_what_is_shown():
 @pytest.mark.parametrize(
     ("shapes", "rule", "message"),
     [
-        ({"w": (8, 8)}, "nv4", "'w' cannot be stored as 'nv4', which is no dtype, and as a scheme: .*did you mean 'nf4'"),
-        ({"w": (8, 8)}, {"v*": "int8"}, r"pattern 'v\*' of rule matches none of 'w'"),
-        ({"w": (8, -1)}, None, r"shape of 'w' must hold lengths, got \(8, -1\)"),
+        ({"w": (8, 8)}, "nv4", "'w' cannot be stored as 'nv4': it is not a dtype, and not a scheme either: .*mean 'nf4'"),
+        ({"w": (8, 8)}, {"v*": "int8"}, r"pattern 'v\*' of the rule matches none of 'w'"),
+        ({"w": (8, -1)}, None, r"shape of 'w' must hold lengths, not \(8, -1\)"),
         ({"w": (8, 1.5)}, None, "shape of 'w' must hold lengths"),
-        ({"w": 512}, None, "shape of 'w' must hold lengths, got 512"),
-        ({"w": None}, None, "shape of 'w' must hold lengths, got None"),
-        ({"w": ((8,), "flaot32")}, None, "dtype of 'w' is 'flaot32', which is none; did you mean 'float32'?"),
+        ({"w": 512}, None, "shape of 'w' must hold lengths, not 512"),
+        ({"w": None}, None, "shape of 'w' must hold lengths, not None"),
+        ({"w": ((8,), "flaot32")}, None, "'flaot32', the dtype of 'w', is not a dtype; did you mean 'float32'?"),
         ({"w": (8,)}, "int8@8x8", "'w': block 8x8 needs an array of at least 2 axes"),
     ],
 )
@@ -144,6 +144,6 @@ def test_errors_name_what_is_wrong(shapes, rule, message):
 @pytest.mark.parametrize(
     ("shapes", "words"), [([("w", (8,))], "shapes must be a mapping"), ({3: (8,)}, "a name in shapes must be a text")]
 )
-def test_other_types_are_told(shapes, words):
+def test_other_types_are_refused(shapes, words):
     with pytest.raises(TypeError, match=words):
         footprint(shapes)

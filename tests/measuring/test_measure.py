@@ -1,4 +1,4 @@
-"""Metrics against float64 NumPy, and chunks against the whole."""
+"""Metrics against float64 NumPy; arrays in chunks against whole arrays."""
 
 import jax
 import numpy as np
@@ -41,7 +41,7 @@ def test_metrics(scheme, weighted):
     weights = rng.uniform(0, 2, x.shape).astype(np.float32) if weighted else None
     got = qr.compare(x, [scheme], weights=weights).iloc[0]
     for name, expected in reference(x, qr.quantize(x, scheme), weights).items():
-        # Terms and chunk sums are float32: 2^-24 each, some tens of them; the bias is a sum that nearly cancels.
+        # Terms and partial sums are float32: some tens of rounding errors of 2^-24. The terms of the bias nearly cancel.
         absolute = 1e-6 * float(np.abs(x).mean()) if name == "bias" else 0
         assert got[name] == pytest.approx(expected, rel=2e-6, abs=absolute), name
 
@@ -73,15 +73,15 @@ def test_sums_of_the_data_alone_can_be_given(shape):
     weights = jax.random.uniform(jax.random.key(1), (1, shape[-1]))
     known = jax.jit(measure.of_data, static_argnums=1)(x, NAMES, weights)
     assert set(known) == set(OF_DATA)
-    for name in NAMES:  # whichever are asked for, and power for its own sake
+    for name in NAMES:  # only the sums that are needed, besides power
         assert set(measure.of_data(x, (name,))) - {"power"} <= set(needed((name,)))
     quantizer = qr.build("nf4@32")
     for given in (None, weights):
         known = measure.of_data(x, NAMES, given)
-        alone, told = (jax.device_get(measure.jitted_sums(quantizer, x, NAMES, given, None, each)) for each in ({}, known))
-        assert set(told) == set(alone)
-        one, other = evaluate(alone, NAMES), evaluate(told, NAMES)
-        for name in NAMES:  # the same terms, summed in another order
+        alone, shared = (jax.device_get(measure.jitted_sums(quantizer, x, NAMES, given, None, each)) for each in ({}, known))
+        assert set(shared) == set(alone)
+        one, other = evaluate(alone, NAMES), evaluate(shared, NAMES)
+        for name in NAMES:  # the same terms, summed in a different order
             assert other[name] == pytest.approx(one[name], rel=1e-6, abs=1e-8), name
 
 
@@ -104,8 +104,8 @@ def test_chunks_make_no_difference(scheme, shape, monkeypatch):
     key, quantizer = jax.random.key(1), qr.build(scheme)
     weights = jax.random.uniform(jax.random.key(2), shape)
     once = evaluate(jax.device_get(measure.sums(quantizer, x, NAMES, weights, key)), NAMES)
-    monkeypatch.setattr(measure, "LARGE", 100)
-    monkeypatch.setattr(measure, "CACHED", 5000)
+    monkeypatch.setattr(measure, "MOST_ELEMENTS_AT_ONCE", 100)
+    monkeypatch.setattr(measure, "CPU_CHUNK_ELEMENTS", 5000)
     chunked = evaluate(jax.device_get(jax.jit(lambda q, x: measure.sums(q, x, NAMES, weights, key))(quantizer, x)), NAMES)
-    for name in NAMES:  # the same terms, summed in another order
+    for name in NAMES:  # the same terms, summed in a different order
         assert chunked[name] == pytest.approx(once[name], rel=2e-6, abs=1e-7), name

@@ -1,4 +1,4 @@
-"""Blocks: the grid of scales, and padding that never alters a scale."""
+"""Blocks: the shape of the grid of scales; padding never changes a scale."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -49,9 +49,9 @@ def test_a_bad_axis_is_named(block, shape, words):
 
 
 @pytest.mark.parametrize("statistic", ["int4-offset", "int4-asym", "int4", "int4-rms(2)", "int4-quantile(0.75)"])
-def test_padding_never_alters_a_scale(statistic):
-    """The last block of a ragged array has the scale that it has on its own."""
-    x = np.random.default_rng(0).normal(5, 1, 11).astype(np.float32)  # no zero in it: a padded zero would show
+def test_padding_never_changes_a_scale(statistic):
+    """The shorter last block gets the same scale as when it is quantized alone."""
+    x = np.random.default_rng(0).normal(5, 1, 11).astype(np.float32)  # far from zero, so a padded zero would show
     whole, tail = qr.quantize(x, f"{statistic}@8"), qr.quantize(x[8:], f"{statistic}@3")
     assert whole.scales[1] == tail.scales[0]
     assert np.array_equal(whole.codes[8:], tail.codes)

@@ -1,4 +1,4 @@
-"""The form `edge` beside the published formula of MLX, in plain NumPy float32. Laws and oracle see it in the contract test."""
+"""The form `edge` against the formula of MLX in NumPy float32. The contract test checks it with all laws and the oracle."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ F32 = np.float32
 
 
 def mlx(x, bits):
-    """Codes, scales and biases of rows: `mlx/backend/cpu/quantized.cpp`, mode affine, line by line."""
+    """Codes, scales and biases of rows, a line-by-line port of `mlx/backend/cpu/quantized.cpp`, mode affine."""
     bins, low, high = F32(2**bits - 1), x.min(1, keepdims=True), x.max(1, keepdims=True)
     mask = np.abs(low) > np.abs(high)
     scale = np.maximum((high - low) / bins, F32(1e-7))
@@ -43,7 +43,7 @@ def test_it_is_what_mlx_writes(bits):
 
 
 def test_the_larger_end_and_zero_are_exact():
-    """Zero is the multiple of the scale that ends at the larger end, so it has a code where that code is in the range."""
+    """The bias is a multiple of the scale, so zero is exact if its code lies in the range."""
     x = np.linspace(-1, 2, 64, dtype=F32)[None]
     x[0, 20] = 0
     q = qr.quantize(x, "uint4-edge@row")

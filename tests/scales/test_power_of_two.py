@@ -1,4 +1,4 @@
-"""Scale rules: each against its own formula in exact arithmetic, in the places where they part."""
+"""Scale rules: each against its published formula in exact arithmetic, at inputs where the rules differ."""
 
 import math
 from fractions import Fraction
@@ -33,7 +33,7 @@ def nearest_gap(numbers):
 
 
 def rounded_to(x: Fraction, bits: int) -> Fraction:
-    """x to so many fraction bits, ties up."""
+    """x rounded to a number of fraction bits, ties up."""
     unit = Fraction(2) ** (floor_log2(x) - bits)
     return math.floor(x / unit + Fraction(1, 2)) * unit
 
@@ -71,7 +71,7 @@ def test_a_rule_is_its_formula(rule, element):
     np.testing.assert_array_equal(got, [wanted(rule, element, Fraction(float(t))) for t in tops])
 
 
-def test_rules_of_mxfp4_in_words():
+def test_rules_of_mxfp4_by_hand():
     x = np.float32([[4.0], [5.0], [6.0], [6.5], [7.0], [7.5]])
     scales = {rule: np.asarray(qr.quantize(x, f"e2m1-{rule}@row:e8m0").scales).ravel().tolist() for rule in RULES}
     assert scales == {
@@ -92,7 +92,7 @@ def test_the_ends_of_the_exponents():
 
 
 def test_mxint8_is_that_of_ocp():
-    """OCP MX 1.0, section 5.3.4: 1.6 fixed point, scale 2^floor(log2 max); the same numbers, with 2^6 on the other side."""
+    """OCP MX 1.0, section 5.3.4: 1.6 fixed point, scale 2^floor(log2 max). Ours are integers, with 2^-6 in the scale."""
     x = np.random.default_rng(0).standard_normal((50, 32)).astype(np.float32)
     shared = np.exp2(np.floor(np.log2(np.abs(x).max(1, keepdims=True).astype(np.float64))))
     element = np.clip(np.rint(x / shared * 64), -127, 127) / 64
@@ -121,5 +121,5 @@ def test_the_default_is_floor_and_is_not_printed():
 
 
 def test_the_top_of_a_codebook():
-    assert top(qr.build("nf4").element.grid).mantissa is None
+    assert top(qr.build("nf4").element.grid).fraction_bits is None
     assert top(qr.build("e2m1").element.grid) == top(qr.build("e2m1@32:e8m0").element.grid)

@@ -1,4 +1,4 @@
-"""Searches: what they choose is the best, by brute force; entropy against SciPy; HQQ against its own library's loop."""
+"""Searches against brute force, KL divergence against SciPy, HQQ against the loop of its library."""
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,9 @@ def errors(text, p):
 @pytest.mark.parametrize(("element", "form", "p"), [("int4", "", 2), ("nf4", "", 2.4), ("e2m1", "", 2), ("int3", "-asym", 2)])
 def test_a_search_finds_the_best_of_its_candidates(element, form, p):
     found = errors(f"{element}{form}-search({p},4,0.625)@32", p)
-    # Each candidate alone: a search among it and itself has no choice.
+    # To fix one candidate, list it twice: `among` needs two factors.
     alone = [errors(f"{element}{form}-among({c},{c})@32", p) for c in 1 - np.arange(4) / 8]
-    # Errors are compared in float32: equal ones may part by its rounding.
+    # The search compares errors in float32, so it may confuse candidates whose errors differ by a rounding.
     np.testing.assert_allclose(found, np.min(alone, axis=0), rtol=1e-5)
     assert (found <= errors(f"{element}{form}@32", p) * (1 + 1e-6)).all()
 
@@ -66,13 +66,13 @@ def test_a_nested_scale_keeps_its_outer_scale_while_candidates_are_tried():
     np.testing.assert_allclose(tensor, np.abs(X).max() / (6 * 256), rtol=2.0**-22)
     plain = np.asarray(qr.quantize(X, "e2m1@16:e4m3-absmax(1.75)").scales)
     ratio = np.asarray(q.scales) / plain
-    # An E4M3 scale and the nearest one to 1.5 times the raw one: within its 1/16 on both sides.
+    # Both scales are rounded to E4M3, with a relative error of up to 1/16 each.
     assert ((ratio == 1) | (np.abs(ratio / 1.5 - 1) < 0.13)).all()
     assert 0.2 < np.mean(ratio == 1) < 0.9
 
 
 def test_four_over_six_by_hand():
-    """What 4/6 is for (arXiv 2512.02010): 10, 20, 30, 40 lie on the grid of 4 and not on that of 6."""
+    """The example for 4/6 (arXiv 2512.02010): 10, 20, 30, 40 are exact if 40 is mapped to 4, but not if it is mapped to 6."""
     q = qr.quantize(np.float32([10, 20, 30, 40]), "e2m1-among(1,1.5)@4")
     assert np.asarray(q.dequantize()).tolist() == [10, 20, 30, 40]
     assert np.asarray(qr.quantize(np.float32([10, 20, 30, 40]), "e2m1@4").dequantize()).tolist() != [10, 20, 30, 40]
@@ -97,11 +97,11 @@ def test_divergences_are_those_of_scipy():
             q[full] = counts[:i][runs == run].sum() / max(full.sum(), 1)
         wanted = entropy(p, q, base=2)
         got = float(divergence(jnp.asarray(counts), jnp.int32(i), jnp.int32(16)))
-        # Terms of both signs cancel: float32 roundings of terms that sum to about one.
+        # Terms of both signs cancel; the tolerance covers the float32 rounding errors of terms that sum to about one.
         assert got == pytest.approx(wanted, abs=1e-6) if np.isfinite(wanted) else np.isinf(got)
 
 
-def test_entropy_clips_outliers_that_absmax_does_not():
+def test_kl_calibration_clips_outliers_that_absmax_does_not():
     x = np.random.default_rng(3).standard_normal(4096).astype(np.float32)
     x[7] = 60
     width = float(np.asarray(qr.quantize(x, "int8-kl(2048)").scales).item()) * 127
@@ -109,7 +109,7 @@ def test_entropy_clips_outliers_that_absmax_does_not():
 
 
 def test_hqq_follows_the_published_iteration():
-    """One block, float64, the loop of the library: the minimum is that of its best iteration."""
+    """The loop of the library for one block in float64; our minimum is that of its best iteration."""
     x = np.random.default_rng(5).standard_t(3, 64)
     x32 = x.astype(np.float32)
     scale, best = 7 / (x32.max() - x32.min()), (np.inf, None)
@@ -130,20 +130,20 @@ def test_hqq_follows_the_published_iteration():
         ("nf4-kl(64)", "symmetric integers"),
         ("e4m3-kl(2048)", "symmetric integers"),
         ("int8-full-kl(2048)", "symmetric integers"),
-        ("int8-kl(64)", "at least the magnitudes"),
+        ("int8-kl(64)", "at least the number of magnitudes"),
         ("int8-kl(3.5)", "an integer from 8"),
         ("int4-asym-hqq(0.7)", "needs the form 'offset'"),
         ("int4-hqq(0.7)", "needs a statistic with a width"),
         ("int4-search(2)~stochastic", "makes random"),
         ("int4-search(0)", "p must be above 0"),
         ("int4-search(2,1)", "steps must be"),
-        ("int4-search(2,9,2)", "least must lie"),
+        ("int4-search(2,9,2)", "least, the smallest share of the width, must lie"),
         ("int4-among(1)", "two or more"),
-        ("int4-absmax(0)", "k must be positive"),
+        ("int4-absmax(0)", "k, the factor of the scale, must be positive"),
         ("int4-asym-kl(64)", "needs a statistic with an interval"),
     ],
 )
-def test_what_makes_no_sense_is_refused(text, words):
+def test_a_statistic_that_does_not_fit_is_refused(text, words):
     with pytest.raises(ValueError, match=words):
         qr.build(text)
 

@@ -1,4 +1,4 @@
-"""ggml's blocks against a reading of their definition, one block and one byte after the other, in Python numbers."""
+"""ggml's blocks against their definition, written here independently, block by block and byte by byte, in plain Python."""
 
 import math
 import struct
@@ -107,7 +107,7 @@ def tq2_0(x):
 
 def nearest_fp4(v, d):
     size = abs(float(v)) / d
-    code = min(range(8), key=lambda q: (abs(FP4[q] - size), FP4[q]))  # of two that are as near, the lesser
+    code = min(range(8), key=lambda q: (abs(FP4[q] - size), FP4[q]))  # a tie goes to the smaller one
     return code + 8 * (v < 0 and code > 0)
 
 
@@ -137,7 +137,7 @@ def samples():
 @pytest.mark.parametrize("name", WRITERS)
 def test_bytes_are_those_of_the_definition(name):
     x = samples()
-    if name in ("q4_1", "q5_1", "iq4_nl"):  # the sign of a zero minimum is not defined; a tie of iq4_nl goes up
+    if name in ("q4_1", "q5_1", "iq4_nl"):  # q4_1, q5_1: a zero minimum has either sign; iq4_nl: our ties differ
         x = x[:36]
     length = LAYOUTS[name].length
     got = np.asarray(qr.quantize(x, PRESETS[name]).pack()["blocks"])
@@ -193,7 +193,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_any_bytes_read_as_the_definition_says(name):
+def test_any_bytes_decode_as_defined(name):
     layout = LAYOUTS[name]
     data = np.random.default_rng(6).integers(0, 256, (6, 512 // layout.length, layout.nbytes), np.uint8)
     start = {"tq1_0": 52, "tq2_0": 64}.get(name, 0)
@@ -210,7 +210,7 @@ def test_any_bytes_read_as_the_definition_says(name):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_what_is_read_is_written_again(name):
+def test_unpacking_and_packing_give_the_same_bytes(name):
     layout, x = LAYOUTS[name], samples()
     packed = qr.quantize(x, PRESETS[name]).pack()
     again = qr.from_packed(packed, PRESETS[name], x.shape).pack()
@@ -226,7 +226,7 @@ def test_true_bits(name, bits):
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (5,), (2, 3, 300)])
 @pytest.mark.parametrize("name", ["q4_1", "tq1_0", "nvfp4"])
-def test_a_short_last_block_is_filled_up(name, shape):
+def test_a_short_last_block_is_padded(name, shape):
     x = np.random.default_rng(7).standard_normal(shape).astype(F)
     q = qr.quantize(x, PRESETS[name])
     packed = q.pack()

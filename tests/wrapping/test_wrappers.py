@@ -1,4 +1,4 @@
-"""Wrappers: what each promises, by an independent way; how they nest; what is refused. (Bits: the contract test's oracle.)"""
+"""Wrappers: the properties each promises, how they nest, and what is refused. The contract test checks bits with its oracle."""
 
 import dataclasses
 import lzma
@@ -50,7 +50,7 @@ def test_wrappers_print_their_shortest_form(text, canonical):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("int4 + ", ["nothing stands after '+'", "hadamard(64)"]),
+        ("int4 + ", ["nothing follows '+'", "hadamard(64)"]),
         ("int4 + hadamard(64", ["never closed"]),
         ("int4 + hadamard 64)", ["never opened"]),
         ("((int4) + mean", ["never closed"]),
@@ -66,7 +66,7 @@ def test_wrappers_print_their_shortest_form(text, canonical):
         ("int4 + outliers(0.1,bf61)", ["'bf61'", "did you mean 'bf16'"]),
         ("int4 + outliers(0)", ["above 0 and below 1"]),
         ("int4 + outliers(nan)", ["above 0 and below 1"]),
-        ("int4 + outliers(0.1,int8~stochastic)", ["must not round at random"]),
+        ("int4 + outliers(0.1,int8~stochastic)", ["must not round stochastically"]),
         ("int4 + outliers(0.1,int8 + huffman)", ["must not be entropy-coded"]),
         ("nf4 + dither", ["integers", "int4@32 + dither"]),
         ("int4 + hadamard(8) + dither", ["write dither before"]),
@@ -74,11 +74,11 @@ def test_wrappers_print_their_shortest_form(text, canonical):
         ("int4 + outliers(0.1) + feedback", ["write feedback before"]),
         ("udynamic8 + mean", ["both signs"]),
         ("int4@32:(e8m0 + hadamard(4))", ["both signs"]),
-        ("int4 + huffman + bz2", ["an entropy coder stands inside already"]),
+        ("int4 + huffman + bz2", ["there is already an entropy coder inside"]),
         ("int4@32:(int8@4 + huffman)", ["a scale cannot be entropy-coded"]),
     ],
 )
-def test_what_does_not_fit_is_told(text, words):
+def test_a_wrapper_that_does_not_fit_is_refused(text, words):
     with pytest.raises(ValueError) as error:  # noqa: PT011  the message is what is tested
         qr.build(text)
     for word in words:
@@ -100,11 +100,11 @@ def test_a_rotation_is_orthogonal_and_its_inverse_exact_to_rounding(text):
     coder = qr.build(f"int4 + {text}")
     matrix = np.asarray(coder.turn(jnp.eye(coder.size)), np.float64)
     n = coder.size
-    # Each entry of the product of two rounded matrices: n products of numbers of at most 1, each off by 2^-23 at most.
+    # An entry of the product of two rounded matrices is a sum of n products of numbers up to 1, each off by at most 2^-23.
     assert np.abs(matrix @ matrix.T - np.eye(n)).max() < n * 2.0**-23
     x = normal()
     again = np.asarray(coder.turn_back(coder.turn(jnp.asarray(x))))
-    # Every number is a sum of at most n others, each of at most the largest magnitude: 2 sums, log2(n) or n roundings deep.
+    # The result takes two sums of at most n numbers of at most the largest magnitude; a sum has log2(n) or n roundings.
     assert np.abs(again - x).max() < 2 * n * 2.0**-24 * np.abs(x).max()
     rest = SHAPE[1] % n
     np.testing.assert_array_equal(again[:, SHAPE[1] - rest :], x[:, SHAPE[1] - rest :])
@@ -120,10 +120,10 @@ def test_the_hadamard_matrix_is_that_of_sylvester():
 
 
 def test_a_random_orthogonal_matrix_is_uniform():
-    # Of the Haar measure: the trace of a power has mean 0 (odd powers), and the trace's variance is 1. 400 draws of size 6.
+    # Under the Haar measure the trace has mean 0 and variance 1. 400 draws of size 6.
     traces = np.array([np.trace(np.asarray(qr.build(f"int4 + orthogonal(6,{seed})").rotation.matrix)) for seed in range(400)])
     assert abs(traces.mean()) < 5 / np.sqrt(400)
-    # the fourth moment of the trace is 3, so the variance of the variance is 2 / 400
+    # The fourth moment of the trace is 3, so the variance of the sample variance is 2 / 400.
     assert abs(traces.var() - 1) < 5 * np.sqrt(2 / 400)
 
 
@@ -142,7 +142,7 @@ def test_weights_are_refused_by_a_rotation():
 # --- outliers -----------------------------------------------------------------------------------------------------------
 
 
-def test_outliers_are_the_largest_and_the_rest_is_as_if_they_were_not_there():
+def test_outliers_are_the_largest_elements_and_do_not_affect_the_rest():
     x = normal()
     k = round(0.02 * x.size)
     places = np.sort(np.argsort(-np.abs(x).ravel(), kind="stable")[:k])
@@ -162,7 +162,7 @@ def test_of_equal_magnitudes_the_first_are_outliers():
 
 @pytest.mark.slow
 def test_the_bits_of_outliers():
-    # 5,120 elements: 13 bits a place; 51 outliers of 16 bits; each part on whole bytes
+    # 5,120 elements: 13 bits per place; 51 outliers of 16 bits; each part in whole bytes
     q = qr.quantize(normal(), "int4@32 + outliers(0.01,bf16)")
     plain = qr.build("int4@32").storage_bits(SHAPE)
     assert q.bits * 5120 == plain + 8 * -(-51 * 13 // 8) + 51 * 16
@@ -197,8 +197,8 @@ def test_a_gradient_passes_through_outliers_and_the_rotation_inside():
     def loss(x):
         return (qr.fake_quantize(x, text, gradient="unclipped") * weights).sum()
 
-    # There and back again is the identity, to rounding; weights are of order 1. At outliers it is exact, but what the rest
-    # would have passed to their places is lost: their gradient is their own.
+    # The rotation and its inverse cancel up to rounding, and the weights are of order 1. At an outlier the gradient is exact:
+    # it is that of the outlier alone, not of the rest.
     got = np.asarray(jax.grad(loss)(jnp.asarray(x)))
     assert np.abs(got - weights).max() < 1e-5
 
@@ -208,15 +208,15 @@ def test_a_gradient_passes_through_outliers_and_the_rotation_inside():
 
 def test_dither_makes_the_error_uniform_and_independent_of_the_signal():
     n = 2**16
-    # Numbers on the grid and in the middle of gaps, where rounding alone is either exact or all the same; none is clipped.
+    # Numbers on the grid and in the middle of gaps, whose rounding errors without dither are constant; none is clipped.
     x = np.resize(np.float32([0, 1, 2.5, -3, 4.25, -5.5]), n)
     x[0] = 7
     coder = qr.build("int4 + dither(3)")
     error = (back(x, coder) - x)[1:].astype(np.float64)
-    assert np.abs(error).max() <= 0.5 + 2.0**-20  # x + d s and back: two roundings of numbers below 8
+    assert np.abs(error).max() <= 0.5 + 2.0**-20  # adding and subtracting d s: two roundings of numbers below 8
     for value in np.unique(x[1:]):
         part = np.sort(error[x[1:] == value])
-        # Kolmogorov-Smirnov against the uniform distribution: beyond 2.2 / sqrt(n) once in 10^4.
+        # Kolmogorov-Smirnov test against the uniform distribution: it exceeds 2.2 / sqrt(n) once in 10^4.
         distance = np.abs(part + 0.5 - (np.arange(part.size) + 0.5) / part.size).max()
         assert distance < 2.2 / np.sqrt(part.size)
         assert abs(part.var() - 1 / 12) < 5 * np.sqrt(1 / 180 / part.size)
@@ -241,13 +241,13 @@ def test_the_running_sum_of_the_error_stays_within_half_a_step(text, axis):
     x = normal((40, 512))
     q = qr.quantize(x, text)
     running = np.cumsum(np.asarray(q.dequantize(), np.float64) - x, axis)
-    # At most half of the largest step met so far; each of at most 512 sums is rounded, of numbers of at most 8.
+    # At most half of the largest step, plus the rounding errors of up to 512 sums of numbers of at most 8.
     assert np.abs(running).max() <= float(np.max(q.scales)) / 2 + 512 * 8 * 2.0**-24
     plain = np.cumsum(back(x, text.split(" +")[0]).astype(np.float64) - x, axis)
     assert np.abs(plain).max() > 3 * np.abs(running).max()
 
 
-def test_feedback_stops_at_poison():
+def test_feedback_does_not_pass_on_a_nan():
     x = normal((4, 128))
     x[1, 40] = np.nan
     got = back(x, "int4@32 + feedback")
@@ -263,22 +263,22 @@ def test_a_bad_axis_is_named():
 # --- the mean -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_mean_is_taken_off_and_counted():
+def test_the_mean_is_subtracted_and_its_bits_are_counted():
     x = normal() + np.float32(10)
     q = qr.quantize(x, "int8@row + mean")
     kept = float(q.fitted.params.own)
-    assert abs(kept - x.astype(np.float64).mean()) < 13 * 2.0**-24 * 10  # a tree of 5,120: 13 roundings deep
+    assert abs(kept - x.astype(np.float64).mean()) < 13 * 2.0**-24 * 10  # a tree sum of 5,120 numbers: 13 roundings
     np.testing.assert_array_equal(q.codes, qr.quantize(x - np.float32(kept), "int8@row").codes)
     assert q.nbytes == qr.quantize(x, "int8@row").nbytes + 4
     assert np.abs(back(x, "int8@row + mean") - x).max() < np.abs(back(x, "int8@row") - x).max() / 2
 
 
-def test_qlora_double_quantization_is_nearer_than_without_the_mean():
+def test_qlora_double_quantization_has_less_error_than_without_the_mean():
     x = normal((256, 1024))
     scales = np.abs(x.reshape(256, 16, 64)).max(-1)
     error = {t: np.abs(np.asarray(qr.quantize(x, t).scales) - scales).mean() for t in ("nf4@64:dynamic8@256", "qlora-double")}
     assert error["qlora-double"] < 0.5 * error["nf4@64:dynamic8@256"]
-    # 4 bits, 8 for each 64, a float32 for each row of 16 scales (shorter than a block of 256), and one for the mean
+    # 4 bits, 8 bits per 64 elements, a float32 for each row of 16 scales (shorter than a block of 256), and one for the mean
     assert qr.build("qlora-double").storage_bits((256, 1024)) == 4 * 2**18 + 8 * 2**12 + 32 * 256 + 32
 
 
@@ -286,7 +286,7 @@ def test_a_poisoned_scale_does_not_spoil_the_mean():
     x = normal((512, 64))
     x[3, 3] = np.nan
     got = back(x, "int4@64:(int8@column + mean)")
-    assert np.isnan(got).all()  # one column of scales shares its scale: as without a mean
+    assert np.isnan(got).all()  # all scales share one outer scale, which is poisoned with or without the mean
     got = back(x, "int4@64:(int8@1 + mean)")
     assert np.isnan(got).sum() == 64
 
@@ -298,7 +298,7 @@ def test_a_poisoned_scale_does_not_spoil_the_mean():
     "text", ["int4@32", "nf4@64:int8@256", "int12@row", "int8-asym@64:f16 + outliers(0.01) + hadamard(64)"]
 )
 @pytest.mark.parametrize("coder", ["huffman", "deflate", "bz2", "lzma"])
-def test_real_bytes_are_counted_and_decoded_again(text, coder):
+def test_real_coders_count_their_bytes_and_decode_them(text, coder):
     x = normal()
     q = qr.quantize(x, f"{text} + {coder}")
     packed = q.pack()
@@ -326,12 +326,12 @@ def test_the_ideal_is_the_entropy_and_huffman_comes_near():
     bits = -(share * np.log2(share)).sum() * x.size
     scales = 64 * 32
     assert ideal.nbytes == int(np.ceil(bits / 8)) + scales // 8
-    # A Huffman code is longer than the entropy by less than one bit a code, here by far less; tables come on top.
+    # A Huffman code exceeds the entropy by less than one bit per code, here by far less; its tables add a little.
     assert ideal.nbytes < real.nbytes < 1.02 * ideal.nbytes
     assert real.nbytes < plain.nbytes
 
 
-def test_the_size_hangs_on_the_codes():
+def test_the_size_depends_on_the_codes():
     coder = qr.build("int4@row + huffman")
     with pytest.raises(ValueError, match=r"qr\.measure\.true_bits"):
         coder.storage_bits(SHAPE)
@@ -345,7 +345,7 @@ def test_the_size_hangs_on_the_codes():
     assert np.isnan(qr.quantize(np.zeros((0, 4), np.float32), "int4@row + entropy").bits)
 
 
-# --- all together -------------------------------------------------------------------------------------------------------
+# --- all wrappers at once -----------------------------------------------------------------------------------------------
 
 EVERYTHING = "int4@32:bf16 + mean + dither + feedback + outliers(0.01,bf16) + hadamard(64) + huffman"
 
@@ -364,12 +364,12 @@ def test_everything_at_once():
 
 
 @pytest.mark.parametrize("text", ["int4@32 + hadamard(32)", "int4@32 + mean", "int4@32 + huffman", "int4@32 + outliers(0.1)"])
-def test_parameters_of_a_wrapped_scheme_cannot_be_cut(text):
+def test_parameters_of_a_wrapped_scheme_cannot_be_sliced(text):
     with pytest.raises(TypeError, match="fit the slice by itself"):
         qr.fit(normal(), text)[0]
 
 
-def test_wrappers_of_one_structure_share_a_trace():
+def test_wrappers_with_the_same_structure_share_a_trace():
     traces = []
 
     @jax.jit

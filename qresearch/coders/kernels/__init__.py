@@ -1,4 +1,4 @@
-"""Kernels: quantizing in one pass, where a platform's compiler needs two. See `choice` for when, `one_pass` for how."""
+"""GPU kernels that quantize in one pass, where XLA needs two. `choice` decides when to use them, `one_pass` has the kernel."""
 
 from qresearch.coders.kernels.choice import SETTINGS, Tiling, state, using
 from qresearch.coders.kernels.one_pass import has_kernel, one_pass, served

@@ -1,6 +1,7 @@
-"""The one-pass kernel: a program reads a tile of blocks, finds their scales, stores those, and encodes what it has read.
+"""The one-pass kernel: each program reads a tile of blocks, computes and stores their scales, and encodes the tile.
 
-Whether a scheme has one follows from its parts. What it computes is what the parts say, replayed (`replay`).
+The parts of a scheme decide whether it has a kernel (`served`). The kernel has no arithmetic of its own: it replays the traced
+arithmetic of the parts (`replay`).
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from qresearch.coders.kernels.replay import RULES, replay
 from qresearch.coders.kernels.tile import Tile, cut
 from qresearch.coders.kernels.trial import passes
 
-LEAST = 1024
-"""Elements of a tile, below which arrays of an awkward length are left to XLA."""
+LEAST_TILE_ELEMENTS = 1024
+"""If the length of an array only allows smaller tiles, XLA quantizes it."""
 
-LONGEST = 4096
-"""Elements of a block."""
+MOST_BLOCK_ELEMENTS = 4096
+"""The longest blocks that kernels support."""
 
 Plain = Callable[[Any, Array], Any]
 """A quantizer and a float32 array -> `Encoded`, without a kernel."""
 
 
 def has_kernel(plain: Plain, quantizer: Any, x: Array) -> bool:
-    """Whether platform and setting want a kernel, there is one for a quantizer and an array, and it can be trusted here."""
+    """Whether to quantize with a kernel: it is enabled, it supports the quantizer and the array, and it passed its trial."""
     if not (wanted() and served(quantizer, x.shape)) or triton() is None or any(jax.typeof(x).sharding.spec):
         return False
     return _trusted(plain, quantizer) is not None
 
 
 def _trusted(plain: Plain, quantizer: Any) -> Tiling | None:
-    """The tiles of the kernel, and its instructions: those of the platform where they pass a trial, else portable ones."""
+    """The tiling to use: with the platform's instructions if they pass a trial, else with portable ones; None if both fail."""
     asked = tiling()
     if setting() != "auto":
         return asked
@@ -49,10 +50,11 @@ def _trusted(plain: Plain, quantizer: Any) -> Tiling | None:
 
 
 def served(quantizer: Any, shape: tuple[int, ...]) -> bool:
-    """Whether there is a kernel for a quantizer and arrays of a shape.
+    """Whether there is a kernel for a quantizer and arrays of this shape.
 
-    It needs blocks of 16 to 4,096 elements, a power of two, along the last axis and dividing it; the absolute maximum with a
-    scale alone; scales that are stored one by one; a grid of the library, and a rounding that draws no random numbers.
+    The blocks must lie along the last axis and divide it; their length must be a power of two from 16 to 4,096. The form must
+    be symmetric, with the statistic absmax. Scales must be stored one by one (float32 or a cast). The grid must be one of the
+    library's own, and the rounding must not be stochastic.
     """
     return _parts(quantizer) and _tiled(quantizer, shape)
 
@@ -65,7 +67,7 @@ def _parts(quantizer: Any) -> bool:
         and scaling.statistic.replayable
         and element.grid.replayable
         and not element.rounding.stochastic
-        and element.rounding.from_least is None  # it adds to a product, which compilers fuse
+        and element.rounding.from_least is None  # compilers would fuse its sum with the product before it
         and (scale is None or (type(scale) is type(quantizer) and scale.bare and not scale.stochastic))
     )
 
@@ -75,18 +77,19 @@ def _tiled(quantizer: Any, shape: tuple[int, ...]) -> bool:
     if sizes is None or len(sizes) != 1 or not 0 < math.prod(shape) < 2**31:
         return False
     (length,) = sizes
-    fits = 16 <= length <= LONGEST and length & (length - 1) == 0 and quantizer.block.viewed(shape)[-1] % length == 0
-    return fits and length * _rows(math.prod(shape) // length, length, LEAST) >= LEAST
+    if not 16 <= length <= MOST_BLOCK_ELEMENTS or length & (length - 1) or quantizer.block.viewed(shape)[-1] % length:
+        return False
+    return length * _rows(math.prod(shape) // length, length, LEAST_TILE_ELEMENTS) >= LEAST_TILE_ELEMENTS
 
 
 def _rows(blocks: int, length: int, elements: int) -> int:
-    """Blocks of a tile: the largest power of two that divides them all, up to a full tile."""
+    """The number of blocks in a tile: the largest power of two that divides the number of blocks, up to a full tile."""
     return min(blocks & -blocks, max(elements // length, 1))
 
 
 @functools.cache
 def triton() -> Any:
-    """The module of Pallas that lowers kernels by Triton; None where this JAX has none (it is deprecated since 0.11)."""
+    """The Pallas module that lowers kernels by Triton; None if this version of JAX has none (deprecated since 0.11)."""
     try:
         from jax.experimental.pallas import triton as found
     except ImportError:
@@ -95,7 +98,7 @@ def triton() -> Any:
 
 
 def one_pass(plain: Plain, quantizer: Any, x: Array) -> Any:
-    """`plain(quantizer, x)`, bit for bit, by the kernel: on CUDA, or interpreted."""
+    """The same bits as `plain(quantizer, x)`, computed by the kernel on CUDA (or interpreted), by `plain` elsewhere."""
     tiles = _trusted(plain, quantizer) or tiling()
     return _chosen(functools.partial(called, plain, setting() == "interpret", tiles), plain, quantizer, x)
 
@@ -109,12 +112,12 @@ def _chosen(kernel: Plain, plain: Plain, quantizer: Any, x: Array) -> Any:
 
 @_chosen.defjvp
 def _jvp(kernel: Plain, plain: Plain, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    """Derivatives are those of the parts."""
+    """Derivatives are those of `plain`."""
     return jax.jvp(plain, primals, tangents)
 
 
 def called(plain: Plain, interpreted: bool, tiles: Tiling, quantizer: Any, x: Array) -> Any:
-    """The kernel itself: `Encoded`, with the codes in the shape of x and the parameters in that of the grid."""
+    """Calls the kernel. Returns `Encoded`, with codes in the shape of x and parameters in the shape of the grid of blocks."""
     from jax.experimental import pallas as pl
 
     (length,) = quantizer.block.sizes
@@ -141,7 +144,7 @@ def called(plain: Plain, interpreted: bool, tiles: Tiling, quantizer: Any, x: Ar
 
 
 def _kernel(operations: Any, rules: Any, tables: list[bool], *references: Any) -> None:
-    """Tables stay references; numbers and the tile are loaded."""
+    """The body of the kernel. Scalars and the tile are loaded; tables stay references in memory."""
     *given, x = references[: len(tables) + 1]
     leaves = [each if table else each[0] for each, table in zip(given, tables)]
     for reference, result in zip(references[len(tables) + 1 :], replay(operations, rules, *leaves, x[...])):
@@ -149,7 +152,7 @@ def _kernel(operations: Any, rules: Any, tables: list[bool], *references: Any) -
 
 
 def _on_tiles(quantizer: Any) -> Any:
-    """The same scheme for tiles of blocks."""
+    """The same scheme, working on tiles."""
     scale = quantizer.scaling.scale
     if scale.coder is not None:
         scale = dataclasses.replace(scale, coder=dataclasses.replace(scale.coder, block=Tile()))

@@ -1,4 +1,4 @@
-"""What a kernel replays: quantizing in two passes, scales first, codes then, which is what every platform can do."""
+"""Quantizing in two passes, first scales, then codes. Every platform supports it, and kernels replay it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qresearch.scales.params import Encoded
 
 
 def two_passes(quantizer: Any, x: Array) -> Encoded:
-    """Codes in the shape of x, and parameters in that of the grid of blocks."""
+    """Codes in the shape of x, and parameters in the shape of the grid of blocks."""
     return Coder.quantize(quantizer, x)
 
 
 @cache
 def packing(bits: int) -> Callable[[Any, Array], Encoded] | None:
-    """The same with the codes as bytes; None for widths that kernels cannot pack. One function for each width."""
+    """`two_passes` with codes packed to bytes; None for widths that kernels cannot pack. Always the same function per width."""
 
     def packed(quantizer: Any, x: Array) -> Encoded:
         encoded = two_passes(quantizer, x)

@@ -1,8 +1,8 @@
-"""Rules for NVIDIA GPUs: single instructions of PTX that give the bits for which the portable rules take ten operations.
+"""Rules for NVIDIA GPUs: single PTX instructions that give the same bits as about ten operations of the portable rules.
 
-A program has some thirty instructions an element before they, and not memory, are the limit. From the PTX ISA: `cvt.rni` rounds
-to the nearest integer, ties to even; `div.rn` is the correctly rounded quotient; `max.NaN` and `min.NaN` keep NaNs (from sm_80
-on). Nothing of this can be interpreted; a trial on the device (`trial`) decides whether it is used, or the portable rules are.
+A kernel is limited by memory only up to about thirty instructions per element, so this matters. From the PTX ISA: `cvt.rni`
+rounds to the nearest integer, ties to even; `div.rn` is the correctly rounded quotient; `max.NaN` and `min.NaN` propagate NaNs
+(from sm_80). These instructions cannot be interpreted, so a trial on the device (`trial`) decides whether they are used.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from qresearch.coders.kernels.replay import RULES
 Rule = Callable[..., Any]
 
 INSTRUCTIONS = {"round": "cvt.rni.f32.f32", "max": "max.NaN.f32", "min": "min.NaN.f32", "nearest_quotient": "div.rn.f32"}
-"""Name of a primitive, or of a jitted function -> the instruction."""
+"""Name of a primitive, or of a jitted function -> the PTX instruction."""
 
 
 def ptx_rules(triton: Any) -> dict[str, Rule]:
-    """The portable rules, with instructions in their places where there are some. `triton`: the module of Pallas."""
+    """The portable rules, with PTX instructions where they exist. `triton` is the Pallas module."""
     return RULES | {name: _instruction(triton, ptx, RULES[name]) for name, ptx in INSTRUCTIONS.items()}
 
 
 def _instruction(triton: Any, name: str, portable: Rule) -> Rule:
-    """A rule for arrays of float32; scalars and integers are left to the portable one."""
+    """A rule that uses the instruction for float32 arrays, and the portable rule for scalars and integers."""
 
     def rule(*given: Any, **params: Any) -> Any:
         shape = jnp.broadcast_shapes(*(jnp.shape(each) for each in given))

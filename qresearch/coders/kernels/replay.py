@@ -1,8 +1,8 @@
-"""Replaying: a traced function, run again inside a kernel, operation by operation.
+"""Replaying: runs a traced function inside a kernel, operation by operation.
 
-So the arithmetic of a scheme is written once, in its parts, and a kernel is what JAX traced of them. The few operations that
-compilers of kernels lack, or get wrong, have a rule here: another way to the same bits. Tables (of levels, thresholds, cells)
-stay in memory, as references, and what takes entries out of them loads those.
+The arithmetic of a scheme is thus written only once, in its parts, and the kernel executes what JAX traced from them. A few
+operations are missing or wrong in kernel compilers. Each has a rule here, which computes the same bits differently. Tables (of
+levels, thresholds, cells) stay in memory as references, and the operations that read entries load only those.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from qresearch.arithmetic.division import nearest_quotient
 
-_WHOLE = np.float32(2.0**23)
-"""From here on all float32 are integers."""
+_LEAST_ALL_INTEGERS = np.float32(2.0**23)
+"""From this number on, every float32 is an integer."""
 
 
 class Entries(NamedTuple):
-    """Some entries of a table, named by a slice and not loaded."""
+    """A slice of a table in memory that has not been loaded yet."""
 
     table: Any
     places: range
 
 
 def replay(traced: ClosedJaxpr, rules: Mapping[str, Callable[..., Any]], *arguments: Any) -> list[Any]:
-    """The results of a traced function for arrays and references of the shapes that it was traced for.
+    """Evaluates a traced function on arrays and references with the shapes that it was traced for.
 
     Args:
-        traced: by `jax.make_jaxpr`.
-        rules: `RULES`, or those of a platform.
-        arguments: of the function, flat.
+        traced: a function traced by `jax.make_jaxpr`.
+        rules: `RULES`, or the rules of a platform.
+        arguments: the flat arguments of the function.
 
     Raises:
-        NotImplementedError: for what no rule is made for, such as `lax.cond`.
+        NotImplementedError: for operations that kernels cannot replay, such as `lax.cond`.
     """
     values = dict(zip(traced.jaxpr.constvars, traced.consts)) | dict(zip(traced.jaxpr.invars, arguments))
 
@@ -63,26 +63,26 @@ def _refused(*_: Any, **__: Any) -> list[Any]:
 
 
 CALLS: dict[str, Callable[..., list[Any]]] = {"jit": _inlined, "pjit": _inlined, "cond": _refused}
-"""Name of a primitive that calls operations -> what is done in its place. (`pjit` is what `jit` was called before JAX 0.7.)"""
+"""Name of a primitive that contains other operations -> what replaces it. (`jit` was named `pjit` before JAX 0.7.)"""
 
 
 def nearest_even(y: Array, **_: Any) -> Array:
-    """`jnp.round` without a sum or a difference of y itself, which is a product: they would be fused, and rounded once."""
+    """`jnp.round` without adding to y or subtracting from it: y is a product, and a compiler would fuse the two operations."""
     below = jnp.floor(y)
     tie, half = below + jnp.float32(0.5), below * jnp.float32(0.5)
     up = (y > tie) | ((y == tie) & (half != jnp.floor(half)))
     rounded = jnp.where(up, below + jnp.float32(1), below)
     kept = jnp.where(rounded == 0, y * jnp.float32(0), rounded)  # the zero of y's sign
-    return jnp.where(jnp.abs(y) < _WHOLE, kept, y)
+    return jnp.where(jnp.abs(y) < _LEAST_ALL_INTEGERS, kept, y)
 
 
 def _negated(x: Array) -> Array:
-    """Compilers of kernels take x from zero, and lose the sign of zeros."""
+    """-x. Kernel compilers compute 0 - x, which loses the sign of a zero."""
     return x * jnp.float32(-1) if x.dtype == jnp.float32 else 0 - x
 
 
 def _larger(a: Array, b: Array) -> Array:
-    """A maximum that keeps NaNs."""
+    """A maximum that propagates NaNs."""
     return jnp.where((a >= b) | (a != a), a, b) if jnp.result_type(a) == jnp.float32 else lax.max(a, b)
 
 
@@ -91,7 +91,7 @@ def _smaller(a: Array, b: Array) -> Array:
 
 
 def _gathered(table: Any, index: Array, *, mode: Any, **_: Any) -> Array:
-    """Entries of a table at [..., 1] places; those beyond it are moved to its ends where JAX would do so."""
+    """Entries of a table at indices of shape [..., 1]; indices beyond the table are clamped if JAX would clamp them."""
     place = index.reshape(index.shape[:-1])
     if mode == lax.GatherScatterMode.CLIP:
         place = jnp.clip(place, 0, np.int32(table.shape[0] - 1))
@@ -108,7 +108,7 @@ def _squeezed(entries: Any, *, dimensions: tuple[int, ...]) -> Array:
 
 
 def _joined(x: Array, *, new_dtype: Any) -> Array:
-    """Words of another width: two or more narrow ones along the last axis become a wide one, the first the lowest."""
+    """A bitcast to the same or a wider type: narrow words along the last axis are joined to one wide word, lowest first."""
     narrow, wide = x.dtype.itemsize, jnp.dtype(new_dtype).itemsize
     if narrow == wide:
         return lax.bitcast_convert_type(x, new_dtype)
@@ -131,4 +131,4 @@ RULES: dict[str, Callable[..., Any]] = {
     "slice": _sliced,
     "squeeze": _squeezed,
 }
-"""Name of a primitive, or of a jitted function -> what is done in its place; all others are done as they are."""
+"""Name of a primitive, or of a jitted function -> what replaces it. All other operations run unchanged."""

@@ -1,6 +1,6 @@
-"""Tiles: the blocks that one program of a kernel works on, in the place of an array and its layout.
+"""Tiles: the blocks that one program of a kernel processes. They replace an array and its layout inside the kernel.
 
-A tile is [blocks, ...] with the elements of a block along the other axes. Nothing is split, moved or padded.
+A tile has the shape [blocks, ...], with the elements of a block along the other axes. It needs no splitting and no padding.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 
 from jax import Array
 
-AXIS = 32
-"""The longest axis of a tile; `numbers.largest_magnitude` cuts longer ones, which kernels cannot."""
+MOST_AXIS_ELEMENTS = 32
+"""The longest axis of a tile. `reductions.largest_magnitude` splits longer axes, which kernels cannot do."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Stands for a `Block`: every block of a tile has a scale of its own."""
+    """Replaces a `Block` inside a kernel: every block of a tile has its own scale."""
 
     def layout(self, shape: tuple[int, ...], group: int = 1) -> TileLayout:
-        """How a tile of this shape is cut."""
+        """The layout of a tile of this shape."""
         return TileLayout(shape)
 
 
 @dataclass(frozen=True)
 class TileLayout:
-    """Stands for a `Layout`.
+    """Replaces a `Layout` inside a kernel.
 
     Attributes:
-        shape: blocks, then the axes that lie inside a block.
+        shape: the number of blocks, then the axes inside a block.
     """
 
     shape: tuple[int, ...]
@@ -39,28 +39,28 @@ class TileLayout:
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many blocks."""
+        """The number of blocks."""
         return self.shape[:1]
 
     @property
     def codes(self) -> TileLayout:
-        """Codes lie as the numbers do."""
+        """Codes have the layout of the numbers."""
         return self
 
     def groups_last(self, blocks: Array) -> Array:
-        """Kernels have no groups."""
+        """Unchanged: kernels do not support groups."""
         return blocks
 
     def groups_back(self, blocks: Array) -> Array:
-        """Kernels have no groups."""
+        """Unchanged: kernels do not support groups."""
         return blocks
 
     def split(self, x: Array) -> Array:
-        """It is split."""
+        """Unchanged: a tile is already split."""
         return x
 
     def merge(self, x: Array) -> Array:
-        """It stays split."""
+        """Unchanged: a tile stays split."""
         return x
 
     def expand(self, scales: Array) -> Array:
@@ -68,14 +68,14 @@ class TileLayout:
         return scales.reshape(*self.grid, *(1 for _ in self.axes))
 
     def inside(self) -> None:
-        """There is no padding."""
+        """None: there is no padding."""
         return None
 
 
 def cut(length: int) -> tuple[int, ...]:
-    """A power of two as axes of at most `AXIS`.
+    """Splits a length, a power of two, into axes of at most `MOST_AXIS_ELEMENTS`.
 
     >>> cut(16), cut(256), cut(4096)
     ((16,), (8, 32), (4, 32, 32))
     """
-    return (length,) if length <= AXIS else (*cut(length // AXIS), AXIS)
+    return (length,) if length <= MOST_AXIS_ELEMENTS else (*cut(length // MOST_AXIS_ELEMENTS), MOST_AXIS_ELEMENTS)

@@ -52,7 +52,7 @@ PROBLEMS = [
     ("16:20: schemes.3.source", "did you mean 'sources'?"),
     ("17:17: metrics.1", "unknown metric 'foo'; allowed: mse, rmse"),
     ("19:6: tables.0.value", "unknown metric 'rms'; did you mean 'rmse'?"),
-    ("20:20: tables.1.baseline", "nothing stands after '@'"),
+    ("20:20: tables.1.baseline", "nothing follows '@'"),
     ("22:6: figures.0.kind", "unknown kind 'heat'; did you mean 'heatmap'?"),
     ("23:21: figures.1.valeu", "unknown key 'valeu'; did you mean 'value'?"),
     ("25:5: figures.2.y", "unknown metric 'xyz'; allowed: "),

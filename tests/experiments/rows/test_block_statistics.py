@@ -1,4 +1,4 @@
-"""Split schemes: the same scales and the same values, bit for bit, from block statistics and small blocks."""
+"""Split schemes: block statistics and small blocks give the same scales and values, bit for bit."""
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,11 @@ CASES = [
     ("int4@channel0", (16, 48)),
     ("e4m3-rms(2)@16:bf16", (2**19,)),
 ]
-"""Every form, statistic and kind of block, and an array that is processed in chunks."""
+"""All forms, several statistics, all kinds of blocks, and an array that is processed in chunks."""
 
 
 def nasty(shape):
-    """Heavy tails; blocks of zeros, of tiny numbers, with an infinity, with a NaN."""
+    """Heavy-tailed numbers, with blocks of zeros, of tiny numbers, with an infinity and with a NaN."""
     x = np.random.default_rng(0).standard_t(3, shape).astype(np.float32)
     flat = x.reshape(-1)
     flat[:64] *= np.float32(1e-38)
@@ -49,7 +49,7 @@ given = jax.jit(lambda statistics, small, x: small.scaling.of_extent(small.eleme
 
 
 def both(scheme, x):
-    """The bits of what a scheme returns, whole and split."""
+    """The bits of the reconstructed array, from the whole scheme and from the split one."""
     whole = qr.build(scheme)
     statistics, small = split(whole)
     assert statistics.serves(x.shape)
@@ -58,7 +58,7 @@ def both(scheme, x):
 
 
 def key(scheme):
-    """What tells programs apart."""
+    """Schemes with the same key share a compiled program."""
     quantizer = qr.build(scheme)
     return jax.tree.structure(quantizer), tuple(np.shape(leaf) for leaf in jax.tree.leaves(quantizer))
 
@@ -88,7 +88,7 @@ def test_blocks_of_every_kind_give_the_same_bits(scheme, shape):
         ("nf4@4096", (2**21,), ("r",)),
         ("int4", (2**21,), ("r",)),
         ("int4", (1024, 1024), ("r",)),
-        ("int4-asym@64", (1_000_000,), ("r", "max")),  # the array is no multiple of a chunk
+        ("int4-asym@64", (1_000_000,), ("r", "max")),  # the array is not a multiple of a chunk
         ("int4@8x32", (768, 1024), ("r",)),
     ],
 )
@@ -106,11 +106,11 @@ def test_sums_are_those_of_the_whole_scheme(scheme, shape, names):
             assert other[name] == value, name
         elif name == "bias":  # its terms cancel
             assert other[name] == pytest.approx(value, abs=1e-6), name
-        else:  # terms are equal, but float32 sums are taken in another order
+        else:  # terms are equal, but summed in a different order, in float32
             assert other[name] == pytest.approx(value, rel=1e-6), name
 
 
-def test_schemes_that_differ_in_statistic_and_blocks_become_one_program():
+def test_schemes_that_differ_in_statistic_and_blocks_share_one_program():
     texts = [f"nf4{statistic}@{block}:bf16" for statistic in ("", "-rms(3)", "-quantile(0.9)") for block in (16, 64, 4096)]
     assert len({key(text) for text in texts}) == 9
     assert len({str(jax.tree.structure(split(qr.build(text))[1])) for text in texts}) == 1
@@ -143,7 +143,7 @@ def test_every_small_block_has_the_statistic_of_its_block():
         "nf4@64:e4m3@tensor",
     ],
 )
-def test_what_is_not_split(scheme):
+def test_schemes_that_are_not_split(scheme):
     assert split(qr.build(scheme)) is None
 
 

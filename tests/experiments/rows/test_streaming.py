@@ -1,4 +1,4 @@
-"""How arrays are cut into pieces."""
+"""Streaming: how arrays are cut into pieces, and parameters that depend on more than one piece."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_pieces_are_the_array_in_order(shape, step):
         ("int4@32 + feedback", (2**16, 2**15), (2**7, 2**15), LOCAL),
     ],
 )
-def test_what_reaches_beyond_a_piece(scheme, shape, piece, reached):
+def test_the_reach_of_a_scheme(scheme, shape, piece, reached):
     found = cut_for(qr.build(scheme), shape, 2**22)
     assert found.piece == piece
     assert reach(qr.build(scheme), found) == reached
@@ -56,18 +56,18 @@ def test_what_reaches_beyond_a_piece(scheme, shape, piece, reached):
     [
         ("int8-rms(3)", (2**31,), "RMS"),
         ("int8-quantile(0.99)", (2**31,), "Quantile"),
-        ("int8-rms(3)@row", (8, 2**28), "needs all of their elements at once"),
-        ("int4@8x8", (2**10, 2**21), "neither parts of a piece"),
+        ("int8-rms(3)@row", (8, 2**28), "needs all their elements at once"),
+        ("int4@8x8", (2**10, 2**21), "neither lie inside a piece"),
         ("int4@8388608", (2**31,), "blocks of 8388608 elements are longer than a piece"),
-        ("int8@column", (8, 2**28), "numbers gathered"),
+        ("int8@column", (8, 2**28), "gathered numbers; at most 16,777,216 are allowed"),
         ("e2m1@16:e4m3@16:e4m3", (2**31,), "scales of scales"),
         ("uint4-offset@32:int8", (2**31,), "minima"),
-        ("int4@32 + feedback", (2**31,), "Fed looks beyond"),
-        ("int4@32 + dither", (2**31,), "Dithered looks beyond"),
-        ("int8 + hadamard(64)", (2**31,), "Rotated looks beyond"),
+        ("int4@32 + feedback", (2**31,), "Fed needs elements beyond"),
+        ("int4@32 + dither", (2**31,), "Dithered needs elements beyond"),
+        ("int8 + hadamard(64)", (2**31,), "Rotated needs elements beyond"),
     ],
 )
-def test_what_cannot_be_cut_is_told(scheme, shape, words):
+def test_schemes_that_need_the_whole_array_are_refused(scheme, shape, words):
     with pytest.raises(ValueError, match=words):
         cut_for(qr.build(scheme), shape, 2**22)
 
@@ -88,7 +88,7 @@ NASTY = {
 
 
 @pytest.mark.parametrize("scheme", ["int8-asym", "int4-offset:bf16", "int4-full-signmax", "int4-full-firstmax", "nvfp4"])
-def test_what_reaches_beyond_a_piece_has_the_bits_of_the_whole(scheme):
+def test_scales_that_reach_beyond_a_piece_have_the_bits_of_the_whole(scheme):
     quantizer = qr.build(scheme)
     x = np.random.default_rng(0).standard_t(5, (3, 32, 256)).astype(np.float32)
     found = cut_for(quantizer, x.shape, 4096)
