@@ -6,7 +6,6 @@ multiply-add, and flush subnormals. The helpers here prevent or anticipate that;
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -93,6 +92,3 @@ def power_of_two(k: Array) -> Array:
     """2^k as float32, exactly, for int32 k clipped to -126..127."""
     field = (jnp.clip(k, -126, 127) + 127).astype(jnp.uint32)
     return lax.bitcast_convert_type(field << 23, jnp.float32)
-
-
-size = math.prod  # for modules that still import it from here; write math.prod
