@@ -27,7 +27,7 @@ from qresearch.measuring.measure import sums_of
 from qresearch.scales.block import WHOLE, Block
 from qresearch.scales.params import Encoded, Params
 from qresearch.scales.statistic import Blocks
-from qresearch.scales.storage import Float32
+from qresearch.scales.storage import Storage
 
 MOST_GATHERED_ELEMENTS = 2**24
 """The most elements that are gathered. Many blocks may span the pieces, such as the columns of a wide array."""
@@ -131,7 +131,7 @@ def gather(coder: Coder, x: Array, cut: Cut) -> Array:
 
 def _raw_scales(quantizer: Quantizer, blocks: Blocks) -> Array:
     """float32 [grid]: the scales before they are stored. If the statistic searches, those of the first candidate."""
-    raw = quantizer.with_scaling(scale=Float32()).scaling
+    raw = quantizer.with_scaling(scale=Storage()).scaling
     return raw.of_extent(quantizer.element, raw.extent(quantizer.element, blocks)).scale
 
 
@@ -173,7 +173,7 @@ def fit(coder: Coder, given: Params | None, x: Array, cut: Cut) -> tuple[Coder, 
 
 
 def _decoded(quantizer: Any) -> Any:
-    return quantizer.with_scaling(scale=Float32(), offset=Float32())
+    return quantizer.with_scaling(scale=Storage(), offset=Storage())
 
 
 def sums(

@@ -24,7 +24,7 @@ from qresearch.scales.block import Block
 from qresearch.scales.params import Encoded, Params
 from qresearch.scales.scaling import Scaling
 from qresearch.scales.statistic import Blocks
-from qresearch.scales.storage import Codes, Float32
+from qresearch.scales.storage import Codes
 
 
 @part
@@ -125,7 +125,7 @@ class Quantizer(Coder):
         scaling = self.scaling
         offset = scaling.offset.load(params.offset) if scaling.form.minimum else params.offset
         loaded = Params(scaling.load_scale(params), offset, params.raw, params.low)
-        return self.with_scaling(scale=Float32(), offset=Float32()), loaded
+        return self.with_scaling(scale=Storage(), offset=Storage()), loaded
 
     def with_scaling(self, **fields: Any) -> Quantizer:
         """The same scheme with some fields of its scaling replaced."""

@@ -10,7 +10,7 @@ from jax import Array
 from qresearch.base.part import part
 from qresearch.coders.coder import Coder
 from qresearch.scales.params import Encoded
-from qresearch.scales.storage import Float32, Storage
+from qresearch.scales.storage import Storage
 
 
 @part
@@ -21,7 +21,7 @@ class Nested(Storage):
         coder: the coder that stores them.
     """
 
-    coder: Coder
+    coder: Coder  # type: ignore[assignment]
 
     def store(self, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Encoded:
         """The encoded numbers. If `like` is given, its outer scales are reused. Each stream uses its own random key."""
@@ -54,4 +54,4 @@ class Nested(Storage):
 
 def storage(coder: Coder | None) -> Storage:
     """The storage of scales or minima: a coder, or None for float32."""
-    return Float32() if coder is None else Nested(coder)
+    return Storage() if coder is None else Nested(coder)

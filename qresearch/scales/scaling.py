@@ -15,7 +15,7 @@ from qresearch.scales.form import Form
 from qresearch.scales.params import Params
 from qresearch.scales.statistic import Blocks, Candidates, Statistic
 from qresearch.scales.steps import Steps, Trial
-from qresearch.scales.storage import Codes, Float32, Storage
+from qresearch.scales.storage import Codes, Storage
 
 
 @part
@@ -87,7 +87,7 @@ class Scaling(Steps):
 
     def spoil(self, params: Params, bad: Array) -> Params:
         """Sets scales to NaN where `bad` (bool [grid]), if the storage can hold a NaN."""
-        raw = None if params.raw is None else Float32().spoil(params.raw, bad)
+        raw = None if params.raw is None else Storage().spoil(params.raw, bad)
         return Params(self.scale.spoil(params.scale, bad), params.offset, raw, params.low)
 
     # --- storing ---------------------------------------------------------------------------------------------------------

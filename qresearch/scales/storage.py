@@ -20,10 +20,11 @@ from qresearch.base.part import part
 from qresearch.element.element import Element
 
 
+@part
 class Storage:
-    """How scales or minima are stored: in float32, or by another scheme (`coders.storage.Nested`). A pytree."""
+    """Numbers in float32, as they are. `coders.storage.Nested` stores them by another scheme."""
 
-    coder: Any
+    coder = None
     """The coder that stores the numbers; None for float32."""
 
     def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Any:
@@ -31,61 +32,30 @@ class Storage:
 
         Args:
             number: float32 [grid].
-            key: a random key, for a coder that rounds stochastically.
-            stream: distinguishes scales from minima, which use different random numbers.
-            like: the result of an earlier call, whose outer scales are reused; or None.
+            key: for a coder that rounds stochastically.
+            stream: scales and minima draw different random numbers.
+            like: what an earlier call returned; its outer scales are used again.
         """
-        raise NotImplementedError
-
-    def load(self, stored: Any) -> Array:
-        """float32 [grid]: the numbers that decoding uses."""
-        raise NotImplementedError
-
-    def spoil(self, stored: Any, bad: Array) -> Any:
-        """Sets numbers to NaN where `bad` (bool [grid]), if the storage can hold a NaN."""
-        raise NotImplementedError
-
-    def bits(self, grid: tuple[int, ...]) -> int:
-        """The number of bits that a grid of numbers takes when packed."""
-        raise NotImplementedError
-
-    def pack(self, stored: Any) -> Any:
-        """The stored numbers as bytes, as float32, or as a dict of those."""
-        raise NotImplementedError
-
-    def unpack(self, packed: Any, grid: tuple[int, ...]) -> Any:
-        """The inverse of `pack`."""
-        raise NotImplementedError
-
-
-@part
-class Float32(Storage):
-    """Numbers in float32, unchanged."""
-
-    coder = None
-
-    def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Array:
-        """The numbers, unchanged."""
         return number
 
-    def load(self, stored: Array) -> Array:
-        """float32 [grid]."""
+    def load(self, stored: Any) -> Array:
+        """float32 [grid], as decoding sees them."""
         return stored
 
-    def spoil(self, stored: Array, bad: Array) -> Array:
-        """Sets numbers to NaN where `bad`."""
+    def spoil(self, stored: Any, bad: Array) -> Any:
+        """NaN where `bad`, which is bool [grid], as far as the storage can."""
         return jnp.where(bad, np.float32(np.nan), stored)
 
     def bits(self, grid: tuple[int, ...]) -> int:
-        """32 per block."""
+        """The size of a grid of numbers once packed."""
         return 32 * math.prod(grid)
 
-    def pack(self, stored: Array) -> Array:
-        """The numbers, unchanged."""
+    def pack(self, stored: Any) -> Any:
+        """As bytes, float32, or a dict of those."""
         return stored
 
-    def unpack(self, packed: Array, grid: tuple[int, ...]) -> Array:
-        """The numbers, unchanged."""
+    def unpack(self, packed: Any, grid: tuple[int, ...]) -> Any:
+        """The inverse of `pack`."""
         return packed
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
-from qresearch.scales.storage import Float32
+from qresearch.scales.storage import Storage
 from qresearch.testing import samples
 from qresearch.testing.laws.law import assert_same, both, described, law, plain, scaled, unwrapped
 from qresearch.testing.oracle import reference as oracle
@@ -243,7 +243,7 @@ def _cut(block: Any) -> tuple[int, ...]:
 @law("padding", applies=both(plain, ragged))
 def _padding(subject: Subject) -> None:
     """The shorter last block has the scale of its elements alone: padding never enters a statistic."""
-    quantizer = cast(Quantizer, subject.quantizer).with_scaling(scale=Float32(), offset=Float32(), exact=False)
+    quantizer = cast(Quantizer, subject.quantizer).with_scaling(scale=Storage(), offset=Storage(), exact=False)
     cut = _cut(quantizer.block)
     for sign in (1, -1):
         # Far from zero, so that a zero from the padding would be the least, or the largest.
