@@ -24,7 +24,7 @@ from qresearch.scales.block import Block
 from qresearch.scales.params import Encoded, Params
 from qresearch.scales.scaling import Scaling
 from qresearch.scales.statistic import Blocks
-from qresearch.scales.storage import Codes
+from qresearch.scales.storage import Codes, Storage
 
 
 @part

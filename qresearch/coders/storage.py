@@ -21,7 +21,7 @@ class Nested(Storage):
         coder: the coder that stores them.
     """
 
-    coder: Coder  # type: ignore[assignment]
+    coder: Coder  # type: ignore[misc]
 
     def store(self, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Encoded:
         """The encoded numbers. If `like` is given, its outer scales are reused. Each stream uses its own random key."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from qresearch.element.element import Element
 class Storage:
     """Numbers in float32, as they are. `coders.storage.Nested` stores them by another scheme."""
 
-    coder = None
+    coder: ClassVar[Any] = None
     """The coder that stores the numbers; None for float32."""
 
     def store(self, number: Array, key: Array | None, stream: int, like: Any = None) -> Any:
