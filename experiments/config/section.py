@@ -189,9 +189,6 @@ Name = Annotated[
 ]
 """A name of a file or a column: letters, digits, `_`, `.` and `-`; it begins with a letter or a digit."""
 
-Columns = Annotated[tuple[str, ...], ToTupleOfOne, Distinct]
-"""One column of the tidy table, or a list of them."""
-
 Scalar = Annotated[Any, AfterValidator(_scalar)]
 """A number or a text: int, float or str."""
 
