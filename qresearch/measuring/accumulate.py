@@ -30,14 +30,14 @@ def accumulated(observe: Callable[[Array | int], Observed], count: int, shape: t
         name of a sum -> float32 partial sums, a histogram, or one result for each chunk.
     """
     names = tuple(names)
-    apart = [name for name in names if name in WHOLE and name != "histogram"]
+    separate = [name for name in names if name in WHOLE and name != "histogram"]
 
     def step(sums: Sums, index: Array) -> tuple[Sums, Sums]:
         o = observe(index)
-        return {name: _with(name, each, o) for name, each in sums.items()}, {name: WHOLE[name](o) for name in apart}
+        return {name: _with(name, each, o) for name, each in sums.items()}, {name: WHOLE[name](o) for name in separate}
 
-    start = {name: _nothing(name, observe, shape) for name in names if name not in apart}
-    if apart:
+    start = {name: _nothing(name, observe, shape) for name in names if name not in separate}
+    if separate:
         sums, parts = lax.scan(step, start, jnp.arange(count))
     else:
         sums, parts = lax.fori_loop(0, count, lambda index, sums: step(sums, index)[0], start), {}

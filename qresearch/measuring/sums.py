@@ -110,14 +110,14 @@ WHOLE: dict[str, Callable[[Observed], Array]] = {
 """What is computed on an array, or a chunk of one, as a whole."""
 
 OF_DATA = ("power", "weight", "x2", "count", "xx")
-"""What hangs on the data alone, and is the same for every scheme."""
+"""Terms that depend only on the data, and are the same for every scheme."""
 
 
 _BLOCK = 4096
 
 
 def of_size(size: int, names: Iterable[str], weighted: bool) -> dict[str, Array]:
-    """The terms among some that hang on the number of elements alone: `count`, and `weight` where all have the same.
+    """The given terms that depend only on the number of elements: `count`, and `weight` if all weights are equal.
 
     float32 [2], whose sum is the number: each is exact, as far as 2^36.
     """
