@@ -11,16 +11,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
 from experiments.config.codebooks import Codebooks
-from experiments.config.output import derivable
+from experiments.config.output import CHEAP
 from experiments.config.problems import Path
-from experiments.config.row_outputs import Figures, Metric, Tables, used_columns
-from experiments.config.schemes import COLUMNS, FIXED, MOST_ROWS, Schemes
-from experiments.config.section import Context, Distinct, Name, Section, ToTuple, offered, refuse, together, wrong
+from experiments.config.row_outputs import Figures, Metric, Tables
+from experiments.config.schemes import MOST_ROWS, Schemes
+from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
 from experiments.config.sources import Source, find
-from qresearch import metrics
-
-CHEAP = tuple(row.name for row in metrics.rows if "histogram" not in row.value.needs)
-"""The default metrics: those that do not count codes."""
 
 LOADED: set[str] = set()
 """The hashes of the plugins that this process has run. A plugin runs once, because it cannot register its rows twice."""
@@ -83,21 +79,10 @@ class Config(Section):
     tables: Tables = ()
     figures: Figures = ()
 
-    @field_validator("schemes", mode="wrap")
-    @classmethod
-    def _sources_exist(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        return together(lambda: handler(value), lambda: refuse(_unknown_sources(info.context or Context())))
-
     @field_validator("tables", "figures", mode="wrap")
     @classmethod
-    def _columns_exist(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        context, section = info.context or Context(), str(info.field_name)
-        check = [
-            *_unknown_columns(context, section),
-            *_no_distributions(context, section),
-            *_same_names(context.items(section)),
-        ]
-        return together(lambda: handler(value), lambda: refuse(check))
+    def _distinct_names(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        return together(lambda: handler(value), lambda: refuse(_repeated_names(value)))
 
     @property
     def folder(self) -> FilePath:
@@ -115,46 +100,10 @@ class Config(Section):
         return self.model_copy(update={"name": f"{self.name}-tiny", "sources": small, "seeds": self.seeds[:seeds]})
 
 
-def _unknown_sources(context: Context) -> Iterator[tuple[Path, str]]:
-    """Unknown sources of scheme entries.
-
-    Like the functions below, it reads unvalidated values, so that all errors of a file are reported at once.
-    """
-    known = context.data.get("sources")
-    known = list(known) if isinstance(known, dict) else []
-    for index, entry in enumerate(context.items("schemes")):
-        given = entry.get("sources") if isinstance(entry, dict) else None
-        for name in [given] if isinstance(given, str) else given if isinstance(given, list) else []:
-            if name not in known:
-                yield (index, "sources"), f"no such source {name!r}{offered(name, known, 'there are')}"
-
-
-def _unknown_columns(context: Context, section: str) -> Iterator[tuple[Path, str]]:
-    entries = [entry for entry in context.items("schemes") if isinstance(entry, dict)]
-    axes = [key for entry in entries for key in entry if key not in FIXED]
-    measured = list(map(str, context.items("metrics"))) if "metrics" in context.data else CHEAP
-    columns = list(dict.fromkeys([*COLUMNS, *axes, *measured, *(derivable(measured))]))
-    for index, output in enumerate(context.items(section)):
-        for path, column in used_columns(output).items():
-            if column not in columns:
-                yield (index, *path), f"no such column {column!r}{offered(column, columns, 'this sweep has')}"
-
-
-def _no_distributions(context: Context, section: str) -> Iterator[tuple[Path, str]]:
-    """Sources of figures from theory that are not distributions."""
-    given = context.data.get("sources")
-    sources = given if isinstance(given, dict) else {}
-    known = [name for name, source in sources.items() if isinstance(source, dict) and "distribution" in source]
-    for index, output in enumerate(context.items(section)):
-        names = output.get("sources") if isinstance(output, dict) else None
-        for position, name in enumerate(names if isinstance(names, list) else []):
-            if name not in known:
-                words = "is not a distribution" if name in sources else "is not a source"
-                yield (index, "sources", position), f"{name!r} {words}{offered(name, known, 'there are')}"
-
-
-def _same_names(outputs: list[Any]) -> Iterator[tuple[Path, str]]:
-    names = [output.get("name") if isinstance(output, dict) else None for output in outputs]
+def _repeated_names(outputs: Any) -> Iterator[tuple[Path, str]]:
+    """Reads unvalidated tables or figures, so that errors inside of them are reported together with these."""
+    given = outputs if isinstance(outputs, list) else []
+    names = [output.get("name") if isinstance(output, dict) else None for output in given]
     for index, name in enumerate(names):
         if name is not None and name in names[:index]:
             yield (index, "name"), f"{name!r} is already the name of {names.index(name)}; choose another"

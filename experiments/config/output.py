@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from experiments.config.section import Name, Section, ToTuple, Values, offered, refuse, wrong
+from experiments.config.schemes import COLUMNS, FIXED
+from experiments.config.section import Context, Distinct, Name, Section, ToTuple, ToTupleOfOne, Values, offered, refuse, wrong
 from qresearch import build, metrics, scheme
 
 DERIVED = {"r_2b": "r"}
@@ -37,8 +38,43 @@ def _built(text: str) -> str:
     return text
 
 
+def _columns(context: Context) -> list[str]:
+    """The columns of the sweep, from the unvalidated sections: their own errors are reported elsewhere."""
+    entries = [entry for entry in context.items("schemes") if isinstance(entry, dict)]
+    axes = [key for entry in entries for key in entry if key not in FIXED]
+    measured = list(map(str, context.items("metrics"))) if "metrics" in context.data else CHEAP
+    return list(dict.fromkeys([*COLUMNS, *axes, *measured, *derivable(measured)]))
+
+
+def _known_column(name: str, info: ValidationInfo) -> str:
+    if info.context is not None and name not in (columns := _columns(info.context)):
+        wrong(f"no such column {name!r}{offered(name, columns, 'this sweep has')}")
+    return name
+
+
+def _known_keys(where: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    columns = list(where) if info.context is None else _columns(info.context)
+    unknown = [name for name in where if name not in columns]
+    refuse(((name,), f"no such column {name!r}{offered(name, columns, 'this sweep has')}") for name in unknown)
+    return where
+
+
+CHEAP = tuple(row.name for row in metrics.rows if "histogram" not in row.value.needs)
+"""The default metrics: those that do not count codes."""
+
 Metric = Annotated[str, AfterValidator(_known_metric)]
 Measured = Annotated[str, AfterValidator(_measured)]
+"""A metric, `true_bits`, or a derived column."""
+
+Shown = Annotated[Measured, AfterValidator(_known_column)]
+"""The same, and the sweep has it."""
+
+Column = Annotated[str, AfterValidator(_known_column)]
+"""A column of the tidy table of the sweep."""
+
+Columns = Annotated[tuple[Column, ...], ToTupleOfOne, Distinct]
+"""One column, or a list of them."""
+
 SchemeText = Annotated[str, AfterValidator(_built)]
 SchemeTexts = Annotated[tuple[SchemeText, ...], ToTuple, Field(min_length=1)]
 
@@ -64,11 +100,17 @@ class Output(Section):
 
     kind: str
     name: Name | None = None
-    where: Annotated[dict[str, Values], AfterValidator(_canonical)] = Field(default_factory=dict)
+    where: Annotated[dict[str, Values], AfterValidator(_canonical), AfterValidator(_known_keys)] = Field(default_factory=dict)
     caption: str = ""
 
-    columns_used: ClassVar[tuple[str, ...]] = ()
-    """The options that are names of columns."""
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, value: Any) -> Any:
+        """Defaults are validated too, because the sweep may not have their columns; but not beside a misspelled key."""
+        if not isinstance(value, dict) or set(value) - set(cls.keys()):
+            return value
+        columns = {name: each.default for name, each in cls.model_fields.items() if isinstance(each.default, (str, tuple))}
+        return columns | value
 
     @property
     def measured(self) -> str | None:

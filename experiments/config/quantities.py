@@ -8,28 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
 from experiments.config.output import Measured, Metric, SchemeText
 from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
+from experiments.config.sources import SourceName
 from qresearch import build
 from qresearch.theory.bounds.table import LIMITS
-
-
-def _known_source(name: str, info: ValidationInfo) -> str:
-    known = (info.context or Context()).data.get("sources")
-    if isinstance(known, dict) and name not in known:
-        wrong(f"no such source {name!r}{offered(name, known, 'there are')}")
-    return name
 
 
 def _known_limit(name: str) -> str:
     if name not in LIMITS:
         wrong(f"unknown limit {name!r}{offered(name, LIMITS)}")
     return name
-
-
-SourceName = Annotated[str, AfterValidator(_known_source)]
 
 
 class Quantity(Section):

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
-from experiments.config.output import Measured, Metric, Output, SchemeText, SchemeTexts
+from experiments.config.output import Column, Columns, Metric, Output, SchemeText, SchemeTexts, Shown
 from experiments.config.published import Published
-from experiments.config.section import Columns, ToTuple, offered, refuse, wrong
+from experiments.config.section import ToTuple, offered, refuse, wrong
 from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from qresearch import metrics
 
-__all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables", "used_columns"]
+__all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables"]
 
 
 def _directed(name: str) -> str:
@@ -28,8 +28,7 @@ class Pivot(Output):
     kind: Literal["pivot"] = "pivot"
     rows: Annotated[Columns, Field(min_length=1)] = ("scheme",)
     columns: Columns = ("source",)
-    value: Measured
-    columns_used = ("rows", "columns", "value")
+    value: Shown
 
     @property
     def stem(self) -> str:
@@ -43,8 +42,7 @@ class Paired(Output):
     kind: Literal["paired"] = "paired"
     baseline: SchemeText
     columns: Columns = ("source",)
-    value: Measured
-    columns_used = ("columns", "value")
+    value: Shown
 
     @property
     def stem(self) -> str:
@@ -64,10 +62,9 @@ class EqualBits(Output):
 
     kind: Literal["equal_bits"]
     budgets: Annotated[tuple[Annotated[float, Field(ge=0)], ...], ToTuple, Field(min_length=1)]
-    value: Annotated[Measured, AfterValidator(_directed)] = "r"
+    value: Annotated[Shown, AfterValidator(_directed)] = "r"
     families: Annotated[Columns, Field(min_length=1)] = ("family",)
     columns: Columns = ("source",)
-    columns_used = ("families", "columns", "value")
 
     @property
     def stem(self) -> str:
@@ -82,10 +79,9 @@ class ErrorOverBits(Output):
     """
 
     kind: Literal["error_vs_bits"]
-    y: Measured = "r"
+    y: Shown = "r"
     lines: Columns = ("family",)
     panel: Columns = ("source",)
-    columns_used = ("y", "lines", "panel")
 
 
 class ErrorOverBlock(Output):
@@ -96,23 +92,21 @@ class ErrorOverBlock(Output):
     """
 
     kind: Literal["error_vs_block"]
-    y: Measured = "r"
-    x: str = "block"
+    y: Shown = "r"
+    x: Column = "block"
     spacing: Literal["logarithmic", "linear"] = "logarithmic"
     lines: Columns = ("family", "bits")
     panel: Columns = ("source",)
-    columns_used = ("y", "x", "lines", "panel")
 
 
 class Heatmap(Output):
     """A heat map over two axes, with the numbers in the cells."""
 
     kind: Literal["heatmap"]
-    value: Measured = "r"
-    x: str = "block"
-    y: str = "bits"
+    value: Shown = "r"
+    x: Column = "block"
+    y: Column = "bits"
     panel: Columns = ("family", "source")
-    columns_used = ("value", "x", "y", "panel")
 
 
 class Codebooks(Output):
@@ -142,19 +136,6 @@ FIGURES: dict[str, type[Output]] = {
     "block_maximum": BlockMaximum,
     "scaled_blocks": ScaledBlocks,
 }
-
-
-def used_columns(output: Any) -> dict[tuple[str | int, ...], str]:
-    """Path -> the column named there, for an unvalidated table or figure. Defaults count, unless a key is unknown."""
-    given = output if isinstance(output, dict) else {}
-    section = (TABLES | FIGURES).get(str(given.get("kind", "pivot")), Output)
-    defaults = {} if set(given) - set(section.keys()) else {name: each.default for name, each in section.model_fields.items()}
-    where = given.get("where")
-    found: dict[tuple[str | int, ...], Any] = {("where", name): name for name in where} if isinstance(where, dict) else {}
-    for option in section.columns_used:
-        value = given.get(option, defaults.get(option))
-        found |= {(option, i): each for i, each in enumerate(value)} if isinstance(value, list | tuple) else {(option,): value}
-    return {path: column for path, column in found.items() if isinstance(column, str)}
 
 
 def _one_of(kinds: dict[str, type[Output]], default: str | None = None) -> PlainValidator:

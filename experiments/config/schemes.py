@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from experiments.config.section import Distinct, Number, Section, ToTuple, ToTupleOfOne, Values, offered, plain, refuse, wrong
+from experiments.config.sources import SourceName
 from qresearch import build, presets, scheme
 from qresearch.base.table import suggestion
 
@@ -58,7 +59,7 @@ class SchemeEntry(Section):
 
     scheme: str
     family: str | None = None
-    sources: Annotated[tuple[str, ...] | None, ToTupleOfOne, Distinct] = None
+    sources: Annotated[tuple[SourceName, ...] | None, ToTupleOfOne, Distinct] = None
     axes: dict[str, Values] = Field(default_factory=dict, validate_default=True)
 
     @model_validator(mode="before")

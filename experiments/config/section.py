@@ -189,11 +189,8 @@ Name = Annotated[
 ]
 """A name of a file or a column: letters, digits, `_`, `.` and `-`; it begins with a letter or a digit."""
 
-Columns = Annotated[tuple[str, ...], ToTupleOfOne, Distinct]
-"""One column of the tidy table, or a list of them."""
-
-Element = Annotated[Any, AfterValidator(_scalar)]
+Scalar = Annotated[Any, AfterValidator(_scalar)]
 """A number or a text: int, float or str."""
 
-Values = Annotated[tuple[Element, ...], ToTupleOfOne, Distinct, Field(min_length=1)]
+Values = Annotated[tuple[Scalar, ...], ToTupleOfOne, Distinct, Field(min_length=1)]
 """One number or text, or a list of them, each once."""

@@ -196,3 +196,32 @@ def _kind(value: Any, info: ValidationInfo) -> DistributionSource | FileSource |
 
 
 Source = Annotated[DistributionSource | FileSource | ValuesSource, PlainValidator(_kind)]
+
+
+def _named(info: ValidationInfo) -> dict[str, Any] | None:
+    """The section `sources`, unvalidated: its own errors are reported elsewhere. None if it is not a mapping."""
+    found = (info.context or Context()).data.get("sources")
+    return found if isinstance(found, dict) else None
+
+
+def _known_source(name: str, info: ValidationInfo) -> str:
+    known = _named(info)
+    if known is not None and name not in known:
+        wrong(f"no such source {name!r}{offered(name, known, 'there are')}")
+    return name
+
+
+def _known_distribution_source(name: str, info: ValidationInfo) -> str:
+    sources = _named(info) or {}
+    known = [each for each, source in sources.items() if isinstance(source, dict) and "distribution" in source]
+    if sources and name not in known:
+        words = "is not a distribution" if name in sources else "is not a source"
+        wrong(f"{name!r} {words}{offered(name, known, 'there are')}")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_known_source)]
+"""The name of a source of the configuration."""
+
+DistributionName = Annotated[str, AfterValidator(_known_distribution_source)]
+"""The name of a source of the configuration that is a distribution."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from experiments.config.output import Output
 from experiments.config.section import Distinct, ToTuple
+from experiments.config.sources import DistributionName
 
-SourceNames = Annotated[tuple[str, ...], ToTuple, Distinct, Field(min_length=1)]
+DistributionNames = Annotated[tuple[DistributionName, ...], ToTuple, Distinct, Field(min_length=1)]
 
 
 class Curve(Output):
@@ -19,10 +20,7 @@ class Curve(Output):
         sources: names of sources that are distributions.
     """
 
-    sources: SourceNames
-
-    sources_used: ClassVar[str] = "sources"
-    """The option that is a list of distributions."""
+    sources: DistributionNames
 
 
 class Densities(Curve):

@@ -1,6 +1,6 @@
 """Theory beside the rows: the rate-distortion limit at the true bits of each row, and its exact expectation.
 
-Only sources that are distributions have them. For other sources, and where there is no expectation, a column says why.
+Only sources that are distributions have them. For other sources, and if there is no expectation, a column says why.
 """
 
 from __future__ import annotations

@@ -143,8 +143,8 @@ def test_a_torn_and_a_spoiled_line_are_measured_again(work):
     again = work.run("config.yaml")
     assert again.code == 0
     assert "26 done, 2 to run" in again.err
-    assert "spoiled" in again.err
-    assert "torn" in again.err
+    assert "corrupt" in again.err
+    assert "incomplete" in again.err
     assert (work.results / "table.csv").read_bytes() == table
     assert len({line["id"] for line in lines(work)}) == len(lines(work)) == 28
 

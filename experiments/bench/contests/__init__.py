@@ -1,1 +1,1 @@
-"""Contests: what this library does, beside a peer that does the same work and the limit of the machine, in the same rounds."""
+"""Contests: the speed of this library, of a peer that does the same work, and of the machine's limit, in the same rounds."""

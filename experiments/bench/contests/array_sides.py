@@ -26,7 +26,7 @@ def ml_dtypes_cast(name: str) -> Maker:
 
 
 def searchsorted(count: int) -> Maker:
-    """`np.searchsorted` in the middles of so many levels, one core."""
+    """`np.searchsorted` in the midpoints of `count` levels, one core."""
     levels = normal_levels(count).astype(np.float64)
     middles = ((levels[1:] + levels[:-1]) / 2).astype(np.float32)
 
@@ -37,7 +37,7 @@ def searchsorted(count: int) -> Maker:
 
 
 def brute_force(element: str, block: int, share: int) -> Maker:
-    """Every number is compared with every level; on one of `share` numbers."""
+    """Compares every number with every level, on one of `share` numbers."""
     grid: Any = qr.build(element).element.grid
     levels = jnp.asarray(np.asarray(grid.levels)[: grid.codes().size])
 

@@ -1,4 +1,4 @@
-"""Why a bar is missed: a small table of causes, each stated only where it holds."""
+"""Reasons why a target is missed: a table of causes with their conditions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from experiments.bench.contests.contest import Contest
 from experiments.bench.contests.ours import FROM_BYTES
 
 FRESH = 2**25
-"""The C library takes larger results from the system, and gives them back, in every call."""
+"""Bytes: for larger results, every call gets fresh memory from the system and returns it."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Which contests and rows it holds for, and its words."""
+    """A cause: a condition on the contest and its row, and its words."""
 
     holds: Callable[[Contest, dict[str, Any]], bool]
     words: str
@@ -58,9 +58,9 @@ CAUSES: list[Cause] = [
         "arithmetic is the limit, not memory: in the cache, at 2^20, a number takes as long",
     ),
 ]
-"""The first that holds is given."""
+"""The first one that holds is given."""
 
 
 def why(contest: Contest, row: dict[str, Any]) -> str:
-    """Words for a bar that was missed; says so where no cause is known."""
+    """The reason for a missed target; "not explained" if no cause is known."""
     return next((each.words for each in CAUSES if each.holds(contest, row)), "not explained")

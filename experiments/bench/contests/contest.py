@@ -1,4 +1,4 @@
-"""A contest: one row of `table.py`. What it takes to run it is a few functions from the numbers to work that can be timed."""
+"""A contest, which is one row of `table.py`: functions that turn numbers into work that can be timed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 LEAST = 13
-"""log2 of the least size: there is more than one block of every contest in it."""
+"""log2 of the least size: it holds more than one block of every contest."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Work:
     """Something to be timed.
 
     Attributes:
-        run: does it once, waits for the end, and returns what it found.
-        size: how many numbers it takes in; rates are counted by it, so that a slow peer may be given fewer.
-        cold: seconds of the first time, compiling included.
-        answer: what was found, as NumPy arrays that a peer's answer can be compared with: codes, values, or one number.
-        again: gives a `run` that does the same with numbers that lie elsewhere; None where nobody asks for it.
+        run: does it once, waits for the end, and returns the result.
+        size: the number of elements, by which rates are computed; a slow peer may get fewer.
+        cold: seconds of the first run, compiling included.
+        answer: the result as NumPy arrays, to compare with that of the peer: codes, values, or one number.
+        again: returns a `run` that does the same on a copy of the numbers; None if it is not needed.
     """
 
     run: Callable[[], Any]
@@ -32,18 +32,18 @@ class Work:
 
 
 Maker = Callable[[np.ndarray], Work]
-"""float32 [n] -> work on them. Raises `ImportError` where a package is missing."""
+"""float32 [n] -> work on them. Raises `ImportError` if a package is missing."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """What is asked for and what is aimed at; None where nothing is.
+    """Required and desired speeds; None means no target.
 
     Attributes:
-        bar: times the peer's rate.
-        aim: the same.
-        share: of the rate of the limit.
-        share_aim: the same.
+        bar: the required multiple of the peer's rate.
+        aim: the desired multiple.
+        share: the required share of the limit's rate.
+        share_aim: the desired share.
     """
 
     bar: float | None = None
@@ -52,7 +52,7 @@ class Bars:
     share_aim: float | None = None
 
     def reached(self, ratio: float | None, share: float | None) -> bool | None:
-        """Whether what was measured is all that is asked for; None where nothing is, or where it was not measured."""
+        """Whether all required speeds are reached; None if there are none, or if they were not measured."""
         pairs = [(self.bar, ratio), (self.share, share)]
         asked = [(bar, found) for bar, found in pairs if bar is not None]
         if not asked or any(found is None for _, found in asked):
@@ -62,20 +62,20 @@ class Bars:
 
 @dataclass(frozen=True)
 class Contest:
-    """What we do, what a peer does, and what no one can do faster.
+    """Our side, the side of a peer, and the limit of the machine.
 
     Attributes:
         name: unique.
-        does: what our side does, in words.
+        does: a description of our side.
         ours: our side.
         peer: the package.
-        peer_does: what it does, in words; with what differs.
+        peer_does: a description of its side, and of its differences.
         theirs: the peer's side.
-        bars: what is asked for.
-        limit: the work that bounds it: `float32 -> uint8` and so on; None where no copy of the same bytes is a bound.
-        most: log2 of the largest number of elements.
+        bars: the targets.
+        limit: the work that bounds it, such as a cast `float32 -> uint8`; None if no copy of the same bytes is a bound.
+        most: log2 of the largest size.
         curve: whether it is run at all sizes, for the figure of time over size.
-        kept: whether it is run in a process that keeps the memory that it lets go of (`machine.KEPT`).
+        kept: whether it is run in a process that keeps freed memory (`machine.KEPT`).
     """
 
     name: str
@@ -91,10 +91,10 @@ class Contest:
     kept: bool = False
 
     def asked(self, power: int) -> int:
-        """log2 of the size at which bars are held against what is measured: the one asked for, where the contest allows it."""
+        """log2 of the size for which the targets are: `power`, if the contest allows it."""
         return max(min(power, self.most), LEAST)
 
     def sizes(self, power: int, least: int, more: int) -> list[int]:
-        """log2 of the sizes that are run: the one asked for, and for the curve every second one up to `more` above it."""
+        """log2 of the sizes that are run: `power`, and for a curve every second one up to `more` above it."""
         curve = range(least, min(power + more, self.most) + 1, 2) if self.curve else ()
         return sorted({self.asked(power), *curve})

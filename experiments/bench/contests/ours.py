@@ -1,4 +1,4 @@
-"""Our sides of the contests: what a user of the library calls, compiled once."""
+"""Our sides of the contests: calls as a user would make them, compiled once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from qresearch.element.element import Element
 
 
 def compiled(function: Callable[..., Any], *arguments: Any, size: int, answer: Callable[[Any], Any] = np.asarray) -> Work:
-    """Work that is a compiled function of arguments which lie on the device."""
+    """Work that is a compiled function of arguments on the device."""
     done = program(function, *arguments)
     return Work(done.run, size, done.cold, lambda found: np.asarray(answer(found)), done.again)
 
 
 def cast(there: Any, back: Any) -> Maker:
-    """The limit: XLA's plain cast of as many numbers from one dtype to another."""
+    """The limit: XLA's plain cast of the same number of elements from one dtype to another."""
     return lambda x: compiled(lambda y: y.astype(back), np.abs(x).astype(there), size=x.size)
 
 
@@ -67,7 +67,7 @@ def decode_packed(scheme: str) -> Maker:
 
 
 def rms_error(scheme: str) -> Maker:
-    """An array -> the RMS error of quantizing it, one number: as the sweep measures it."""
+    """An array -> its RMS quantization error, as the sweep measures it."""
     coder, names = qr.build(scheme), ("rmse",)
 
     def make(x: np.ndarray) -> Work:
@@ -84,12 +84,12 @@ def rms_error(scheme: str) -> Maker:
 
 
 def normal_levels(count: int) -> np.ndarray:
-    """float32: so many different levels, ascending: quantiles of the normal distribution."""
+    """float32 [count]: distinct levels, ascending: quantiles of the normal distribution."""
     return qr.distributions["normal"]().quantile((np.arange(count) + 0.5) / count).astype(np.float32)
 
 
 def nearest_of(count: int) -> Maker:
-    """Numbers -> codes of the nearest of so many levels."""
+    """Numbers -> codes of the nearest of `count` levels."""
     element = Element(codebook(normal_levels(count), qr.roundings["even"]), qr.roundings["even"])
     return lambda x: compiled(lambda element, x: element.encode(x), element, x, size=x.size)
 
@@ -104,13 +104,13 @@ def lloyd_max(levels: int) -> Maker:
 
 
 def mse(x: np.ndarray, levels: np.ndarray) -> np.float64:
-    """Of the nearest levels, in float64."""
+    """The mean square error of the nearest levels, in float64."""
     nearest = levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, x)]
     return np.mean((x - nearest) ** 2, dtype=np.float64)
 
 
 def first(run: Callable[[], Any], size: int, answer: Callable[[Any], Any] = np.asarray) -> Work:
-    """Work that is a plain function: what it takes the first time is its cold time."""
+    """Work that is a plain function; the seconds of its first run are its cold time."""
     start = time.perf_counter()
     run()
     return Work(run, size, time.perf_counter() - start, lambda found: np.asarray(answer(found)))

@@ -1,4 +1,4 @@
-"""Running a contest: both sides and the limit, in the same rounds."""
+"""Runs a contest: both sides and the limit, in the same rounds."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from experiments.bench.machine import KEPT, keeps_memory
 from experiments.bench.row import named, row, said
 
 SECONDS = 8.0
-"""After so long, no further round of a contest begins; there are three at least."""
+"""No round of a contest begins after this time, once there are three."""
 
 SHORT = 2e-2
-"""Work that takes less is done several times for one reading of the clock."""
+"""Seconds: shorter work is repeated for one reading of the clock."""
 
 NEAR = 1e-6
-"""Values of two decoders may differ by so much of themselves: tables that were computed in float32 have other last digits."""
+"""The allowed relative difference between the values of two decoders: tables computed in float32 differ in the last digits."""
 
 PAUSE = 3e-2
-"""Before each reading, so that threads of the one before, which wait for more work by spinning, have gone to sleep: those of
-OpenMP, which torch and bitsandbytes use, take longer to do so than those of XLA."""
+"""Seconds before each reading, so that threads of the last one, which spin while they wait for work, have gone to sleep. The
+threads of OpenMP, which torch and bitsandbytes use, take longer than those of XLA."""
 
 
 def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
     """The row of a contest at one size: rates in million elements a second, medians with least and most.
 
-    Ratios are medians of the ratios of one round. Where a peer is not installed, or raises, its columns stay empty and the row
-    says so.
+    Ratios are medians of the ratios within a round. If a peer is not installed, or raises, its columns are empty and the row
+    says why.
 
     Args:
-        contest: of the table.
-        power: log2 of the number of elements, normal numbers.
-        repeats: rounds that are counted, where time allows.
+        contest: the contest.
+        power: log2 of the number of elements, which are normal numbers.
+        repeats: the number of counted rounds, if time allows.
     """
     if contest.kept and not keeps_memory():
         return _apart(contest, power, repeats)
@@ -69,7 +69,7 @@ def race(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
 
 
 def _apart(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
-    """The same in a process that keeps its memory."""
+    """The same in a process that keeps freed memory."""
     words = [sys.executable, "-m", "experiments.bench.contests", contest.name, str(power), str(repeats)]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | KEPT)
     return row(**json.loads(done.stdout.splitlines()[-1]))
@@ -78,7 +78,7 @@ def _apart(contest: Contest, power: int, repeats: int) -> dict[str, Any]:
 def _peer(contest: Contest, x: np.ndarray) -> tuple[Work | None, str]:
     try:
         return contest.theirs(x), ""
-    except Exception as error:  # whatever a peer raises belongs into its row; the others are run
+    except Exception as error:  # an error of a peer goes into its row; the other contests run
         return None, f"not compared: {type(error).__name__}: {error}"
 
 
@@ -99,7 +99,7 @@ def _named(contest: Contest, power: int) -> dict[str, Any]:
 
 
 def _rates(paces: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Median, least and most of each side, None where it did not run."""
+    """Median, least and most of each side; None if it did not run."""
     found: dict[str, Any] = {}
     for name in ("ours", "theirs", "limit"):
         rate = 1e-6 / paces[name] if name in paces else None
@@ -109,7 +109,7 @@ def _rates(paces: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _compared(paces: dict[str, np.ndarray]) -> dict[str, Any]:
-    """How many times the peer's rate ours is, and which share of the limit's."""
+    """Our rate over that of the peer, and over that of the limit."""
     ratio = paces["theirs"] / paces["ours"] if "theirs" in paces else None
     return {
         "ratio": None if ratio is None else float(np.median(ratio)),
@@ -120,7 +120,7 @@ def _compared(paces: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def same(ours: Work, theirs: Work) -> str:
-    """How far two answers agree: how many numbers are equal, or by how much one number differs."""
+    """A text about the agreement of two answers: how many numbers differ, or both values of a single number."""
     a, b = (np.asarray(work.answer(work.run())).ravel() for work in (ours, theirs))
     if a.size == b.size == 1:
         return f"ours {float(a[0]):.6g}, theirs {float(b[0]):.6g}"

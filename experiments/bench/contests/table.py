@@ -164,5 +164,5 @@ CONTESTS: list[Contest] = [
 
 
 def contests(only: str = "*") -> list[Contest]:
-    """All of them, or those whose name matches a pattern (`encode*`)."""
+    """All contests whose names match a pattern (`encode*`)."""
     return [contest for contest in CONTESTS if fnmatch.fnmatch(contest.name, only)]

@@ -1,4 +1,4 @@
-"""The sides of torch and bitsandbytes. Both are imported when a contest is run, and use as many threads as there are cores."""
+"""The sides of torch and bitsandbytes. Both are imported when a contest runs, and use a thread for every core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.bench.machine import cores
 
 
 def torch() -> Any:
-    """The package, at work on all cores of this process. Raises `ImportError`."""
+    """The package torch, with a thread for every core. Raises `ImportError`."""
     import torch
 
     torch.set_num_threads(cores())
@@ -21,7 +21,7 @@ def torch() -> Any:
 
 
 def bitsandbytes() -> Any:
-    """Its functions. Raises `ImportError`."""
+    """The functions of bitsandbytes. Raises `ImportError`."""
     torch()
     import bitsandbytes.functional
 
@@ -137,11 +137,11 @@ def float8_error(block: int) -> Maker:
 
 
 STEPS = 300
-"""Of Lloyd's loop, at most."""
+"""The largest number of iterations of Lloyd's loop."""
 
 
 def lloyd_loop(levels: int, share: int) -> Maker:
-    """Bucketize all numbers, take the mean of each bucket, again until no level moves by 1e-5; on one of `share` numbers."""
+    """Lloyd's loop (bucketize, mean of each bucket) until no level moves by 1e-5, on one of `share` numbers."""
 
     def make(x: np.ndarray) -> Work:
         package = torch()

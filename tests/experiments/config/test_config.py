@@ -151,7 +151,7 @@ def test_no_mistake_hides_another(work):
         "sources.w.file: no such file: 'nothing.npy'",
         "sources.w.limit: got 0",
         "schemes.0: 'nv4'",
-        "schemes.1.sources: no such source 'normall'; did you mean 'normal'?",
+        "schemes.1.sources.0: no such source 'normall'; did you mean 'normal'?",
         "schemes.2.scheme: 'imt4'",
         "schemes.2.sources.1: 't' is there twice",
         "metrics.1: 'mse' is there twice",
