@@ -150,8 +150,8 @@ class Quantizer(Coder):
     def pointwise(self, params: Params, shape: tuple[int, ...]) -> tuple[Quantizer, Params]:
         """One-element blocks, each with the scale of its original block."""
         quantizer, dense = self.dense(params)
-        spelled = jax.tree.map(self.layout(shape).spread, dense)
-        return (quantizer if self.bare else dataclasses.replace(quantizer, block=Block(()))), spelled
+        per_element = jax.tree.map(self.layout(shape).spread, dense)
+        return (quantizer if self.bare else dataclasses.replace(quantizer, block=Block(()))), per_element
 
     @property
     def packer(self) -> QuantizerPacker:

@@ -43,7 +43,7 @@ class Fed(Wrapper):
         axis = self._place(x.shape)
         if not x.size or not x.ndim:
             return self.inner.encode_drawn(x, params, u)
-        coder, spelled = self.inner.pointwise(params, x.shape)
+        coder, per_element = self.inner.pointwise(params, x.shape)
 
         def step(error: Array, at: Any) -> tuple[Array, Array]:
             x, params, u = at
@@ -52,7 +52,7 @@ class Fed(Wrapper):
             error = wanted - rounded(coder.decode(codes, params, wanted.shape))
             return jnp.where(jnp.isfinite(error), error, jnp.float32(0)), codes
 
-        slices = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, axis, 0), (x, spelled, u))
+        slices = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, axis, 0), (x, per_element, u))
         _, codes = lax.scan(step, jnp.zeros_like(slices[0][0]), slices)
         return jnp.moveaxis(codes, 0, axis)
 

@@ -48,12 +48,12 @@ class Shifted(Wrapper):
 
     def pointwise(self, params: Any, shape: tuple[int, ...]) -> tuple[Coder, Kept]:
         """The coder inside for single elements, with the shift of every element among the parameters."""
-        inner, spelled = self.inner.pointwise(self.inside(params), shape)
-        return Spelled(inner), Kept(spelled, jnp.broadcast_to(self.shift(params, shape), shape))
+        inner, per_element = self.inner.pointwise(self.inside(params), shape)
+        return PerElementShift(inner), Kept(per_element, jnp.broadcast_to(self.shift(params, shape), shape))
 
 
 @part
-class Spelled(Shifted):
+class PerElementShift(Shifted):
     """A shift whose parameters hold one number for every element, as `pointwise` makes it. It is never packed."""
 
     def inside(self, params: Kept) -> Any:
