@@ -25,8 +25,13 @@ from qresearch.scales.scaling import Scaling
 class Coder:
     """Quantizes an array to codes and parameters, and reconstructs it. A pytree; all but the byte counts can be traced.
 
-    `core` is the quantizer inside all wrappers. Use it for static questions about element, block and scaling. To process data,
-    call the coder itself, or `resolve`.
+    Attributes:
+        element: how numbers become codes.
+        scaling: how scales are chosen, stored and applied.
+        block: which elements share a scale.
+
+    A wrapper has those of the quantizer inside, as it was built: use them for static questions. To process data, call the
+    methods, or `resolve`.
     """
 
     element: Element
