@@ -17,8 +17,9 @@ def levels(element: str | Spec) -> np.ndarray:
 
     Returns:
         float64 [n], ascending; each is exactly a float32 number. For integers and codebooks this is the order of the codes.
-        Vectors (`vq8x2`) are float64 [n, group], in the order of their codes. Signed integers leave out the least code unless the text says so (`int4-full`). For floats NaNs, infinities and -0 are
-        left out, and codes, which are bit patterns, have another order. Tapered formats have no NaR.
+        Vectors (`vq8x2`) are float64 [n, group], in the order of their codes. Signed integers leave out the least code unless
+        the text says so (`int4-full`). For floats NaNs, infinities and -0 are left out, and codes, which are bit patterns, have
+        another order. Tapered formats have no NaR.
 
     Raises:
         TypeError: if `element` is not a text or a Spec.

@@ -11,6 +11,7 @@ import dataclasses
 from math import prod
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -42,9 +43,14 @@ class FittedLevels(Keeper):
 
     def resolve(self, params: Kept) -> tuple[Quantizer, Params]:
         """The quantizer with the levels that are stored."""
-        element = self.inner.element
         levels = params.own if self.values is None else self.values.dequantize(params.own)
-        return dataclasses.replace(self.inner, element=dataclasses.replace(element, levels=levels)), params.inner
+        return dataclasses.replace(self.inner, element=self._element(levels)), params.inner
+
+    def _element(self, levels: Any = None) -> Vector:
+        """The element inside, with other levels."""
+        element = self.inner.element
+        assert isinstance(element, Vector)  # `kmeans` saw to that
+        return element if levels is None else dataclasses.replace(element, levels=levels)
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
         """The scales, and the levels of least squared error that Lloyd's algorithm finds for the scaled numbers.
@@ -54,27 +60,27 @@ class FittedLevels(Keeper):
         """
         params = self.inner.fit(x, weights, key)
         y, counted = self._groups(x, weights, params)
-        levels = lax.fori_loop(0, self.iterations, lambda _, each: self._moved(each, y, counted), self._start)
+        start = jnp.asarray(self._element().levels)
+        levels = lax.fori_loop(0, self.iterations, lambda _, each: self._moved(each, y, counted), start)
         return Kept(params, levels if self.values is None else self.values.quantize(levels))
 
-    @property
-    def _start(self) -> Array:
-        element = self.inner.element
-        assert isinstance(element, Vector)
-        return jnp.asarray(element.levels)
-
     def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
-        """float32 [n, group] on the grid, and bool [n]: which of them count."""
-        layout, element = self.inner.layout(x.shape), self.inner.element
-        assert isinstance(element, Vector)
+        """float32 [n, group] on the grid, in the order of the codes, and bool [n]: which of them count."""
+        layout, element = self.inner.layout(x.shape), self._element()
         y, _ = self.inner.scaling.on_grid(element, layout.split(x), params, layout)
         there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
-        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there)).reshape(-1, element.group)
-        return element.grouped(layout.groups_last(y)).reshape(-1, element.group), jnp.all(counted, -1)
+        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there))
+        counted = counted.reshape(*counted.shape[:-1], counted.shape[-1] // element.group, element.group)
+
+        def in_order(blocks: Array) -> Array:
+            return layout.codes.merge(layout.groups_back(blocks)).reshape(-1)
+
+        groups = jax.vmap(in_order, -1, -1)(element.grouped(layout.groups_last(y)))
+        return groups, in_order(jnp.all(counted, -1))
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
         """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
-        element = dataclasses.replace(self.inner.element, levels=levels)
+        element = self._element(levels)
         cell = jnp.where(counted, element.encode_drawn(y.reshape(-1), None).astype(jnp.int32), jnp.int32(-1))
 
         def mean(at: tuple[Array, Array]) -> Array:
@@ -103,7 +109,7 @@ class FittedLevels(Keeper):
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        return np.shape(self._start)
+        return np.shape(self._element().levels)
 
     def own_bits(self, shape: tuple[int, ...]) -> int:
         """The levels."""

@@ -1,6 +1,5 @@
 """The oracle is checked against others: ml_dtypes, exact fractions, and figures worked out by hand."""
 
-import dataclasses
 from fractions import Fraction
 
 import ml_dtypes
@@ -11,8 +10,8 @@ import qresearch as qr
 from qresearch import testing
 from qresearch.testing.oracle import nearest
 from qresearch.testing.oracle import reference as oracle
-from qresearch.testing.oracle.description import Floats, Levels
 from qresearch.testing.oracle.float32 import Arithmetic
+from qresearch.testing.oracle.grids import Floats, Levels
 
 FORMATS = {
     "e4m3-unit": ml_dtypes.float8_e4m3fn,
@@ -111,7 +110,7 @@ def test_a_part_it_does_not_know_is_named():
         pass
 
     built = qr.build("int4")
-    odd = dataclasses.replace(built, statistic=Other())
+    odd = built.with_scaling(statistic=Other())
     with pytest.raises(testing.NotDescribed, match="Other"):
         testing.describe(odd)
 

@@ -1,4 +1,5 @@
-"""All 2^32 float32 values through every element grid of at most 8 bits that has a preset, against brute force.
+"""All 2^32 float32 values through every element grid of at most 8 bits that has a preset, against brute force. (Vectors, which
+take several numbers at once, are left out.)
 
     python -m qresearch.testing.runs.exhaustive [--out results/exhaustive] [--grids int4,nf4] [--stride 4096]
 
@@ -29,7 +30,8 @@ from qresearch.element.table import INTEGER_RANGES
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import PRESETS, Spec, scheme
 from qresearch.testing.oracle import nearest
-from qresearch.testing.oracle.description import Description, Integers, Levels
+from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.grids import Integers, Levels
 from qresearch.testing.oracle.reading import describe
 from qresearch.testing.runs.tables import write
 
@@ -78,6 +80,8 @@ def cases(names: list[str] | None = None) -> list[Case]:
     """
     found: dict[str, Case] = {}
     for spec in _specs():
+        if not isinstance(build(spec).core.element, Scalar):
+            continue
         for rounding in dict.fromkeys(("even", spec.row.rounding)):
             case = _case(spec.replace(rounding=rounding))
             if case.scheme.bits <= 8 and not _among(case, found.values()):
