@@ -90,10 +90,8 @@ def _quantizer(scheme: Any) -> Quantizer:
             f"no exact expectation: '{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside, "
             "or measure with qr.compare"
         )
-    if coder.element.group > 1:
-        raise ValueError(
-            f"no exact expectation: '{scheme}' gives one code to {coder.element.group} numbers; measure with qr.compare"
-        )
+    if not isinstance(coder.element, Scalar):
+        raise ValueError(f"no exact expectation: '{scheme}' codes vectors, not numbers one by one; measure with qr.compare")
     if coder.scaling.exact and coder.element.stochastic:
         raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
     return coder

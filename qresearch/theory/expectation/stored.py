@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
+from qresearch.element.scalar import Scalar
 from qresearch.scales.power_of_two import ONE
 from qresearch.theory.expectation.cells import Cells, cells
 
@@ -78,6 +79,8 @@ def _check(storage: Any, outer: float | None, what: str) -> None:
             f"no exact expectation: the {what} is stored with a wrapper around it, so it hangs on other blocks; "
             "leave the wrapper out"
         )
+    if not isinstance(storage.element, Scalar):
+        raise ValueError(f"no exact expectation: the {what} is stored in vectors, with others; take another storage")
     if storage.element.stochastic:
         raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")
     if storage.bare:
