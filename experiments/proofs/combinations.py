@@ -100,8 +100,9 @@ def _schemes() -> Iterator[str]:
 
 def _with_sources(scheme: str) -> Iterator[Combination]:
     quantizer: Any = build(scheme)
-    nested = quantizer.scale is not None and not quantizer.scale.bare
+    storage, gain = quantizer.scaling.scale.coder, abs(float(quantizer.scaling.gain))
+    nested = storage is not None and not storage.bare
     for source in SOURCES:
         # About the largest scale among some thousand blocks, over the largest number of its storage: what an absmax would take.
-        outer = float(np.float32(6.0 * abs(float(quantizer.gain)) / quantizer.scale.element.grid.reach)) if nested else None
+        outer = float(np.float32(6.0 * gain / storage.element.grid.reach)) if nested else None
         yield Combination(source, scheme, outer)

@@ -1,4 +1,5 @@
-"""All 2^32 float32 values through every element grid of at most 8 bits that has a preset, against brute force.
+"""All 2^32 float32 values through every element grid of at most 8 bits that has a preset, against brute force. (Vectors, which
+take several numbers at once, are left out.)
 
     python -m experiments.proofs.exhaustive [--out results/exhaustive] [--grids int4,nf4] [--stride 4096]
 
@@ -30,7 +31,8 @@ from qresearch.element.table import INTEGER_RANGES
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import PRESETS, Spec, scheme
 from qresearch.testing.oracle import nearest
-from qresearch.testing.oracle.description import Description, Integers, Levels
+from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.grids import Integers, Levels
 from qresearch.testing.oracle.reading import describe
 
 CHUNK = 2**22

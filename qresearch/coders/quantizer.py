@@ -106,9 +106,11 @@ class Quantizer(Coder):
         return params if self.bare else self._poisoned(params, jnp.isnan(x))
 
     def spoil(self, encoded: Encoded, bad: Array) -> Encoded:
-        """Makes elements decode to NaN: in a cast by the code of NaN, else by poisoning their blocks."""
+        """Makes elements decode to NaN: by poisoning their blocks; in a cast by the code of NaN, which vectors do not have."""
         if not self.bare:
             return dataclasses.replace(encoded, params=self._poisoned(encoded.params, bad))
+        if self.element.group > 1:
+            return encoded
         nan = self.element.encode(jnp.full((self.element.group,), np.nan, jnp.float32), jax.random.key(0))[0]
         return dataclasses.replace(encoded, codes=jnp.where(bad, nan, encoded.codes))
 

@@ -1,8 +1,4 @@
-"""The interface of an element: what a quantizer calls to turn scaled numbers into codes and back.
-
-A `Scalar` element gives every number its own code. A vector element gives one code to a group of neighbours
-(`vector.Vector`).
-"""
+"""Elements: how scaled numbers become codes, and codes numbers. An element is a grid and a rounding."""
 
 from __future__ import annotations
 

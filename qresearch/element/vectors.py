@@ -118,7 +118,7 @@ def vectors(levels: Any, reach: float = 1.0) -> Vectors:
 
     Raises:
         ValueError: for another number of vectors or coordinates, equal vectors, numbers that are not finite or subnormal, and
-            a table of zeros.
+            a table of zeros, or of numbers so small or large that their squares leave float32.
     """
     table = np.asarray(levels, np.float64).astype(np.float32)
     count, group = table.shape if table.ndim == 2 else (0, 0)
@@ -131,6 +131,11 @@ def vectors(levels: Any, reach: float = 1.0) -> Vectors:
         raise ValueError(f"levels must be finite; vector {int(np.argmin(np.isfinite(table).all(1)))} is not")
     if ((table != 0) & (np.abs(table) < TINY)).any() or not table.any():
         raise ValueError("levels must be zero or at least 2^-126 in magnitude, and not all zero")
+    if not 2.0**-40 <= (largest := float(np.abs(table).max())) <= 2.0**40:
+        raise ValueError(
+            f"the largest coordinate must be 2^-40 to 2^40 in magnitude, not {largest:.3g}: squared distances are float32; "
+            "multiply levels and reach by a power of two"
+        )
     if len(np.unique(table, axis=0)) != count:
         raise ValueError(f"levels must be different vectors; {count - len(np.unique(table, axis=0))} of {count} are repeated")
     return Vectors(table + np.float32(0), np.float32(reach), np.int32(bits), group, str(code_dtype(bits, False)))

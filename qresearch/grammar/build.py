@@ -19,6 +19,7 @@ from qresearch.element.element import Element
 from qresearch.element.levels.files import stamps
 from qresearch.element.rounding import ROUNDINGS, Rounding
 from qresearch.element.table import ELEMENTS, Choice
+from qresearch.element.vectors import Vectors
 from qresearch.grammar import refuse
 from qresearch.grammar.letters import listed, number_or_word, numbers, split_call
 from qresearch.grammar.spec import Spec, scheme, schemes_in
@@ -124,6 +125,8 @@ def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
     """The threshold of the scale rule (`scales.power_of_two`); None unless symmetric scales are stored as powers of two."""
     stored = spec.scale
     ruled = form.need == "width" and stored is not None and stored == scheme(stored.element) and stored.row.power_of_two
+    if isinstance(element.grid, Vectors):
+        ruled = False  # a table of vectors has no upper end
     if ruled and not spec.exact:
         return np.int32(RULES[spec.rule](top(element.grid)))
     if spec.rule != "floor":

@@ -12,7 +12,8 @@ from qresearch.testing.laws.check import LawBroken, Outcome, check, run
 from qresearch.testing.laws.law import LAWS, Law, law
 from qresearch.testing.oracle.bounds import bound
 from qresearch.testing.oracle.decode import clipped
-from qresearch.testing.oracle.description import Block, Description, Floats, Integers, Levels
+from qresearch.testing.oracle.description import Block, Description
+from qresearch.testing.oracle.grids import Floats, Integers, Levels, Vectors
 from qresearch.testing.oracle.reading import NotDescribed, describe
 from qresearch.testing.oracle.reference import OracleResult, quantize
 from qresearch.testing.subject import Subject
@@ -30,6 +31,7 @@ __all__ = [
     "OracleResult",
     "Outcome",
     "Subject",
+    "Vectors",
     "bound",
     "check",
     "clipped",

@@ -25,13 +25,36 @@ from qresearch.testing.oracle.float32 import LARGEST, TINY
 from qresearch.wrapping.table import WRAPPERS
 
 SHAPES = ((), (1,), (7,), (40,), (0,), (3, 0), (5, 40), (9, 17), (2, 3, 33))
-"""Few, so that compilations are shared: 0-d to 3-d, ragged for most blocks, with axes of length zero."""
+"""Few, so that compilations are shared: 0-d to 3-d, ragged for most blocks and groups, with axes of length zero."""
 
 BLOCKS = ("tensor", "row", "column", "channel0", "channel-1", "1", "16", "32", "8x8", "*x1", "4x*", "flat16", "flat64")
 """Blocks that a composed scheme may have."""
 
-STORAGES = ("f32", "bf16", "f16", "e8m0", "e4m3", "int8@4", "int8@256", "nf4@8:bf16", "udynamic8@8", "e8m0-absmax@4")
+STORAGES = (
+    *("f32", "bf16", "f16", "e8m0", "e4m3", "int8@4", "int8@256", "nf4@8:bf16", "udynamic8@8", "e8m0-absmax@4"),
+    *("vq8x2@16", "vq4x2-unit"),
+)
 """Schemes that a composed scheme may store its scales with."""
+
+VECTORS = ("vq8x2", "vq4x2", "vq6x3", "vq5x4", "vq3x1", "vq6x2(laplace)")
+"""Elements of vectors, few because each is designed when it is first asked for."""
+
+VECTOR_BLOCKS = (
+    "tensor",
+    "row",
+    "column",
+    "channel0",
+    "channel-1",
+    "12",
+    "24",
+    "4x12",
+    "12x1",
+    "*x12",
+    "24x4",
+    "flat12",
+    "flat48",
+)
+"""Blocks of whole groups of 1 to 4 numbers."""
 
 _POWERS = [2.0**k for k in (-126, -64, -14, -1, 0, 1, 7, 30, 64, 100, 127)]
 
@@ -113,12 +136,28 @@ def _builds(text: str) -> bool:
 
 @st.composite
 def _wrapped(draw: DrawFn, stochastic: bool) -> str:
-    """A quarter has one wrapper around it or two, in an order that fits: what is coded slice by slice lies innermost."""
-    text = draw(_composed(stochastic))
+    """A quarter has one wrapper around it or two, in an order that fits: what is coded slice by slice, or fitted, is innermost.
+    One scheme in six has vectors.
+    """
+    text = draw(vector_schemes() if draw(st.integers(0, 5)) == 5 else _composed(stochastic))
     if draw(st.integers(0, 3)):
         return text
     chosen = draw(st.lists(st.sampled_from([e for row in WRAPPERS.rows for e in row.examples]), max_size=2, unique=True))
-    return " + ".join([text, *sorted(chosen, key=lambda each: split_call(each)[0] not in ("dither", "feedback"))])
+    return " + ".join([text, *sorted(chosen, key=lambda each: split_call(each)[0] not in ("dither", "feedback", "kmeans"))])
+
+
+@st.composite
+def vector_schemes(draw: DrawFn) -> str:
+    """Texts of schemes of vectors: their blocks hold whole groups. Half of them fit their levels to the array."""
+    element = draw(st.sampled_from(VECTORS))
+    if not draw(st.integers(0, 7)):
+        return f"{element}-unit"
+    words = [element, draw(_statistics("sym", "rms(1)"))]
+    scale = draw(st.sampled_from(STORAGES))
+    words += ["exact"] if scale != "f32" and draw(st.booleans()) else []
+    words += ["divided"] if draw(st.booleans()) else []
+    fitted = draw(st.sampled_from(("", "", " + kmeans(2)", " + kmeans(3,bf16)")))
+    return "-".join(words) + f"@{draw(st.sampled_from(VECTOR_BLOCKS))}:{scale}{fitted}"
 
 
 @st.composite
@@ -139,8 +178,11 @@ def _composed(draw: DrawFn, stochastic: bool) -> str:
 
 
 def elements() -> SearchStrategy[str]:
-    """Names of elements: every example in the table, integers of 1 to 16 bits, dynamic maps, floats, inline codebooks."""
-    listed = [example for row in ELEMENTS.rows for example in row.examples if "{" not in example]
+    """Names of elements, but for vectors: every example in the table, integers of 1 to 16 bits, dynamic maps, floats, inline
+    codebooks.
+    """
+    rows = [row for row in ELEMENTS.rows if row.name != "vq{bits}x{dim}"]
+    listed = [example for row in rows for example in row.examples if "{" not in example]
     integers = st.builds("{}int{}".format, st.sampled_from(("", "u")), st.integers(1, 16))
     dynamic = st.builds("{}dynamic{}".format, st.sampled_from(("", "u")), st.integers(2, 12))
     floats = st.builds("e{}m{}".format, st.integers(2, 5), st.integers(0, 4))

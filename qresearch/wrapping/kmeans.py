@@ -11,6 +11,7 @@ import dataclasses
 from math import prod
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -71,12 +72,18 @@ class FittedLevels(Keeper):
         return dataclasses.replace(self.inner.element, grid=dataclasses.replace(self._grid, levels=levels))
 
     def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
-        """float32 [n, group] on the grid, and bool [n]: which of them count."""
+        """float32 [n, group] on the grid, in the order of the codes, and bool [n]: which of them count."""
         layout, grid = self.inner.layout(x.shape), self._grid
         y, _ = self.inner.scaling.on_grid(self.inner.element, layout.split(x), params, layout)
         there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
-        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there)).reshape(-1, grid.group)
-        return grid.grouped(layout.groups_last(y)).reshape(-1, grid.group), jnp.all(counted, -1)
+        counted = layout.groups_last(jnp.isfinite(y) & layout.split(there))
+        counted = counted.reshape(*counted.shape[:-1], counted.shape[-1] // grid.group, grid.group)
+
+        def in_order(blocks: Array) -> Array:
+            return layout.codes.merge(layout.groups_back(blocks)).reshape(-1)
+
+        groups = jax.vmap(in_order, -1, -1)(grid.grouped(layout.groups_last(y)))
+        return groups, in_order(jnp.all(counted, -1))
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
         """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
@@ -109,7 +116,7 @@ class FittedLevels(Keeper):
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        return np.shape(self._start)
+        return np.shape(self._grid.levels)
 
     def own_bits(self, shape: tuple[int, ...]) -> int:
         """The levels."""

@@ -29,8 +29,11 @@ SLOW = {
     "int4-outliers-int8",
     "int4-outliers-hadamard",
     "int4-lzma",
+    "vq8x2-group",
+    "vq6x2-fitted",
+    "vq4x2-outliers-hadamard",
 }
-"""Slow operation by operation; others run the same files, but for `kl.py` and `feedback.py`."""
+"""Slow operation by operation; others run the same files, but for `kl.py`, `feedback.py` and `kmeans.py`."""
 
 subject = lru_cache(testing.Subject.of)
 

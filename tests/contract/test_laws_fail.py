@@ -13,7 +13,9 @@ from qresearch.base.part import part
 from qresearch.coders.quantizer import Quantizer
 from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
+from qresearch.element.vectors import Vectors
 from qresearch.scales.params import Params
+from qresearch.wrapping.kmeans import FittedLevels
 
 
 def fields(thing):
@@ -160,6 +162,43 @@ class NeedsACpu(Quantizer):
         return super().decode(codes, params, shape) + jnp.linalg.eigvals(jnp.eye(2)).real[0] - jnp.float32(1)
 
 
+@part
+class OneCodeOn(Vectors):
+    def decode(self, codes):
+        return super().decode((codes + 1) % self.levels.shape[0])
+
+
+@part
+class LooksAtOneNumber(Vectors):
+    def encode(self, y, rounding, u=None, shift=None):
+        first = y.reshape(*y.shape[:-1], -1, self.group) * jnp.array([1, 0], jnp.float32)
+        return super().encode(first.reshape(y.shape), rounding, u, shift)
+
+
+@part
+class LooksAtTheNextGroup(Vectors):
+    def encode(self, y, rounding, u=None, shift=None):
+        return super().encode(y + jnp.roll(y, -self.group, -1), rounding, u, shift)
+
+
+@part
+class SpreadsNaN(Vectors):
+    def encode(self, y, rounding, u=None, shift=None):
+        return super().encode(y + jnp.sum(y) * jnp.float32(0), rounding, u, shift)
+
+
+@part
+class FreeLevels(FittedLevels):
+    def own_bits(self, shape):
+        return 0
+
+
+@part
+class NeverMoves(FittedLevels):
+    def _moved(self, levels, y, counted):
+        return levels
+
+
 def keeps_memory_order(x, name="x"):
     return jnp.asarray(np.asarray(x).ravel(order="K").reshape(x.shape))
 
@@ -174,6 +213,7 @@ BROKEN = {
     "odd": grid("int4@32", Floor),
     "monotone": grid("int4", Falls),
     "unbiased": element("int4@8x8~stochastic", Biased),
+    "groups": grid("vq4x2@32", LooksAtTheNextGroup),
     "bounds": grid("int4@32", Floor),
     "idempotent": grid("int4@32", Creeps),
     "powers": quantizer("int4@32", AddsALittle),
@@ -192,6 +232,35 @@ BROKEN = {
     "packing": quantizer("int4@32", Undercounts),
     "lowering": quantizer("int4@32", NeedsACpu),
 }
+
+
+BROKEN_VECTORS = [
+    ("codes", grid("vq4x2@32", OneCodeOn)),
+    ("nearest", grid("vq4x2@32", LooksAtOneNumber)),
+    ("idempotent", grid("vq4x2@32", OneCodeOn)),
+    ("powers", quantizer("vq4x2@32", AddsALittle)),
+    ("poison", grid("vq4x2@32", SpreadsNaN)),
+    ("padding", quantizer("vq4x2@64", CountsPadding)),
+    ("zeros", quantizer("vq4x2", DividesByTheLargest)),
+    ("oracle", quantizer("vq4x2@32 + kmeans(2)", NeverMoves)),
+    ("gradient", quantizer("vq4x2@32", NeverClips)),
+    ("shapes", quantizer("vq4x2", Flattens)),
+    ("packing", quantizer("vq4x2@32 + kmeans(2,bf16)", FreeLevels)),
+]
+"""The laws that read codes as those of groups, each with a scheme of vectors that breaks it."""
+
+
+@pytest.mark.parametrize(("law", "broken"), BROKEN_VECTORS, ids=[law for law, _ in BROKEN_VECTORS])
+def test_a_broken_scheme_of_vectors_is_caught(law, broken):
+    reference = "vq4x2@32 + kmeans(2)" if law == "oracle" else "vq4x2@32 + kmeans(2,bf16)" if law == "packing" else None
+    with pytest.raises(testing.LawBroken, match=f"breaks the law '{law}'"):
+        testing.check(broken, [law], reference)
+
+
+@pytest.mark.parametrize("law", ["odd", "monotone", "bounds"])
+def test_laws_of_numbers_say_why_they_do_not_apply_to_vectors(law):
+    (outcome,) = testing.check("vq4x2@32", [law])
+    assert outcome.reason.startswith("a code stands for a vector")
 
 
 def test_every_law_is_broken_here():

@@ -8,7 +8,7 @@ import pytest
 import qresearch as qr
 from qresearch import testing
 from qresearch.testing import Subject, describe, samples
-from qresearch.testing.oracle.description import numbers_of
+from qresearch.testing.oracle.grids import numbers_of
 from qresearch.testing.subject import whole
 
 FLT_MAX = np.finfo(np.float32).max

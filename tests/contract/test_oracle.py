@@ -1,6 +1,5 @@
 """The oracle is checked against others: ml_dtypes, exact fractions, and figures worked out by hand."""
 
-import dataclasses
 from fractions import Fraction
 
 import ml_dtypes
@@ -9,10 +8,11 @@ import pytest
 
 import qresearch as qr
 from qresearch import testing
-from qresearch.testing.oracle import nearest
+from qresearch.scales import power_of_two
+from qresearch.testing.oracle import description, nearest, scale_rules
 from qresearch.testing.oracle import reference as oracle
-from qresearch.testing.oracle.description import Floats, Levels
 from qresearch.testing.oracle.float32 import Arithmetic
+from qresearch.testing.oracle.grids import Floats, Levels
 
 FORMATS = {
     "e4m3-unit": ml_dtypes.float8_e4m3fn,
@@ -111,12 +111,64 @@ def test_a_part_it_does_not_know_is_named():
         pass
 
     built = qr.build("int4")
-    odd = dataclasses.replace(built, statistic=Other())
+    odd = built.with_scaling(statistic=Other())
     with pytest.raises(testing.NotDescribed, match="Other"):
         testing.describe(odd)
+
+
+RULED = ["e2m1", "e4m3", "e3m0", "int4", "int8-full", "uint4", "nf4", "lloyd4", "codebook(-1,0.25,0.75)"]
+
+
+@pytest.mark.parametrize("element", RULED)
+@pytest.mark.parametrize("rule", qr.rules)
+def test_scale_rules_are_worked_out_again(element, rule):
+    text = f"{element}-{rule}@1:e8m0"
+    try:
+        built = qr.build(text)
+    except ValueError:
+        assert rule == "even"
+        assert isinstance(testing.describe(element).grid, Levels)
+        return
+    scheme = testing.describe(text)
+    assert (scheme.rule, scheme.rise) == (rule, None)
+    # Only the number is left of a quantizer whose scheme is not known.
+    assert testing.describe(built.with_scaling()).rise == int(built.scaling.rise)
+    words = np.arange(-2, 3) + np.int32(int(built.scaling.rise))
+    spread = np.random.default_rng(0).integers(0, 2**23, 500)
+    fractions = np.clip(np.concatenate([words, spread, [0, 1, 2**23 - 1]]), 0, 2**23 - 1).astype(np.int64)
+    raw = (((np.arange(fractions.size) % 250 + 2) << 23) | fractions).astype(np.uint32).view(np.float32)
+    np.testing.assert_array_equal(scale_rules.raised(raw, scheme), power_of_two.raised(raw, built.scaling.rise))
+
+
+def test_a_wrong_rule_is_found():
+    built = qr.build("e2m1-even@32:e8m0")
+    wrong = built.with_scaling(rise=np.int32(built.scaling.rise + 2**20))
+    with pytest.raises(testing.LawBroken, match="oracle"):
+        testing.check(wrong, ["oracle"], reference="e2m1-even@32:e8m0")
 
 
 def test_descriptions_can_be_written_by_hand():
     scheme = testing.Description(Floats(2, 1, 1, True, True, 0, False), 4, "even", "sym", "absmax", None, testing.Block((4,)))
     x = np.float32([6, 2.4, -0.3, 5])
     assert oracle.quantize(x, scheme).codes.tolist() == oracle.quantize(x, "e2m1@4").codes.tolist()
+
+
+def test_vectors_worked_out_by_hand():
+    corners = testing.Vectors(np.array([[-1, -1], [-1, 1], [1, -1], [1, 1.0]]))
+    scheme = testing.Description(corners, 2, "even", "sym", "unit", None, testing.Block())
+    x = np.float32([[0.3, -2, np.nan, 0.1, 7], [0, 0, -np.inf, 5, -0.5]])
+    got = oracle.quantize(x, scheme)
+    assert got.codes.tolist() == [[2, 1, 2], [0, 1, 0]]  # ties go to the first; beside the last number stands a zero
+    assert got.values.tolist() == [[1, -1, -1, 1, 1], [-1, -1, -1, 1, -1]]
+    assert testing.clipped(x, scheme, None).tolist() == [[False, True, False, False, True], [False, False, True, True, False]]
+
+
+def test_levels_fitted_by_hand():
+    start = testing.Vectors(np.array([[-1, 0], [1, 0.0]]))
+    fitted = testing.Description(
+        start, 1, "even", "sym", "unit", None, testing.Block(), wrappers=(description.FittedLevels(1, None),)
+    )
+    x = np.float32([-2, 1, -4, 3, 2, 5, np.nan, 9, 6])  # the group with a NaN, and the last one, which is cut, do not count
+    got = oracle.quantize(x, fitted)
+    assert got.codes.tolist() == [0, 0, 1, 1, 1]
+    assert got.values.tolist() == [-3, 2, -3, 2, 2, 5, 2, 5, 2]

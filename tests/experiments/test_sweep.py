@@ -397,3 +397,15 @@ def test_a_scheme_that_leaves_nothing_is_named(work):
         assert result.err.count("note: e7m2@32:f16 on normal: R is 1, as if every value were zero") == 1
         assert result.err.count("R is 1") == 2  # on both sources
     assert "R is 1" not in work.run(work.write(seeds=1, schemes=schemes, metrics=["mae"])).err
+
+
+def test_a_sweep_of_vectors(work):
+    schemes = ["vq6x2@64:bf16", "vq8x4@row", "vq6x2@64:bf16 + kmeans(2,bf16)"]
+    result = work.run(work.write(seeds=1, schemes=schemes, metrics=["rmse", "sqnr", "entropy", "clipped"]))
+    assert result.code == 0, result.err
+    frame = pd.read_csv(work.results / "table.csv").set_index(["source", "scheme"])
+    assert len(frame) == 6
+    for (_, scheme), row in frame.iterrows():
+        assert row["true_bits"] == qr.build(scheme).storage_bits((8, 64)) / 512
+        assert 0 < row["entropy"] < 3
+        assert row["sqnr"] > 3

@@ -11,6 +11,7 @@ from scipy.special import log_ndtr, ndtr
 
 import qresearch as qr
 from experiments.proofs import sampling
+from experiments.proofs.combinations import combinations
 from qresearch.theory import expect, expectation_error
 from qresearch.theory.expectation.cells import cells, integer_cells, window
 from qresearch.theory.expectation.stored import stored
@@ -268,3 +269,9 @@ def test_overflow_is_infinite_or_nan_and_only_where_numbers_reach_it():
     assert found["entropy"] == pytest.approx(expect("cast-e4m3", heavy, ["entropy"])["entropy"], abs=1e-6)
     one_side = expect("f16-overflow", qr.distributions["lognormal"](3))
     assert one_side["bias"] == one_side["mse"] == np.inf
+
+
+def test_what_is_sampled_can_be_built():
+    every = combinations()
+    assert len(every) > 1000
+    assert {each.outer is None for each in every} == {True, False}

@@ -10,22 +10,14 @@ import numpy as np
 from qresearch.coders.quantizer import Quantizer
 from qresearch.scales.storage import Storage
 from qresearch.testing import samples
-from qresearch.testing.laws.law import assert_same, both, described, law, plain, scaled, unwrapped
+from qresearch.testing.laws.dependence import by_code, shared, touched
+from qresearch.testing.laws.law import assert_same, both, described, law, one_by_one, plain, scaled, unwrapped
 from qresearch.testing.oracle import reference as oracle
-from qresearch.testing.oracle.blocks import slices, spread
+from qresearch.testing.oracle.blocks import spread
 from qresearch.testing.oracle.bounds import ONE_WAY, bound
-from qresearch.testing.oracle.description import (
-    Description,
-    Feedback,
-    Floats,
-    Hadamard,
-    Integers,
-    Mean,
-    Orthogonal,
-    Outliers,
-    numbers_of,
-)
-from qresearch.testing.oracle.float32 import TINY
+from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.float32 import LARGEST, TINY
+from qresearch.testing.oracle.grids import Floats, Grid, Integers, Vectors, numbers_of
 from qresearch.testing.subject import Result, Subject
 
 _fit = jax.jit(lambda quantizer, x, weights, key: quantizer.fit(x, weights, key))
@@ -43,7 +35,7 @@ def params_of(subject: Subject, x: np.ndarray, result: Result) -> oracle.OracleP
     return oracle.OracleParams(own.encoding, result.scales, result.offsets, own.low)
 
 
-@law("bounds", applies=both(described, unwrapped))
+@law("bounds", applies=both(described, unwrapped, one_by_one("it moves as a whole, so that no number has a bound of its own")))
 def _bounds(subject: Subject) -> None:
     """An element that is not clipped comes back within half of the local gap times the stored scale, plus three ulp
     (a whole gap where the rounding is not to nearest).
@@ -69,11 +61,19 @@ def settles(subject: Subject) -> str | None:
         return None
     if scheme.rounding in ONE_WAY:
         return "a product that falls one ulp short of a level is not rounded back to it"
-    if not isinstance(scheme.grid, Integers):
-        numbers = numbers_of(scheme.grid)
-        if (np.diff(numbers) < 2.0**-19 * np.maximum(np.abs(numbers[1:]), np.abs(numbers[:-1]))).any():
-            return "levels lie closer than the rounding errors of a scale and back"
+    if _too_close(scheme.grid):
+        return "levels lie closer than the rounding errors of a scale and back"
     return None
+
+
+def _too_close(grid: Grid) -> bool:
+    if isinstance(grid, Integers):
+        return False
+    if isinstance(grid, Vectors):
+        distances = ((grid.levels[:, None] - grid.levels) ** 2).sum(-1) ** 0.5
+        return bool((distances + np.diag(np.full(len(distances), np.inf))).min() < 2.0**-19 * np.abs(grid.levels).max())
+    numbers = numbers_of(grid)
+    return bool((np.diff(numbers) < 2.0**-19 * np.maximum(np.abs(numbers[1:]), np.abs(numbers[:-1]))).any())
 
 
 @jax.jit
@@ -88,11 +88,16 @@ def _idempotent(subject: Subject) -> None:
     """At the same scales, what came back is encoded and comes back as it is."""
     for x in (samples.ordinary(), samples.nasty()):
         once, twice = map(np.asarray, _again(subject.quantizer, x, subject.key))
-        stays = np.ones(x.shape, bool)
-        if subject.known.minimum:
+        stays, scheme = np.ones(x.shape, bool), subject.known
+        if not scheme.unit:
+            scale = np.abs(spread(subject.oracle(x).scales, scheme.block, x.shape).astype(np.float64))
+        if scheme.minimum:
             # A minimum much larger than the scale: its ulp, not the scale, then decides which values there are.
-            scale = spread(subject.oracle(x).scales, subject.known.block, x.shape)
-            stays = np.abs(once.astype(np.float64)) < 2.0**18 * np.abs(scale.astype(np.float64))
+            stays = np.abs(once.astype(np.float64)) < 2.0**18 * scale
+        if isinstance(scheme.grid, Vectors) and not scheme.unit:
+            # A coordinate that underflows or is limited leaves another vector than the level, perhaps nearer to another level.
+            sizes = np.abs(scheme.grid.levels[scheme.grid.levels != 0])
+            stays = (scale == 0) | ((scale * sizes.min() >= TINY) & (scale * sizes.max() <= LARGEST))
         # A product that underflows leaves a signed zero, which need not be a level: zeros count as one.
         assert_same(np.where(stays, twice, 0) + np.float32(0), np.where(stays, once, 0) + np.float32(0), "quantized twice")
 
@@ -137,47 +142,6 @@ def _powers(subject: Subject) -> None:
     assert_same(got.values, wanted.values * factor, "values")
 
 
-def touched(scheme: Description, mark: np.ndarray) -> np.ndarray:
-    """Which elements, bool: those whose scale, or whose scale's scale, depends on a marked element, or is rotated with one."""
-    for wrapping in reversed(scheme.wrappers):
-        mark = _turned(wrapping, mark)
-    if not scheme.unit:
-        mark = _same_scale(scheme, mark)
-    for wrapping in scheme.wrappers:
-        mark = _turned(wrapping, mark)
-    return mark
-
-
-def _same_scale(scheme: Description, mark: np.ndarray) -> np.ndarray:
-    shape, cut = mark.shape, mark.reshape(scheme.block.viewed(mark.shape))
-    marks = {cell: cut[where].any() for cell, where in slices(scheme.block, shape)}
-    grid = np.zeros(tuple(max(cell[axis] for cell in marks) + 1 for axis in range(cut.ndim)), bool)
-    for cell, marked in marks.items():
-        grid[cell] = marked
-    wide = grid.copy()
-    for storage in (scheme.scale, scheme.offset):
-        if storage is not None:
-            wide |= touched(storage, grid)
-    return spread(wide, scheme.block, shape).astype(bool)
-
-
-def _turned(wrapping: Any, mark: np.ndarray) -> np.ndarray:
-    """A rotation spreads a mark over its group."""
-    if not isinstance(wrapping, Hadamard | Orthogonal):
-        return mark
-    size = len(wrapping.signs if isinstance(wrapping, Hadamard) else wrapping.matrix)
-    wide = mark.copy()
-    for start in range(0, mark.shape[-1] - size + 1, size):
-        wide[..., start : start + size] |= mark[..., start : start + size].any(-1, keepdims=True)
-    return wide
-
-
-def shared(scheme: Description) -> bool:
-    """Whether numbers of the whole array enter every element: a mean, a count of outliers, an error that is passed on."""
-    stored = [each for each in (scheme.scale, scheme.offset) if each is not None]
-    return any(isinstance(each, Mean | Outliers | Feedback) for each in scheme.wrappers) or any(map(shared, stored))
-
-
 def outside_cast(subject: Subject) -> str | None:
     """Does not apply to wrappers around a cast, which has no blocks to poison."""
     scheme = subject.known
@@ -188,7 +152,8 @@ def outside_cast(subject: Subject) -> str | None:
 def _poison(subject: Subject) -> None:
     """One NaN or infinity makes its block NaN and leaves the others as they were (except where they share a nested
     scale or a rotation; where they share a mean, outliers or errors, finite); in a cast it stays alone and becomes what the
-    format has for it. `Quantizer.nan` says which: "poisons", "kept" or "zero".
+    format has for it (where a code stands for a group, the group becomes another level). `Quantizer.nan` says which: "poisons",
+    "kept" or "zero".
     """
     scheme, x = subject.known, samples.ordinary()
     place = (3, 77)
@@ -200,12 +165,15 @@ def _poison(subject: Subject) -> None:
         mark = np.zeros(x.shape, bool)
         mark[place] = True
         near = touched(scheme, mark)
+        coded = by_code(scheme, near)
         if shared(scheme):
             assert np.isfinite(got.values[~near]).all(), f"{bad} in a block, and another block came back without numbers"
         else:
             assert_same(got.values[~near], subject.ordinary.values[~near], f"elements of other blocks, with {bad} in one")
-            assert_same(got.codes[~near], subject.ordinary.codes[~near], f"codes of other blocks, with {bad} in one")
-        if scheme.unit:
+            assert_same(got.codes[~coded], subject.ordinary.codes[~coded], f"codes of other blocks, with {bad} in one")
+        if scheme.unit and isinstance(scheme.grid, Vectors):
+            assert np.isfinite(got.values[near]).all(), f"no level holds {bad}, and a number came back that is not finite"
+        elif scheme.unit:
             _assert_cast(subject, bad, got.values[place])
         elif subject.quantizer.nan == "poisons":
             assert np.isnan(got.values[near]).all(), f"{bad} in a block, and a number came back"
@@ -266,14 +234,19 @@ def _assert_near(got: Any, wanted: Any, name: str) -> None:
 
 @law("zeros")
 def _zeros(subject: Subject) -> None:
-    """An array of zeros has finite scales and comes back as zeros (a cast without a zero: as its least number)."""
+    """An array of zeros has finite scales and comes back as zeros (a cast without a zero: as its least number, or level)."""
     zeros = np.zeros(samples.SHAPE, np.float32)
     got = subject.run(zeros)
     if got.scales is not None:
         assert np.isfinite(got.scales).all(), "the scale of zeros is not finite"
     if subject.quantizer.bare:
         element = subject.quantizer.element
-        wanted = np.abs(np.asarray(element.decode(element.grid.codes()))).min()  # NumPy keeps the 2^-127 of E8M0
+        levels = np.asarray(element.decode(element.grid.codes())).reshape(-1, element.group)
+        if element.group > 1:
+            nearest = levels[np.argmin((levels**2).sum(-1))]
+            assert np.isin(np.abs(got.values), np.abs(nearest)).all(), f"zeros come back as other numbers than {nearest}"
+            return
+        wanted = np.abs(levels).min()  # NumPy keeps the 2^-127 of E8M0
         assert (np.abs(got.values) == wanted).all(), f"zeros come back as {got.values.flat[0]}, the least number is {wanted}"
         return
     # A scale cannot be zero where its storage has none (e8m0): then it is below the least normal number.

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from qresearch.testing.laws import agreement, arithmetic, grid, structure
+from qresearch.testing.laws import agreement, arithmetic, grid, groups, structure
 from qresearch.testing.laws.law import LAWS, Law
 from qresearch.testing.subject import Subject
 
-MODULES = (grid, arithmetic, agreement, structure)
+MODULES = (grid, groups, arithmetic, agreement, structure)
 """Where the laws are written down; importing them fills the table."""
 
 

@@ -9,20 +9,11 @@ import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
 from qresearch.testing import samples
-from qresearch.testing.laws.law import assert_same, both, described, differences, law
+from qresearch.testing.laws.law import assert_same, both, described, differences, law, one_by_one
 from qresearch.testing.oracle import nearest
-from qresearch.testing.oracle.description import (
-    Description,
-    Dither,
-    Feedback,
-    Floats,
-    Hadamard,
-    Integers,
-    Levels,
-    Orthogonal,
-    numbers_of,
-)
-from qresearch.testing.oracle.float32 import LARGEST, TINY, flushed
+from qresearch.testing.oracle.description import Description, Dither, Feedback, Hadamard, Orthogonal
+from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed
+from qresearch.testing.oracle.grids import Floats, Integers, Levels, Vectors, numbers_of
 from qresearch.testing.subject import Subject
 
 _encode = jax.jit(lambda element, y, key, shift: element.encode(y, key, shift))
@@ -31,18 +22,22 @@ _decode = jax.jit(lambda element, codes: element.decode(codes))
 
 
 def padded(numbers: np.ndarray) -> np.ndarray:
-    """The numbers, repeated to fill a power of two (at least 2048), so that grids of all sizes share a compilation."""
-    return np.resize(numbers, max(2048, 1 << int(numbers.size - 1).bit_length()))
+    """The numbers (or rows of numbers), repeated to fill a power of two, at least 2048, so that grids of all sizes share a
+    compilation.
+    """
+    return np.resize(numbers, (max(2048, 1 << (len(numbers) - 1).bit_length()), *numbers.shape[1:]))
 
 
 @law("codes")
 def _codes(subject: Subject) -> None:
-    """encode(decode(c)) == c for every code of a number, all of them (infinities in casts only: elsewhere they saturate)."""
+    """encode(decode(c)) == c for every code of a number or a group, all of them (infinities in casts only: elsewhere they
+    saturate).
+    """
     element = subject.quantizer.element
     codes = padded(element.grid.codes())
     numbers = np.asarray(_decode(element, codes))
     assert not np.isnan(numbers).any(), "element.grid.codes() lists a code that decodes to NaN"
-    kept = np.isfinite(numbers) | subject.quantizer.bare
+    kept = np.isfinite(numbers).reshape(codes.size, element.group).all(-1) | subject.quantizer.bare
     again = np.asarray(_encode(element, numbers, subject.key, None))
     assert again.dtype == np.dtype(element.code_dtype), f"codes are {again.dtype}, declared as {element.code_dtype}"
     assert_same(again[kept], codes[kept], "encode(decode(c))")
@@ -51,9 +46,12 @@ def _codes(subject: Subject) -> None:
 @law("nearest", applies=described)
 def _nearest(subject: Subject) -> None:
     """At every threshold, at both its float32 neighbours, at every level and at the ends of float32, the code is the one that
-    exact arithmetic gives.
+    exact arithmetic gives (for vectors: at levels, between neighbours, far away; the arithmetic is that of the definition).
     """
     scheme, element = subject.known, subject.quantizer.element
+    if isinstance(scheme.grid, Vectors):
+        _nearest_vectors(scheme.grid, subject)
+        return
     y = padded(critical(scheme))
     shifts = [None] if scheme.form == "sym" else [None, np.float32(scheme.grid.ends[0])]
     u = np.asarray(jax.random.uniform(subject.key, y.shape, np.float32)) if scheme.rounding == "stochastic" else None
@@ -67,6 +65,32 @@ def _nearest(subject: Subject) -> None:
         assert not wrong.size, f"{wrong.size} codes differ: {at[first]} becomes {got[first]}, not {wanted[first]}"
 
 
+def _nearest_vectors(grid: Vectors, subject: Subject) -> None:
+    vectors = padded(critical_vectors(grid))
+    got = np.asarray(_encode(subject.quantizer.element, vectors.reshape(-1), subject.key, None)).astype(np.int64)
+    flushing, keeping = (nearest.encode(vectors, grid, "even", arithmetic=Arithmetic(keeps)) for keeps in (False, True))
+    wrong = np.flatnonzero((got != flushing) & (got != keeping))
+    first = wrong[:1]
+    assert not wrong.size, f"{wrong.size} codes differ: {vectors[first]} becomes {got[first]}, not {flushing[first]}"
+
+
+def critical_vectors(grid: Vectors) -> np.ndarray:
+    """float32 [n, group]: levels, the middles between each and its nearest neighbour, the float32 numbers beside both; zeros, a
+    NaN in one place, and what is far away, infinite or subnormal.
+    """
+    levels = grid.levels.astype(np.float64)
+    distances = ((levels[:, None] - levels) ** 2).sum(-1)
+    np.fill_diagonal(distances, np.inf)
+    points = np.concatenate([levels, (levels + levels[distances.argmin(1)]) / 2]).astype(np.float32)
+    near = [np.nextafter(points, np.float32(side)) for side in (-np.inf, np.inf)]
+    holes = points.copy()
+    holes[np.arange(len(points)), np.arange(len(points)) % grid.group] = np.nan
+    ends = [0.0, -0.0, LARGEST, -LARGEST, np.inf, -np.inf, np.nan, TINY, -TINY, 1e30, -1e30, 2.0**-149, -(2.0**-130)]
+    far = np.stack(np.meshgrid(*[np.array(ends, np.float32)] * min(grid.group, 2)), -1).reshape(-1, min(grid.group, 2))
+    far = np.concatenate([far, np.ones((len(far), grid.group - far.shape[1]), np.float32)], 1)
+    return np.concatenate([points, *near, holes, points * np.float32(1e3), far])
+
+
 def _flushed_code(y: np.ndarray, scheme: Description, shift: Any, u: np.ndarray | None) -> np.ndarray:
     """Where a platform reads subnormal numbers as zeros, this is its answer; integers and codebooks see no difference."""
     if scheme.unit:  # casts work on bits and are exact everywhere
@@ -77,6 +101,7 @@ def _flushed_code(y: np.ndarray, scheme: Description, shift: Any, u: np.ndarray 
 def critical(scheme: Description) -> np.ndarray:
     """float32: levels, middles and their neighbours on both sides, zeros, ends, infinities, NaNs, subnormals."""
     grid = scheme.grid
+    assert not isinstance(grid, Vectors), "`critical_vectors` has those of vectors"
     levels = np.arange(grid.low - 1, grid.high + 2.0) if isinstance(grid, Integers) else numbers_of(grid)
     with np.errstate(over="ignore"):
         points = np.concatenate([levels, levels[:-1] / 2 + levels[1:] / 2, _declared(grid)]).astype(np.float32)
@@ -116,13 +141,13 @@ def _lopsided(scheme: Description) -> str | None:
             return "the levels are no mirror image of themselves"
         if 0.0 not in grid.numbers:
             return "zero is a tie, and a tie has one side"
-    elif grid.low != -grid.high:
+    elif isinstance(grid, Integers) and grid.low != -grid.high:
         return "the integers are no mirror image of themselves"
     one_side = ("half_up", "add_half", "up", "down")
     return f"{scheme.rounding} rounds to one side" if scheme.rounding in one_side else None
 
 
-@law("odd", applies=both(described, mirrored))
+@law("odd", applies=both(described, one_by_one("a tie goes to the first, which has no mirror image"), mirrored))
 def _odd(subject: Subject) -> None:
     """Minus x comes back as minus what x comes back as, where the grid is a mirror image of itself, or the scale
     has the sign of the largest element.
@@ -133,14 +158,20 @@ def _odd(subject: Subject) -> None:
     assert_same(turned + np.float32(0), -subject.ordinary.values + np.float32(0), "quantized -x")
 
 
-@law("monotone")
+def ordered(subject: Subject) -> str | None:
+    """Applies where each number has a code of its own."""
+    return "a code stands for a vector, and vectors have no order" if subject.quantizer.element.group > 1 else None
+
+
+@law("monotone", applies=ordered)
 def _monotone(subject: Subject) -> None:
     """At a fixed scale (and a fixed random number) a larger number never comes back smaller.
 
     (Rotations and feedback mix elements: there, on the grid only.)
     """
     scheme, quantizer = subject.description, subject.quantizer
-    y = np.geomspace(1e-6, 1e6, 1024) if scheme is None else critical(scheme)
+    known = scheme is not None and not isinstance(scheme.grid, Vectors)
+    y = critical(subject.known) if known else np.geomspace(1e-6, 1e6, 1024)
     y = np.sort(padded(np.concatenate([-y, y])[~np.isnan(np.concatenate([-y, y]))])).astype(np.float32)
     for u in (0.0, 0.37, 0.99):
         back = np.asarray(_encode_drawn(quantizer.element, y, np.full(y.shape, u, np.float32)))
@@ -179,6 +210,7 @@ def _unbiased(subject: Subject) -> None:
     By chance that fails once in 10^7 keys, and the key is fixed.
     """
     grid, element = subject.known.grid, subject.quantizer.element
+    assert not isinstance(grid, Vectors), "vectors are never rounded at random"
     levels = np.arange(grid.low, grid.high + 1.0) if isinstance(grid, Integers) else numbers_of(grid)
     gaps = np.linspace(0, levels.size - 2, 16).astype(int)
     low, high = levels[gaps], levels[gaps + 1]

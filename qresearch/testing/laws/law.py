@@ -9,6 +9,7 @@ import numpy as np
 
 from qresearch.base.table import Table
 from qresearch.coders.quantizer import Quantizer
+from qresearch.testing.oracle.grids import Vectors
 from qresearch.testing.subject import Subject
 
 Check = Callable[[Subject], None]
@@ -64,6 +65,15 @@ def unwrapped(subject: Subject) -> str | None:
     if scheme is None or not scheme.wrappers:
         return None
     return f"a wrapper changes numbers: {', '.join(type(each).__name__.lower() for each in scheme.wrappers)}"
+
+
+def one_by_one(reason: str) -> Applies:
+    """Applies where each number has a code of its own; not to vectors, for a reason that a law gives."""
+
+    def applies(subject: Subject) -> str | None:
+        return f"a code stands for a vector: {reason}" if isinstance(subject.known.grid, Vectors) else None
+
+    return applies
 
 
 def both(*conditions: Applies) -> Applies:

@@ -17,8 +17,9 @@ from qresearch.testing import samples
 from qresearch.testing.laws.agreement import assert_agree
 from qresearch.testing.laws.law import assert_refused, assert_same, described, law
 from qresearch.testing.oracle import reference as oracle
-from qresearch.testing.oracle.blocks import grid_shape
-from qresearch.testing.oracle.description import Description, Mean, Outliers
+from qresearch.testing.oracle.blocks import codes_shape, grid_shape
+from qresearch.testing.oracle.description import Description, FittedLevels, Mean, Outliers
+from qresearch.testing.oracle.grids import Vectors
 from qresearch.testing.subject import Result, Subject, whole
 from qresearch.wrapping.entropy import Ideal
 from qresearch.wrapping.wrapper import Wrapper
@@ -37,7 +38,9 @@ def fits(subject: Subject, shape: tuple[int, ...]) -> bool:
 
 @law("shapes")
 def _shapes(subject: Subject) -> None:
-    """0-d arrays and axes of length zero give codes and values of the same shape; a block that needs more axes says so."""
+    """0-d arrays and axes of length zero give codes of the shape that the coder says, and values of the array's own; a block
+    that needs more axes says so.
+    """
     for shape in EMPTY:
         x = np.full(shape, 1.5, np.float32)
         if not fits(subject, shape):
@@ -106,11 +109,12 @@ def packed(subject: Subject) -> str | None:
 
 
 def stored_bits(scheme: Description, shape: tuple[int, ...]) -> int:
-    """Section 6: codes, scales, offsets and their own scales, each row of codes on whole bytes."""
+    """Section 6: codes, scales, offsets and their own scales, and what wrappers keep, each row of codes on whole bytes."""
     if scheme.stored is not None:
         (length, nbytes), (*rows, last) = scheme.stored, shape or (1,)
         return math.prod(rows) * 8 * -(-last // length) * nbytes
-    bits = _packed(shape, scheme.bits) + sum(_kept_bits(each, math.prod(shape)) for each in scheme.wrappers)
+    bits = _packed(codes_shape(scheme.block, shape), scheme.bits)
+    bits += sum(_kept_bits(each, scheme, math.prod(shape)) for each in scheme.wrappers)
     if scheme.unit:
         return bits
     grid = grid_shape(scheme.block, shape)
@@ -122,10 +126,14 @@ def stored_bits(scheme: Description, shape: tuple[int, ...]) -> int:
     return bits
 
 
-def _kept_bits(wrapping: Any, size: int) -> int:
-    """What a wrapper stores: a mean in 32 bits; each outlier's place in ceil(log2 size) bits, and its value."""
+def _kept_bits(wrapping: Any, scheme: Description, size: int) -> int:
+    """What a wrapper stores: a mean in 32 bits; each outlier's place in ceil(log2 size) bits, and its value; fitted levels."""
     if isinstance(wrapping, Mean):
         return 32
+    if isinstance(wrapping, FittedLevels):
+        assert isinstance(scheme.grid, Vectors)
+        table = (2**scheme.bits, scheme.group)
+        return 32 * math.prod(table) if wrapping.values is None else stored_bits(wrapping.values, table)
     if not isinstance(wrapping, Outliers):
         return 0
     k = round(wrapping.fraction * size)

@@ -9,8 +9,9 @@ import numpy as np
 
 from qresearch.testing.oracle.blocks import spread
 from qresearch.testing.oracle.decode import OracleParams, clipped
-from qresearch.testing.oracle.description import Description, Grid, Integers, Levels, numbers_of
+from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import TINY
+from qresearch.testing.oracle.grids import Grid, Integers, Levels, Vectors, numbers_of
 
 ULPS = 3.0
 """Rounding errors of a scale and back, in units of the last place of the largest number involved.
@@ -33,6 +34,7 @@ def gap(y: np.ndarray, grid: Grid) -> np.ndarray:
     """
     if isinstance(grid, Integers):
         return np.ones(np.shape(y))
+    assert not isinstance(grid, Vectors), "vectors have no order, and so no gaps"
     numbers = numbers_of(grid)
     gaps = np.diff(numbers)
     sides = [np.searchsorted(numbers, np.nan_to_num(y) * (1 + d), side="right") - 1 for d in (-(2.0**-21), 2.0**-21)]
@@ -43,7 +45,7 @@ def bound(x: np.ndarray, scheme: Description, params: OracleParams, values: np.n
     """The largest allowed abs(x - x'), float64 in the shape of x; infinite where nothing is promised.
 
     Nothing is promised where an element was clipped, where its block is poisoned, and where its scale is below the least
-    normal float32 (such blocks become zeros).
+    normal float32 (such blocks become zeros); nor of one number of a vector, whose group moves as a whole.
 
     Args:
         x: float32.
@@ -51,6 +53,8 @@ def bound(x: np.ndarray, scheme: Description, params: OracleParams, values: np.n
         params: of its blocks.
         values: x', as dequantized.
     """
+    if isinstance(scheme.grid, Vectors):
+        return np.full(x.shape, np.inf)
     parted = isinstance(scheme.grid, Levels) and scheme.grid.parted
     share = 1.0 if parted or scheme.rounding in ONE_WAY else 0.5
     with np.errstate(all="ignore"):

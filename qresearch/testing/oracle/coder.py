@@ -28,11 +28,11 @@ class OracleCoder:
         raise NotImplementedError
 
     def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
-        """Codes, int64, in the shape of x; `u` in that shape too."""
+        """Codes, int64, in the shape of x, or one for each group of it (`blocks.codes_shape`); `u` in the shape of x."""
         raise NotImplementedError
 
-    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
-        """float32."""
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """float32, in the shape of the array that was encoded."""
         raise NotImplementedError
 
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:

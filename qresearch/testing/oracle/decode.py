@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from qresearch.testing.oracle import nearest
-from qresearch.testing.oracle.blocks import spread
-from qresearch.testing.oracle.description import Description, Integers, numbers_of
+from qresearch.testing.oracle.blocks import grouped, spread, ungrouped
+from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
+from qresearch.testing.oracle.grids import Integers, Vectors, numbers_of
+from qresearch.testing.oracle.vectors import beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +48,12 @@ def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithme
 
 
 def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
-    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it; NaN does not."""
+    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it (in a group: outside the table
+    in their coordinate); NaN does not.
+    """
     y, shift = on_grid(x, scheme, params)
+    if isinstance(scheme.grid, Vectors):
+        return ungrouped(beyond(grouped(y, scheme.block), scheme.grid.levels), scheme.block, x.shape)
     y = y.astype(np.float64)
     low, high = scheme.grid.ends
     if isinstance(scheme.grid, Integers):
@@ -57,15 +63,20 @@ def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
     return (y < low - (numbers[1] - numbers[0]) / 2) | (y > high + (numbers[-1] - numbers[-2]) / 2)
 
 
-def decode(codes: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic | None = None) -> np.ndarray:
-    """The numbers that codes stand for: section 4."""
+def decode(
+    codes: np.ndarray, scheme: Description, params: Any, shape: tuple[int, ...], arithmetic: Arithmetic | None = None
+) -> np.ndarray:
+    """The numbers that codes stand for, in the shape of the array: section 4."""
     arithmetic = arithmetic or Arithmetic()
+    numbers = nearest.decode(codes, scheme.grid)
+    if isinstance(scheme.grid, Vectors):
+        numbers = ungrouped(numbers, scheme.block, shape)
     if scheme.unit:
-        return nearest.decode(codes, scheme.grid)
-    scale = spread(params.stored, scheme.block, codes.shape)
+        return numbers
+    scale = spread(params.stored, scheme.block, shape)
     if params.offset is None:
-        return limited(arithmetic.product(nearest.decode(codes, scheme.grid), scale))
-    offset = spread(params.offset, scheme.block, codes.shape)
+        return limited(arithmetic.product(numbers, scale))
+    offset = spread(params.offset, scheme.block, shape)
     if scheme.form == "asym":
         return limited(arithmetic.product((codes - offset).astype(np.float32), scale))
     h, _ = arithmetic.inverse(scale)

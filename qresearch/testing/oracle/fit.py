@@ -11,6 +11,7 @@ from qresearch.testing.oracle.blocks import grid_shape, slices
 from qresearch.testing.oracle.decode import OracleParams
 from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited
+from qresearch.testing.oracle.scale_rules import raised
 from qresearch.testing.oracle.search import Sums, factors, half_quadratic, least_error
 from qresearch.testing.oracle.statistics import Extent, measure
 
@@ -29,7 +30,7 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
     coder = coder_of(replace(scheme, wrappers=()), arithmetic)
 
     def back(params: OracleParams) -> np.ndarray:
-        return coder.decode(coder.encode(x, params, None), params)
+        return coder.decode(coder.encode(x, params, None), params, x.shape)
 
     sums = Sums(x, scheme, weights, arithmetic)
     if scheme.statistic == "hqq":
@@ -64,7 +65,7 @@ class _Storing:
         if which not in self.outer:
             self.outer[which] = coder.fit(raw, key, None)
         codes = coder.encode(raw, self.outer[which], uniform(key, raw.shape) if coder.random else None)
-        return coder.decode(codes, self.outer[which])
+        return coder.decode(codes, self.outer[which], raw.shape)
 
 
 def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, factor: Any = None) -> OracleParams:
@@ -88,8 +89,7 @@ def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, fac
         start = low if scheme.exact else offset
         raw = _interval_scale(start, np.maximum(high, start), scheme, arithmetic)
     raw = limited(flushed(raw))
-    if scheme.rise is not None:
-        raw = _raised(raw, scheme.rise)
+    raw = raised(raw, scheme)
     stored = storing(raw, "scale")
     encoding = raw if scheme.exact else stored
     if scheme.form == "asym":
@@ -121,13 +121,6 @@ def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: 
         scales[at] = arithmetic.quotient(edge, steps) if reached else signed
         biases[at] = edge if reached else 0
     return scales, biases
-
-
-def _raised(raw: np.ndarray, rise: int) -> np.ndarray:
-    """Numbers whose significand is at least 1 + rise / 2^23 become the next power of two, at most 2^127."""
-    significand, exponent = np.frexp(raw.astype(np.float64))
-    up = (2 * significand - 1) * 2.0**23 >= rise
-    return np.where(up & np.isfinite(raw), np.exp2(np.minimum(exponent, 127).astype(np.float64)), raw).astype(np.float32)
 
 
 def _extents(x: np.ndarray, scheme: Description, weights: Any, arithmetic: Arithmetic) -> list[Extent]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qresearch.testing.oracle.description import Floats, Grid, Integers, Levels
 from qresearch.testing.oracle.float32 import TINY, Arithmetic
+from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
+from qresearch.testing.oracle.vectors import nearest_vectors
 
 _ON_BITS = Arithmetic(keeps_subnormals=True)
 """Float formats are encoded on the bits of float32, so no platform flushes their subnormals."""
@@ -23,7 +24,7 @@ def encode(
     """The codes of numbers on a grid: section 3 of `docs/arithmetic.md`.
 
     Args:
-        y: float32, any shape.
+        y: float32, any shape; [..., group] for vectors.
         grid: where the numbers lie.
         rounding: its name in the table of section 3.
         shift: what is added to a rounded integer (integers only).
@@ -32,7 +33,7 @@ def encode(
         arithmetic: how subnormals are treated, where the grid is no float format.
 
     Returns:
-        int64 codes in the shape of `y`.
+        int64 codes in the shape of `y`; [...] for vectors.
     """
     y, arithmetic = np.asarray(y, np.float32), arithmetic or Arithmetic()
     with np.errstate(invalid="ignore"):  # signalling NaNs
@@ -40,14 +41,18 @@ def encode(
             return _integers(y, grid, rounding, shift, u, arithmetic)
         if isinstance(grid, Levels):
             return _levels(y, grid, rounding, u, arithmetic)
+        if isinstance(grid, Vectors):
+            return nearest_vectors(y, grid.levels, arithmetic)
         return _floats(y, grid, rounding, u, keeps_infinities)
 
 
 def decode(codes: np.ndarray, grid: Grid) -> np.ndarray:
-    """The float32 number of every code."""
+    """The float32 number of every code; [..., group] for vectors."""
     codes = np.asarray(codes).astype(np.int64)
     if isinstance(grid, Integers):
         return codes.astype(np.float32)
+    if isinstance(grid, Vectors):
+        return grid.levels.astype(np.float32)[codes]
     numbers = grid.numbers if isinstance(grid, Levels) else grid.numbers()
     with np.errstate(over="ignore"):
         return numbers.astype(np.float32)[codes]

@@ -1,4 +1,8 @@
-"""From a built scheme to what the oracle needs: plain data only. No arithmetic of the library is called."""
+"""From a scheme to what the oracle needs: plain data only. No arithmetic of the library is called.
+
+Numbers come from the built quantizer: levels, field widths, block lengths. What its builder has worked out from a name (which
+power of two a scale becomes) comes from the name, so that the oracle works it out again.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
+from qresearch.coders.scheme_names import scheme_of
 from qresearch.element.codebook import Codebook
+from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
 from qresearch.element.minifloat import Minifloat
 from qresearch.element.rounding import ROUNDINGS
+from qresearch.element.vectors import Vectors as VectorGrid
 from qresearch.grammar.build import build
+from qresearch.grammar.spec import Spec
+from qresearch.grammar.spec import scheme as spec_of
 from qresearch.scales.block import WHOLE
 from qresearch.scales.extremes import AbsMax, FirstMax, MinMax, Quantile, SignMax
 from qresearch.scales.forms import Bare, Offset, Symmetric, ZeroPoint
@@ -23,23 +33,14 @@ from qresearch.scales.moments import RMS
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
 from qresearch.testing.oracle import description
-from qresearch.testing.oracle.description import (
-    Block,
-    Description,
-    Dither,
-    Feedback,
-    Floats,
-    Grid,
-    Integers,
-    Levels,
-    Mean,
-    Wrapping,
-)
+from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
+from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
 from qresearch.wrapping.dither import Dithered
 from qresearch.wrapping.entropy import Ideal, Real
 from qresearch.wrapping.feedback import Fed
 from qresearch.wrapping.ggml import GGML
 from qresearch.wrapping.hadamard import Hadamard
+from qresearch.wrapping.kmeans import FittedLevels
 from qresearch.wrapping.mean import Centred
 from qresearch.wrapping.orthogonal import Orthogonal
 from qresearch.wrapping.outliers import Outliers
@@ -76,38 +77,57 @@ def describe(scheme: Any) -> Description:
     if isinstance(scheme, Description):
         return scheme
     coder = build(scheme)
+    text = scheme_of(coder)
+    return _described(coder, None if text is None else spec_of(text))
+
+
+def _described(coder: Coder, spec: Spec | None) -> Description:
+    """What a coder is; `spec` is the scheme that it was built from, None where that is not known."""
     if isinstance(coder, GGML):
-        layout = coder.stored
-        return dataclasses.replace(describe(coder.inner), minus_zero=layout.minus_zero, stored=(layout.length, layout.nbytes))
+        layout, inside = coder.stored, _described(coder.inner, spec)
+        return dataclasses.replace(inside, minus_zero=layout.minus_zero, stored=(layout.length, layout.nbytes))
     wrappers: list[Wrapping] = []
     while isinstance(coder, Wrapper):
         wrappers = [*_wrapping(coder), *wrappers]
         coder = coder.inner
-    quantizer = coder
-    if not isinstance(quantizer, Quantizer):
-        raise NotDescribed(f"the oracle does not know the coder {type(quantizer).__name__}")
-    element, scaling = quantizer.element, quantizer.scaling
-    rounding = element.rounding
-    if rounding.name not in _ROUNDINGS or ROUNDINGS[rounding.name] is not rounding:
-        raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}")
+    if not isinstance(coder, Quantizer):
+        raise NotDescribed(f"the oracle does not know the coder {type(coder).__name__}")
+    element, scaling = coder.element, coder.scaling
     statistic = scaling.statistic
     scale, offset = scaling.scale.coder, scaling.offset.coder
-    return Description(
-        grid=_grid(element.grid),
+    read = Description(
+        grid=_grid(element),
         bits=int(element.bits),
-        rounding=rounding.name,
+        rounding=_rounding(element),
         form=_known(_FORMS, scaling.form, "form"),
         statistic=_known(_STATISTICS, statistic, "statistic"),
         argument=next(iter(_arguments(statistic)), None),
-        block=_block(quantizer.block),
+        block=block_of(coder),
         exact=scaling.exact,
         scale=None if scale is None else describe(scale),
         offset=None if offset is None else describe(offset),
         divided=scaling.divided,
         wrappers=tuple(wrappers),
         arguments=_arguments(statistic),
-        rise=None if scaling.rise is None else int(scaling.rise),
     )
+    if spec is not None:
+        return dataclasses.replace(read, rule=spec.rule if _ruled(read) else None)
+    # Only the built quantizer is there, and it does not know the rule by name: its number is taken, and so not checked.
+    return dataclasses.replace(read, rise=None if scaling.rise is None else int(scaling.rise))
+
+
+def _ruled(scheme: Description) -> bool:
+    """Whether scales follow a rule: those of symmetric blocks, stored by plain `e8m0`, but for vectors."""
+    scale = scheme.scale
+    plain = scale is not None and scale.power_of_two and scale.unit and scale.rounding == "toward_zero"
+    return plain and scheme.form == "sym" and not scheme.unit and not scheme.exact and not isinstance(scheme.grid, Vectors)
+
+
+def _rounding(element: Element) -> str:
+    rounding = element.rounding
+    if rounding.name not in _ROUNDINGS or ROUNDINGS[rounding.name] is not rounding:
+        raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}")
+    return rounding.name
 
 
 def _wrapping(wrapper: Any) -> list[Wrapping]:
@@ -127,6 +147,8 @@ def _wrapping(wrapper: Any) -> list[Wrapping]:
         return [Feedback(wrapper.axis)]
     if kind is Centred:
         return [Mean()]
+    if kind is FittedLevels:
+        return [description.FittedLevels(wrapper.iterations, None if wrapper.values is None else describe(wrapper.values))]
     raise NotDescribed(f"the oracle does not know the wrapper {kind.__name__}")
 
 
@@ -141,7 +163,10 @@ def _known(names: dict[type, str], part: Any, kind: str) -> str:
     return names[type(part)]
 
 
-def _grid(grid: Any) -> Grid:
+def _grid(element: Element) -> Grid:
+    grid = element.grid
+    if isinstance(grid, VectorGrid):
+        return Vectors(np.asarray(grid.levels, np.float64), float(grid.reach))
     if isinstance(grid, Uniform):
         return Integers(int(grid.least), int(grid.most))
     if isinstance(grid, Codebook):
@@ -172,6 +197,8 @@ def _floats(grid: Minifloat) -> Floats:
     )
 
 
-def _block(block: Any) -> Block:
+def block_of(quantizer: Quantizer) -> Block:
+    """Which numbers share a scale, and how many share a code."""
+    block = quantizer.block
     sizes = None if block.sizes is None else tuple(None if size == WHOLE else size for size in block.sizes)
-    return Block(sizes, block.channel, block.flat)
+    return Block(sizes, block.channel, block.flat, quantizer.element.group)

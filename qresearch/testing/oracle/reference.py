@@ -13,12 +13,13 @@ import numpy as np
 
 from qresearch.testing.oracle import fit as fitting
 from qresearch.testing.oracle import nearest, wrapping
-from qresearch.testing.oracle.blocks import spread
+from qresearch.testing.oracle.blocks import grouped, spread
 from qresearch.testing.oracle.coder import OracleCoder
 from qresearch.testing.oracle.decode import OracleParams, clipped, decode, on_grid
-from qresearch.testing.oracle.description import Block, Description, Floats
+from qresearch.testing.oracle.description import Block, Description
 from qresearch.testing.oracle.fit import uniform
 from qresearch.testing.oracle.float32 import Arithmetic
+from qresearch.testing.oracle.grids import Floats, Vectors
 from qresearch.testing.oracle.reading import describe
 
 
@@ -27,7 +28,7 @@ class OracleResult:
     """What the definition yields for an array.
 
     Attributes:
-        codes: int64, the shape of the array.
+        codes: int64, the shape of the array; one for each group, where a code stands for several numbers.
         scale: float32, one number a block, as stored; None where the scheme has no scale.
         offset: the zero point (int64) or the stored minimum (float32), one a block; None for symmetric schemes.
         values: float32, the dequantized array.
@@ -59,7 +60,7 @@ def quantize(x: Any, scheme: Any, key: Any = None, weights: Any = None, keeps_su
     params = coder.fit(x, key, weights)
     codes = coder.encode(x, params, uniform(key, x.shape) if coder.random else None)
     found = coder.core(params)
-    return OracleResult(codes, found and found.stored, found and found.offset, coder.decode(codes, params))
+    return OracleResult(codes, found and found.stored, found and found.offset, coder.decode(codes, params, x.shape))
 
 
 def coder_of(scheme: Description, arithmetic: Arithmetic | None = None) -> OracleCoder:
@@ -91,14 +92,15 @@ class Plain(OracleCoder):
         """Sections 2 and 3; `unit` encodes numbers as they are."""
         y, shift = on_grid(x, self.scheme, params, self.arithmetic)
         scheme = self.scheme
+        y = grouped(y, scheme.block) if isinstance(scheme.grid, Vectors) else y
         codes = nearest.encode(y, scheme.grid, scheme.rounding, shift, u, scheme.unit, self.arithmetic)
         if scheme.minus_zero or not isinstance(scheme.grid, Floats):
             return codes
         return np.where(codes == scheme.grid.codes_per_sign, 0, codes)
 
-    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """Section 4."""
-        return decode(codes, self.scheme, params, self.arithmetic)
+        return decode(codes, self.scheme, params, shape, self.arithmetic)
 
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
         """Section 5."""
@@ -113,7 +115,9 @@ class Plain(OracleCoder):
         return None if params is None else spread(params.stored, self.scheme.block, shape)
 
     def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
-        """Elements at `where`, each a block of its own."""
+        """Elements at `where`, each a block of its own; `ValueError` where a code stands for several."""
+        if self.scheme.group > 1:
+            raise ValueError(f"codes stand for groups of {self.scheme.group} numbers, which cannot be taken apart")
         if params is None:
             return self, None
         each = [params.encoding, params.stored, params.offset]

@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 
 from qresearch.testing.oracle.coder import Around, OracleCoder
-from qresearch.testing.oracle.description import Description, Dither, Feedback, Hadamard, Mean, Orthogonal, Outliers, Wrapping
+from qresearch.testing.oracle.description import (
+    Description,
+    Dither,
+    Feedback,
+    FittedLevels,
+    Hadamard,
+    Mean,
+    Orthogonal,
+    Outliers,
+    Wrapping,
+)
+from qresearch.testing.oracle.fitted_levels import OracleFitted
 from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
 
 
@@ -44,9 +55,9 @@ class OracleRotated(Around):
         """Of the rotated array."""
         return self.inner.encode(self._grouped(x, self.forward), params[0], u)
 
-    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """Rotated back."""
-        return self._grouped(self.inner.decode(codes, params[0]), self.backward)
+        return self._grouped(self.inner.decode(codes, params[0], shape), self.backward)
 
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
         """Of the rotated array."""
@@ -103,10 +114,10 @@ class OracleShifted(Around):
         """Of the shifted array."""
         return self.inner.encode(self.arithmetic.total(x, self.shift(params, x.shape)), params[0], u)
 
-    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """Shifted back, and limited."""
-        value = self.inner.decode(codes, params[0])
-        return limited(self.arithmetic.difference(value, self.shift(params, codes.shape)))
+        value = self.inner.decode(codes, params[0], shape)
+        return limited(self.arithmetic.difference(value, self.shift(params, shape)))
 
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
         """Of the shifted array."""
@@ -189,7 +200,7 @@ class OracleOutliers(Around):
         kept = self._kept(x, places)
         if self.values is not None:
             params = self.values.fit(kept, None, None)
-            kept = self.values.decode(self.values.encode(kept, params, None), params)
+            kept = self.values.decode(self.values.encode(kept, params, None), params, kept.shape)
         return self.inner.fit(rest, key, weights), (places, kept)
 
     def _kept(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -200,9 +211,9 @@ class OracleOutliers(Around):
         """Codes of the rest."""
         return self.inner.encode(self._rest(x, params[1][0])[0], params[0], u)
 
-    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """The rest, the outliers put in, but not into poisoned blocks."""
-        value = self.inner.decode(codes, params[0])
+        value = self.inner.decode(codes, params[0], shape)
         flat = value.ravel().copy()
         for place, number in zip(*params[1], strict=True):
             if not np.isnan(flat[place]):
@@ -251,13 +262,13 @@ class OracleFeedback(Around):
             coder, inside = self.inner.piece(params[0], x.shape, at)
             wanted = self.arithmetic.total(x[at], error)
             codes[at] = coder.encode(wanted, inside, None if u is None else u[at])
-            error = self.arithmetic.difference(wanted, coder.decode(codes[at], inside))
+            error = self.arithmetic.difference(wanted, coder.decode(codes[at], inside, wanted.shape))
             error = np.where(np.isfinite(error), error, np.float32(0))
         return codes
 
-    def decode(self, codes: np.ndarray, params: Any) -> np.ndarray:
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """As inside."""
-        return self.inner.decode(codes, params[0])
+        return self.inner.decode(codes, params[0], shape)
 
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
         """As inside: of the array itself."""
@@ -281,3 +292,5 @@ def wrap(
             return OracleFeedback(inner, arithmetic, axis)
         case Mean():
             return OracleMean(inner, arithmetic)
+        case FittedLevels(iterations, values):
+            return OracleFitted(inner, arithmetic, iterations, None if values is None else build(values, arithmetic))

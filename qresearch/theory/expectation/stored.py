@@ -78,6 +78,8 @@ def _check(storage: Any, outer: float | None, what: str) -> None:
             f"no exact expectation: the {what} is stored with a wrapper around it, so it depends on other blocks; "
             "leave the wrapper out"
         )
+    if storage.element.group > 1:
+        raise ValueError(f"no exact expectation: the {what} is stored in vectors, with others; take another storage")
     if storage.element.rounding.stochastic:
         raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")
     if storage.bare:

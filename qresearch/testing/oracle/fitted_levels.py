@@ -1,0 +1,68 @@
+"""The oracle's k-means: levels moved to the groups of an array. Section 7 of `docs/arithmetic.md`. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qresearch.testing.oracle.blocks import grouped
+from qresearch.testing.oracle.coder import Around, OracleCoder
+from qresearch.testing.oracle.decode import on_grid
+from qresearch.testing.oracle.vectors import held, nearest_vectors
+
+
+@dataclass(frozen=True, eq=False)
+class OracleFitted(Around):
+    """Codes of the levels that were fitted to the array. Own parameters: those levels, as they are stored.
+
+    Attributes:
+        inner: a scheme without wrappers, whose grid holds the start levels.
+    """
+
+    inner: Any
+    iterations: int
+    values: OracleCoder | None
+
+    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
+        """The scales, then the levels for the scaled numbers."""
+        inside, scheme = self.inner.fit(x, key, weights), self.inner.scheme
+        y, _ = on_grid(x, scheme, inside, self.arithmetic)
+        counted = np.isfinite(y) & (np.ones(x.shape, bool) if weights is None else np.broadcast_to(weights, x.shape) > 0)
+        whole = grouped(counted, scheme.block).all(-1).ravel()
+        levels = np.asarray(scheme.grid.levels, np.float32)
+        points = held(grouped(y, scheme.block), levels).reshape(-1, scheme.group)[whole]
+        order = np.flatnonzero(whole)
+        for _ in range(self.iterations):
+            levels = self._moved(levels, points, order, whole.size)
+        if self.values is not None:
+            params = self.values.fit(levels, None, None)
+            levels = self.values.decode(self.values.encode(levels, params, None), params, levels.shape)
+        return inside, levels
+
+    def _moved(self, levels: np.ndarray, points: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
+        """Each level at the mean of the points nearest to it; `order` is their place among all groups."""
+        cell, moved = nearest_vectors(points, levels, self.arithmetic), levels.copy()
+        for code in np.unique(cell):
+            own = cell == code
+            for place in range(levels.shape[1]):
+                values = np.zeros(size, np.float32)
+                values[order[own]] = points[own, place]
+                moved[code, place] = self.arithmetic.quotient(self.arithmetic.tree_sum(values), np.float32(own.sum()))
+        return moved
+
+    def _with(self, levels: np.ndarray) -> OracleCoder:
+        return replace(self.inner, scheme=replace(self.inner.scheme, grid=replace(self.inner.scheme.grid, levels=levels)))
+
+    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
+        """Of the fitted levels."""
+        return self._with(params[1]).encode(x, params[0], u)
+
+    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """The fitted levels, scaled."""
+        return self._with(params[1]).decode(codes, params[0], shape)
+
+    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """Outside the fitted levels."""
+        return self._with(params[1]).clipped(x, params[0])
