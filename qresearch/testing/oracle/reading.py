@@ -197,7 +197,7 @@ def _floats(grid: Minifloat) -> Floats:
     )
 
 
-def block_of(quantizer: Quantizer) -> Block:
+def block_of(quantizer: Coder) -> Block:
     """Which numbers share a scale, and how many share a code."""
     block = quantizer.block
     sizes = None if block.sizes is None else tuple(None if size == WHOLE else size for size in block.sizes)
