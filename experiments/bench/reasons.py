@@ -37,7 +37,7 @@ def _around(case: Case, kind: type) -> bool:
 REASONS: list[Reason] = [
     Reason(lambda case, step, of_limit: of_limit >= 0.5, "the plain cast takes at least half as long: memory is the limit"),
     Reason(
-        lambda case, step, _: step == "quantize" and isinstance(getattr(case.coder, "statistic", None), Quantile),
+        lambda case, step, _: step == "quantize" and isinstance(case.coder.scaling.statistic, Quantile),
         "an order statistic of every block: 32 counts of it",
     ),
     Reason(

@@ -72,7 +72,13 @@ def test_packing_under_jit():
     assert packed["codes"].shape == (64,)
 
 
+def test_a_quantized_array_is_packed_under_jit():
+    q = qr.quantize(np.linspace(-1, 1, 128, dtype=np.float32), "nf4@64")
+    packed = jax.jit(lambda q: q.pack())(q)
+    np.testing.assert_array_equal(packed["codes"], q.pack()["codes"])
+
+
 def test_a_traced_width_is_refused():
-    q = qr.quantize(np.ones(128, np.float32), "nf4@64")
+    coder, x = qr.build("nf4@64"), np.ones(128, np.float32)
     with pytest.raises(TypeError, match="the width of a code is traced here"):
-        jax.jit(lambda q: q.pack())(q)
+        jax.jit(lambda coder: coder.packer.pack(coder.quantize(x)))(coder)

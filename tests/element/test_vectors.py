@@ -10,6 +10,7 @@ import pytest
 
 import qresearch as qr
 from qresearch import interop, testing
+from qresearch.element.element import Element
 from qresearch.element.vectors import vectors
 
 SHAPE = (6, 40)
@@ -21,6 +22,10 @@ def normal(shape=SHAPE, seed=0):
 
 def codes(x, text):
     return np.asarray(qr.quantize(x, text).codes)
+
+
+def nearest(levels, **options):
+    return Element(vectors(levels, **options), qr.roundings["even"])
 
 
 # --- the nearest level ------------------------------------------------------------------------------------------------------
@@ -48,17 +53,17 @@ def test_the_nearest_by_exact_fractions_away_from_ties(name, size):
 
 
 def test_ties_go_to_the_first_level():
-    element = vectors([[-1, 0], [1, 0], [0, -1], [0, 1]])
+    element = nearest([[-1, 0], [1, 0], [0, -1], [0, 1]])
     assert element.encode(np.zeros(2, np.float32)).tolist() == [0]
     assert element.encode(np.float32([1, 1, -3, 3, 2, -2])).tolist() == [1, 0, 1]
 
 
 def test_what_is_no_number_or_far_away():
-    element = vectors([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+    element = nearest([[-1, -1], [-1, 1], [1, -1], [1, 1]])
     y = np.float32([np.nan, 3, -0.5, np.nan, np.inf, -np.inf, 3e38, 1e30, -1e-45, 1e-40])
     assert element.encode(y).tolist() == [1, 0, 2, 3, 0]
     # In a wider table both coordinates count, however far away they lie: 1e30 and 3e38 end at the same place.
-    wide = vectors([[0, 0], [8, 0], [0, 1], [8, 1]])
+    wide = nearest([[0, 0], [8, 0], [0, 1], [8, 1]])
     assert wide.encode(np.float32([3e38, 0.2, 1e30, 0.9, -3e38, 0.9])).tolist() == [1, 3, 2]
 
 
@@ -290,10 +295,10 @@ def test_theory_refuses_scales_that_vectors_store(text, outer):
         ("vq8x2-asym@16", "needs an integer element"),
         ("vq8x2-offset@16", "needs an integer element"),
         ("vq8x2~stochastic", "leave '~stochastic' out"),
-        ("vq8x2 + feedback", "feedback codes slice by slice"),
-        ("vq8x2 + dither", "dither needs steps of one size"),
+        ("vq8x2 + feedback", "feedback codes one slice at a time"),
+        ("vq8x2 + dither", "dither needs equal steps"),
         ("vq8x2@15", "take a multiple of 2"),
-        ("vq8x2@1", "cuts groups of 2 numbers apart"),
+        ("vq8x2@1", "splits groups of 2 numbers"),
         ("vq6x3@3x1x1", None),
         ("vq6x3@4x1x1", "take a multiple of 3"),
         ("vq8x2@3x1", "take a multiple of 2"),
@@ -315,11 +320,11 @@ def test_what_does_not_fit_is_refused(text, words):
 
 @pytest.mark.parametrize("text", ["vq8x2@channel0", "vq8x2@column"])
 def test_an_array_without_the_axis_of_the_groups_is_refused(text):
-    with pytest.raises(ValueError, match=f"block {text.split('@')[1]} holds one number of each group"):
+    with pytest.raises(ValueError, match=f"block {text.split('@')[1]} holds only one number of each group"):
         qr.quantize(normal((8,)), text)
 
 
 def test_the_laws_hold_for_a_table_of_ones_own():
-    element = vectors([[-1, -1, 0], [1, 1, 0], [0, 0, 1], [0.5, -0.5, -1]], unit=1.5)
+    element = nearest([[-1, -1, 0], [1, 1, 0], [0, 0, 1], [0.5, -0.5, -1]], reach=1.5)
     quantizer = qr.Quantizer(element, qr.build("vq4x2-absmax@12").scaling, qr.Block.parse("12"))
     testing.check(quantizer, ["codes", "nearest", "groups", "padding", "zeros", "packing", "shapes"])

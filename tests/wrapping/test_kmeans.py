@@ -172,8 +172,8 @@ def test_batches_have_levels_of_their_own():
         ("vq8x2 + kmeans(1.5)", "must be an integer"),
         ("vq8x2 + kmeans(1,int8~stochastic)", "rounded at random"),
         ("vq8x2 + kmeans(1,int8 + huffman)", "entropy-coded"),
-        ("vq8x2 + kmeans + feedback", "feedback codes slice by slice"),
-        ("vq8x2 + kmeans + dither", "dither needs steps of one size"),
+        ("vq8x2 + kmeans + feedback", "feedback codes one slice at a time"),
+        ("vq8x2 + kmeans + dither", "dither needs equal steps"),
     ],
 )
 def test_what_does_not_fit_is_refused(text, words):

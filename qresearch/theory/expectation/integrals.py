@@ -13,6 +13,7 @@ from qresearch.base import checks
 from qresearch.coders.quantizer import Quantizer
 from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
+from qresearch.element.vectors import Vectors
 from qresearch.grammar.build import build
 from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
 from qresearch.theory.expectation import absmax, errors, minmax, ranged
@@ -89,10 +90,8 @@ def _quantizer(scheme: Any) -> Quantizer:
             f"no exact expectation: '{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside, "
             "or measure with qr.compare"
         )
-    if coder.element.group > 1:
-        raise ValueError(
-            f"no exact expectation: '{scheme}' gives one code to {coder.element.group} numbers; measure with qr.compare"
-        )
+    if isinstance(coder.element.grid, Vectors):
+        raise ValueError(f"no exact expectation: '{scheme}' codes vectors, not numbers one by one; measure with qr.compare")
     if coder.scaling.exact and coder.element.rounding.stochastic:
         raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
     return coder

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
+from qresearch.element.vectors import Vectors
 from qresearch.scales.power_of_two import ONE
 from qresearch.theory.expectation.cells import Cells, cells
 
@@ -78,7 +79,7 @@ def _check(storage: Any, outer: float | None, what: str) -> None:
             f"no exact expectation: the {what} is stored with a wrapper around it, so it depends on other blocks; "
             "leave the wrapper out"
         )
-    if storage.element.group > 1:
+    if isinstance(storage.element.grid, Vectors):
         raise ValueError(f"no exact expectation: the {what} is stored in vectors, with others; take another storage")
     if storage.element.rounding.stochastic:
         raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")

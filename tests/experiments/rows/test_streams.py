@@ -79,7 +79,7 @@ def test_what_must_be_seen_whole_is_refused_row_by_row(work, monkeypatch):
     assert result.code == 1
     assert "1 of 6 rows are done, 5 failed" in result.err
     assert result.err.count("measured in pieces: leave the scheme out there") == 5
-    assert "RMS(k=3.0) of blocks longer than a piece of (8192,) needs all of their elements at once" in result.err
+    assert "RMS(k=3.0) of blocks longer than a piece of (8192,) needs all their elements at once" in result.err
     assert "5 failed" in work.run(path, "seeds=1", "--only-failed").err
 
 
