@@ -126,7 +126,9 @@ def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
     stored = spec.scale
     ruled = form.need == "width" and stored is not None and stored == scheme(stored.element) and stored.row.power_of_two
     if isinstance(element.grid, Vectors):
-        ruled = False  # a table of vectors has no upper end
+        if spec.rule != "floor":
+            raise ValueError(f"'-{spec.rule}' needs the largest level of {spec.element!r}, and vectors have none; leave it out")
+        return None
     if ruled and not spec.exact:
         return np.int32(RULES[spec.rule](top(element.grid)))
     if spec.rule != "floor":

@@ -187,12 +187,9 @@ def _coded(make: Callable[[Coder], Coder], inner: Coder) -> Coder:
     return make(inner)
 
 
-def _zlib(strategy: int) -> Callable[[bytes], bytes]:
-    def shrink(data: bytes) -> bytes:
-        packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
-        return packer.compress(data) + packer.flush()
-
-    return shrink
+def _deflate(strategy: int, data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
+    return packer.compress(data) + packer.flush()
 
 
 def _inflate(data: bytes) -> bytes:
@@ -202,8 +199,12 @@ def _inflate(data: bytes) -> bytes:
 _LZMA: Any = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2, "preset": 9}]}
 
 CODINGS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes], str]] = {
-    "huffman": (_zlib(zlib.Z_HUFFMAN_ONLY), _inflate, "Huffman codes alone: DEFLATE (RFC 1951) without matches, raw"),
-    "deflate": (_zlib(zlib.Z_DEFAULT_STRATEGY), _inflate, "DEFLATE (RFC 1951), raw: matches and Huffman codes"),
+    "huffman": (
+        partial(_deflate, zlib.Z_HUFFMAN_ONLY),
+        _inflate,
+        "Huffman codes alone: DEFLATE (RFC 1951) without matches, raw",
+    ),
+    "deflate": (partial(_deflate, zlib.Z_DEFAULT_STRATEGY), _inflate, "DEFLATE (RFC 1951), raw: matches and Huffman codes"),
     "bz2": (bz2.compress, bz2.decompress, "bzip2: the Burrows-Wheeler transform and Huffman codes"),
     "lzma": (partial(lzma.compress, **_LZMA), partial(lzma.decompress, **_LZMA), "LZMA2, raw: matches and a range coder"),
 }

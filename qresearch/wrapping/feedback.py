@@ -80,8 +80,10 @@ def feedback(inner: Coder, axis: int = -1) -> Fed:
         axis: the axis along which errors are passed on.
 
     Raises:
-        ValueError: if there is another kind of wrapper inside.
+        ValueError: if there is another kind of wrapper inside, or an element of vectors.
     """
+    if inner.element.group > 1:
+        raise ValueError("feedback codes element after element, but one code of a vector covers several; leave feedback out")
     if not inner.separable:
         raise ValueError("feedback codes one slice at a time, which the wrapper inside cannot do; write feedback before it")
     return Fed(inner, axis)

@@ -197,6 +197,13 @@ def test_fields_of_other_types_are_refused(fields, words):
         Spec(**({"element": "int4"} | fields))
 
 
+@pytest.mark.parametrize("example", [row.examples[0] for row in qr.wrappers.rows if not row.name.startswith("ggml")])
+def test_every_wrapper_can_be_pickled(example):
+    element = "vq4x2" if example.startswith("kmeans") else "int4"
+    q = qr.quantize(jax.numpy.arange(64.0).reshape(4, 16), f"{element}@16 + {example}")
+    assert jax.numpy.array_equal(pickle.loads(pickle.dumps(q)).dequantize(), q.dequantize())
+
+
 def test_built_schemes_are_pickled():
     q = pickle.loads(pickle.dumps(qr.quantize(jax.numpy.arange(8.0), "int4@4~half_up:int8")))
     assert q.dequantize().tolist() == qr.quantize(jax.numpy.arange(8.0), "int4@4~half_up:int8").dequantize().tolist()

@@ -172,7 +172,8 @@ def test_batches_have_levels_of_their_own():
         ("vq8x2 + kmeans(1.5)", "must be an integer"),
         ("vq8x2 + kmeans(1,int8~stochastic)", "rounded at random"),
         ("vq8x2 + kmeans(1,int8 + huffman)", "entropy-coded"),
-        ("vq8x2 + kmeans + feedback", "feedback codes one slice at a time"),
+        ("vq8x2 + kmeans + feedback", "one code of a vector covers several"),
+        ("vq8x2@16 + feedback", "one code of a vector covers several"),
         ("vq8x2 + kmeans + dither", "dither needs equal steps"),
     ],
 )
