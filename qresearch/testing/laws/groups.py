@@ -46,11 +46,11 @@ def _groups(subject: Subject) -> None:
     mark = np.zeros(x.shape, bool)
     rows = np.arange(0, x.shape[0], 3)
     mark[rows, rows * 37 % x.shape[1]] = True
-    before, after = _at_same_params(subject.quantizer, x, np.where(mark, -x - np.sign(x), x), subject.key)
+    before, after = _at_same_params(subject.quantizer, x, np.where(mark, -x - np.sign(x) * np.abs(x).max(), x), subject.key)
     near = touched_at_fixed_scales(scheme, mark)
     for name, mine, first, second in zip(("codes", "values"), (by_code(scheme, near), near), before, after, strict=True):
         assert_same(np.asarray(second)[~mine], np.asarray(first)[~mine], f"{name} of groups that did not change")
-    assert (np.asarray(before[0]) != np.asarray(after[0])).any(), "numbers changed by more than their size, and no code did"
+    assert (np.asarray(before[0]) != np.asarray(after[0])).any(), "numbers moved beyond the other end of the range, and no code changed"
 
 
 def _assert_shape(subject: Subject, scheme: Description, shape: tuple[int, ...]) -> None:
