@@ -144,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = Path(words[0] if words else "docs/formats.md")
     head = (
         "# Formats\n\nMade by `make docs` (`python -m experiments.catalogue`), from the tables themselves. SQNR is measured on "
-        f"{SHAPE[0]} x {SHAPE[1]} numbers, seed 0. Every preset keeps every law of `qresearch.testing` that applies to it; "
-        "`python -m pytest tests/contract` checks them all."
+        f"{SHAPE[0]} x {SHAPE[1]}\nnumbers, seed 0. Every preset keeps every law of `qresearch.testing` that applies to it; "
+        "`make contract` checks them all."
     )
     print(write_page(page, [head, *element_sections(entries(), page), "## Presets", preset_table()]))
     return 0

@@ -50,7 +50,7 @@ def _groups(subject: Subject) -> None:
     near = touched_at_fixed_scales(scheme, mark)
     for name, mine, first, second in zip(("codes", "values"), (by_code(scheme, near), near), before, after, strict=True):
         assert_same(np.asarray(second)[~mine], np.asarray(first)[~mine], f"{name} of groups that did not change")
-    assert (np.asarray(before[0]) != np.asarray(after[0])).any(), "numbers moved beyond the other end of the range, and no code changed"
+    assert (np.asarray(before[0]) != np.asarray(after[0])).any(), "numbers moved beyond the other end, but no code changed"
 
 
 def _assert_shape(subject: Subject, scheme: Description, shape: tuple[int, ...]) -> None:
