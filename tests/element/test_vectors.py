@@ -206,7 +206,11 @@ WITH = [
 ]
 
 
-@pytest.mark.parametrize("text", WITH)
+QUICK = {"vq4x2@flat16", "vq4x2@16 + hadamard(8)", "vq4x2@16:bf16 + kmeans(2,bf16) + outliers(0.05)"}
+"""Enough for CI; the others run in `make contract`."""
+
+
+@pytest.mark.parametrize("text", [text if text in QUICK else pytest.param(text, marks=pytest.mark.slow) for text in WITH])
 def test_bytes_and_batches(text):
     stack = normal((3, 5, 41))
     q = qr.quantize(stack[0], text)

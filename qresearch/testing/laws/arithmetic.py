@@ -145,7 +145,7 @@ def _powers(subject: Subject) -> None:
 def outside_cast(subject: Subject) -> str | None:
     """Does not apply to wrappers around a cast, which has no blocks to poison."""
     scheme = subject.known
-    return "a wrapper stands around a cast" if scheme.unit and scheme.wrappers else None
+    return "there is a wrapper around the cast" if scheme.unit and scheme.wrappers else None
 
 
 @law("poison", applies=both(described, outside_cast))

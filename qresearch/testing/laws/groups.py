@@ -30,7 +30,7 @@ def known_mixing(subject: Subject) -> str | None:
     return "errors are passed on to the elements that follow" if passed_on else None
 
 
-@law("groups", applies=known_mixing)
+@law("groups", applies=known_mixing, of_program=True)
 def _groups(subject: Subject) -> None:
     """An element answers for its `group`: codes and values have the shapes that follow from it, and at fixed parameters each
     group depends on its own numbers alone (and on those rotated with them).

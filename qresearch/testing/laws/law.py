@@ -56,7 +56,7 @@ def scaled(subject: Subject) -> str | None:
 
 def plain(subject: Subject) -> str | None:
     """Applies to schemes without wrappers."""
-    return None if isinstance(subject.quantizer, Quantizer) else "a wrapper stands around the quantizer"
+    return None if isinstance(subject.quantizer, Quantizer) else "there is a wrapper around the quantizer"
 
 
 def unwrapped(subject: Subject) -> str | None:
