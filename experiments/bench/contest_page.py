@@ -13,7 +13,7 @@ from experiments.bench.files import manifest, tables
 from experiments.figures.style import save, styled
 
 CAPTION = (
-    "What we do, what a peer does, and the limit of the machine (XLA's plain cast of as many numbers), in the same rounds: "
+    "What we do, what a peer does, and the limit of the machine (XLA's plain cast of the same size), in the same rounds: "
     "medians (least to most). M/s: million elements a second. Cold: seconds to our first result, compiling included. "
     "Asked for: times the peer's rate, and the share of the limit's."
 )

@@ -17,7 +17,7 @@ BAR = 1.3
 """The largest allowed quotient of the largest and the least ratio."""
 
 CAPTION = (
-    "Our time over that of the plain cast of as many numbers (our rate in million elements a second), medians over rounds. As "
+    "Our time over that of the plain cast of the same size (our rate in million elements a second), medians over rounds. As "
     "many numbers at every size, cut into arrays that are read from memory one after another. Flat: the largest of these "
     "ratios over the least."
 )

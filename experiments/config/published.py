@@ -26,7 +26,7 @@ class Entry(Section):
 
     Attributes:
         what: what the number is; `{option}` stands for an option of `ours`, `{number}` for the index among several numbers.
-        published: a number, or a list of as many numbers as `ours` has.
+        published: a number, or a list of the same length as `ours`.
         ours: our number (`experiments.config.quantities`). One option may be a list, with a number for each value.
         tolerance: the largest absolute difference that counts as agreement.
         relative: the same as a share of the published number; exactly one of the two is needed.

@@ -10,7 +10,7 @@ import numpy as np
 WEIGHTS = Path("weights/model.safetensors")
 
 COUNT = 2**18
-"""Numbers of each random source; real weights are cut to as many."""
+"""Numbers of each random source; real weights are cut to that number."""
 
 
 def normal(count: int = COUNT) -> np.ndarray:

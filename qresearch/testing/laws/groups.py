@@ -1,4 +1,4 @@
-"""The law of groups: whether as many numbers share a code as the element says, and no others enter it."""
+"""The law of groups: each code stands for the element's `group` of numbers, and depends on no others."""
 
 from __future__ import annotations
 

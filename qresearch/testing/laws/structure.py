@@ -148,7 +148,7 @@ def _packed(shape: tuple[int, ...], bits: int) -> int:
 
 @law("packing", applies=packed)
 def _packing(subject: Subject) -> None:
-    """Packed bytes unpack to the same codes, scales and offsets, and there are as many as `storage_bits`, `nbytes` and
+    """Packed bytes unpack to the same codes, scales and offsets, and their number is what `storage_bits`, `nbytes` and
     the definition say.
     """
     from qresearch.api import from_packed, quantize

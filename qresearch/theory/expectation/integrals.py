@@ -65,7 +65,7 @@ def expected_sums(
     storage = question.quantizer.scaling.scale.coder
     if outer is not None and (scale is not None or storage is None or storage.bare):
         raise ValueError("outer is the scale by which scales are stored, and this scheme has none; leave it out")
-    answer = _way(question)
+    answer = _integral_for(question)
     total: Sums | None = None
     for block, share in _blocks(question, shape):
         found = answer(question, block) * share
@@ -115,10 +115,10 @@ def _blocks(question: Question, shape: tuple[int, ...] | None) -> list[tuple[int
     return [(math.prod(sizes), 1.0)]
 
 
-Way = Callable[[Question, int], Sums]
+Integral = Callable[[Question, int], Sums]
 
 
-def _way(question: Question) -> Way:
+def _integral_for(question: Question) -> Integral:
     """Which integral a scheme needs. Raises `ValueError` where there is none."""
     form, statistic = question.quantizer.scaling.form, question.quantizer.scaling.statistic
     if form.need is None:
