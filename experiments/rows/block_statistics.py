@@ -1,8 +1,8 @@
 """Measures a scheme with two compiled programs, so that many schemes can share each of them.
 
 The first program computes the statistic of every block. The second measures the same scheme on 16-element sub-blocks, given
-the statistics of the blocks that contain them. The scales are the same bit for bit. Schemes that differ only in statistic and
-block share the second program. Schemes that differ only in element and storage share the first.
+the statistics of the blocks that contain them. The scales are the same bit for bit. Schemes of the same block share the first
+program, which computes all their statistics. Schemes that differ only in statistic and block share the second.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import Array, lax
@@ -30,22 +30,32 @@ SMALL_BLOCK = 16
 _SMALL = Block((SMALL_BLOCK,))
 
 
-@dataclass(frozen=True)
-class BlockStatistics:
-    """A function from an array to the statistics of its blocks; hashable.
+class Wanted(NamedTuple):
+    """What a scheme needs to know about its blocks.
 
     Attributes:
         form: the form of the scale, which needs a width or an interval from the statistic.
         statistic: the statistic.
-        block: the elements that share a scale.
     """
 
     form: Form
     statistic: Statistic
-    block: Block
 
-    def __call__(self, x: Array) -> Any:
-        """The statistic of every block, repeated for each of its small blocks.
+
+@dataclass(frozen=True)
+class BlockStatistics:
+    """A function from an array to statistics of its blocks; hashable.
+
+    Attributes:
+        block: the elements that share a scale.
+        wanted: the statistics to compute.
+    """
+
+    block: Block
+    wanted: tuple[Wanted, ...]
+
+    def __call__(self, x: Array) -> tuple[Any, ...]:
+        """The statistics of every block, repeated for each of its small blocks.
 
         Large arrays are processed in chunks, so that temporary arrays stay in a cache.
 
@@ -53,7 +63,8 @@ class BlockStatistics:
             x: float32, with a shape for which `serves` is true.
 
         Returns:
-            A pytree of arrays in the shape of x, except that the last axis is `SMALL_BLOCK` times shorter.
+            For each of `wanted`, a pytree of arrays in the shape of x, except that the last axis is `SMALL_BLOCK` times
+            shorter.
         """
         if x.size <= MOST_ELEMENTS_AT_ONCE:
             return self._of_chunk(x)
@@ -73,9 +84,10 @@ class BlockStatistics:
         layout = self.block.layout(shape)
         return not layout.ragged and layout.lengths[-1] % SMALL_BLOCK == 0
 
-    def _of_chunk(self, x: Array) -> Any:
+    def _of_chunk(self, x: Array) -> tuple[Any, ...]:
         layout, grid = self.block.layout(x.shape), _SMALL.grid(x.shape)
-        found = self.form.extent(self.statistic, None, Blocks(layout.split(x), None, layout))  # no element is looked at
+        blocks = Blocks(layout.split(x), None, layout)
+        found = tuple(form.extent(statistic, None, blocks) for form, statistic in self.wanted)  # no element is looked at
         small = Layout(grid, grid, (*layout.lengths[:-1], layout.lengths[-1] // SMALL_BLOCK))
         return jax.tree.map(small.spread, found)
 
@@ -86,7 +98,7 @@ class GivenStatistic(Statistic):
 
 
 def split(coder: Coder) -> tuple[BlockStatistics, Quantizer] | None:
-    """A scheme as its block statistics and the same scheme in small blocks.
+    """A scheme as the one statistic of its blocks and the same scheme in small blocks.
 
     Returns:
         None for schemes that cannot be split: casts; wrapped schemes; vector elements; stochastic rounding; statistics that
@@ -101,7 +113,7 @@ def split(coder: Coder) -> tuple[BlockStatistics, Quantizer] | None:
     if not all(each is None or (type(each) is Quantizer and each.bare) for each in stored):
         return None
     small = dataclasses.replace(coder.with_scaling(statistic=GivenStatistic()), block=_SMALL)
-    return BlockStatistics(scaling.form, scaling.statistic, coder.block), small
+    return BlockStatistics(coder.block, (Wanted(scaling.form, scaling.statistic),)), small
 
 
 def sums(small: Quantizer, statistics: Any, x: Array, names: Iterable[str], known: Mapping[str, Array]) -> Sums:
@@ -109,7 +121,7 @@ def sums(small: Quantizer, statistics: Any, x: Array, names: Iterable[str], know
 
     Args:
         small: the scheme in small blocks, from `split`.
-        statistics: the result of its `BlockStatistics` for x.
+        statistics: what its `BlockStatistics` finds in x: the only member of the tuple.
         x: float32.
         names: the names of metrics.
         known: `measure.of_data(x, names)`.

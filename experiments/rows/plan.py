@@ -18,7 +18,7 @@ from experiments.config.model import Config
 from experiments.config.schemes import MOST_ROWS, Expanded, SchemeEntry
 from experiments.rows.sources import Source, sources
 from experiments.rows.streams import streamed
-from experiments.rows.structures import Function, Structure
+from experiments.rows.structures import Functions, Structure, functions_of
 
 FORMAT = 2
 """Part of every row's identity: a change makes all rows new."""
@@ -43,14 +43,14 @@ class Row:
         source: what is quantized.
         seed: of the source and of stochastic rounding.
         scheme: how it is quantized.
-        functions: the compiled functions that measure it (`Structure.functions`).
+        functions: the compiled functions that measure it (`functions_of`).
     """
 
     id: str
     source: Source
     seed: int
     scheme: Expanded
-    functions: tuple[Function, ...]
+    functions: Functions
 
     def labels(self) -> dict[str, Any]:
         """The columns that describe the row in tables."""
@@ -96,7 +96,7 @@ class Plan:
     def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
         """The given rows as batches, grouped by source and seed, so that each array is made once."""
         for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
-            groups: dict[tuple[Function, ...], list[Row]] = {}
+            groups: dict[Functions, list[Row]] = {}
             for row in drawn:
                 groups.setdefault(row.functions, []).append(row)
             source = next(iter(groups.values()))[0].source
@@ -152,10 +152,12 @@ class _Known:
 
 def _rows(cases: list[tuple[Source, _Known]], seeds: tuple[int, ...], common: dict[str, Any]) -> Iterator[Row]:
     """Source by source and seed by seed."""
-    for _, some in itertools.groupby(cases, key=lambda case: case[0].name):
-        of_source = [(source, known, known.structure.functions(source)) for source, known in some]
+    functions_of_cases = functions_of([(known.structure, source) for source, known in cases])
+    with_functions = zip(cases, functions_of_cases, strict=True)
+    for _, some in itertools.groupby(with_functions, key=lambda each: each[0][0].name):
+        of_source = list(some)
         for seed in seeds:
-            for source, known, functions in of_source:
+            for (source, known), functions in of_source:
                 if source.random or known.stochastic or seed == seeds[0]:  # one seed is enough if nothing is random
                     yield Row(_identity(source, known, seed, common), source, seed, known.scheme, functions)
 

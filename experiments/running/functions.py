@@ -11,9 +11,10 @@ from jax import Array
 
 import qresearch as qr
 from experiments.rows import block_statistics
-from experiments.rows.block_statistics import BlockStatistics, split
+from experiments.rows.block_statistics import BlockStatistics, Wanted, split
 from experiments.rows.sources import Source
 from experiments.rows.streams import InPieces, Made, of_data
+from experiments.rows.structures import Function
 from experiments.running.compiled import for_measuring
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
@@ -42,19 +43,21 @@ class Whole:
 
 
 class Statistics:
-    """Computes the block statistics that all schemes of a batch share; arguments as for `Whole`."""
+    """Computes the block statistics that all schemes of a batch need.
 
-    def __init__(self, coder: Coder, source: Source, metrics: tuple[str, ...]) -> None:
-        of_blocks, _ = _split(coder)
+    Args:
+        statistics: what is computed.
+        source: a source of the shape that it serves.
+    """
 
-        def statistics(x: Array) -> Any:
-            return of_blocks(x)
+    def __init__(self, statistics: BlockStatistics, source: Source) -> None:
+        numbers = jax.ShapeDtypeStruct(source.shape, jnp.float32)
+        self._wanted = statistics.wanted
+        self._statistics = for_measuring(jax.jit(statistics.__call__).lower(numbers))
 
-        self._statistics = for_measuring(jax.jit(statistics).lower(_made(source, metrics).numbers))
-
-    def __call__(self, coders: Sequence[Coder], x: Made, key: Array) -> Any:
-        """The statistic of every block, on the device."""
-        return self._statistics(x.numbers)
+    def __call__(self, coders: Sequence[Coder], x: Made, key: Array) -> dict[Wanted, Any]:
+        """Each statistic of every block, on the device."""
+        return dict(zip(self._wanted, self._statistics(x.numbers), strict=True))
 
 
 class SmallBlocks:
@@ -66,20 +69,28 @@ class SmallBlocks:
 
         statistics, small = _split(coder)
         x = _made(source, metrics)
-        self._sums = for_measuring(jax.jit(sums).lower(small, jax.eval_shape(statistics.__call__, x.numbers), x))
+        (given,) = jax.eval_shape(statistics.__call__, x.numbers)
+        self._sums = for_measuring(jax.jit(sums).lower(small, given, x))
 
-    def __call__(self, coders: Sequence[Coder], x: Made, key: Array, statistics: Any) -> Sums:
+    def __call__(self, coders: Sequence[Coder], x: Made, key: Array, statistics: dict[Wanted, Any]) -> Sums:
         """The sums of each scheme."""
-        return [jax.device_get(self._sums(_split(coder)[1], statistics, x)) for coder in coders]
+        split_coders = map(_split, coders)
+        return [jax.device_get(self._sums(small, statistics[its.wanted[0]], x)) for its, small in split_coders]
 
 
-KINDS: dict[str, Callable[[Coder, Source, tuple[str, ...]], Callable[..., Any]]] = {
+KINDS: dict[str, Callable[[Coder, Source, tuple[str, ...]], Callable[..., Sums]]] = {
     "whole": Whole,
     "in pieces": InPieces,
-    "block statistics": Statistics,
     "small blocks": SmallBlocks,
 }
-"""The kind of a function -> the class that compiles it."""
+"""The kind of a function that measures -> the class that compiles it."""
+
+
+def compiled(function: Function, coder: Coder, source: Source, metrics: tuple[str, ...]) -> Callable[..., Any]:
+    """Compiles a function for one of the schemes and one of the sources that need it."""
+    if isinstance(function.structure, BlockStatistics):
+        return Statistics(function.structure, source)
+    return KINDS[function.kind](coder, source, metrics)
 
 
 def _made(source: Source, metrics: tuple[str, ...]) -> Made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -16,9 +16,9 @@ import qresearch as qr
 from experiments.rows.plan import Batch, Row
 from experiments.rows.sources import Source
 from experiments.rows.streams import Made, Stream, made, streamed
-from experiments.rows.structures import Function
+from experiments.rows.structures import Function, Structure, functions_of
 from experiments.running.compile_ahead import CompileAhead
-from experiments.running.functions import KINDS
+from experiments.running.functions import compiled
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Meter:
     def measure(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         """The outcome of every row of a batch.
 
-        If a batch raises, its rows are measured again one by one, so that only the row to blame fails.
+        If a batch raises, its rows are measured again one by one, with functions of their own, so that only the row to blame
+        fails.
 
         Args:
             batch: rows that share their functions.
@@ -80,11 +81,14 @@ class Meter:
         try:
             yield from self._together(batch, x, key)
         except Exception as error:  # of any kind: it belongs to a row, and the sweep goes on
-            if len(batch) == 1:
-                yield failed(batch[0], error)
-                return
             for row in batch:
-                yield from self._measured((row,), x, key)
+                single = _alone(row)
+                if single.functions != row.functions:
+                    yield from self.measure((single,), x, key)
+                elif len(batch) > 1:
+                    yield from self._measured((row,), x, key)
+                else:
+                    yield failed(row, error)
 
     def _together(self, batch: Batch, x: Made | Stream, key: Array) -> list[Outcome]:
         started = time.perf_counter()
@@ -97,7 +101,13 @@ class Meter:
         return [Outcome(*each, seconds) for each in zip(batch, metrics, bits, strict=True)]
 
     def _compile(self, function: Function, row: Row) -> Any:
-        return KINDS[function.kind](qr.build(row.scheme.text), row.source, self.metrics)
+        return compiled(function, qr.build(row.scheme.text), row.source, self.metrics)
+
+
+def _alone(row: Row) -> Row:
+    """The row with functions that serve no other statistic."""
+    (functions,) = functions_of([(Structure.of(qr.build(row.scheme.text)), row.source)])
+    return replace(row, functions=functions)
 
 
 def failed(row: Row, error: Exception) -> Outcome:

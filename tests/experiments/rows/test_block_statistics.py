@@ -45,7 +45,7 @@ def nasty(shape):
 
 back = jax.jit(lambda quantizer, x, params: quantizer.round_trip(x, params, None))
 fitted = jax.jit(lambda quantizer, x: quantizer.fit(x))
-given = jax.jit(lambda statistics, small, x: small.scaling.of_extent(small.element, statistics(x)), static_argnums=0)
+given = jax.jit(lambda statistics, small, x: small.scaling.of_extent(small.element, *statistics(x)), static_argnums=0)
 
 
 def both(scheme, x):
@@ -99,7 +99,7 @@ def test_sums_are_those_of_the_whole_scheme(scheme, shape, names):
     assert statistics.serves(shape)
     one = measure.evaluate(jax.device_get(measure.jitted_sums(whole, x, names)), names)
     split_sums = jax.jit(sums_of_split, static_argnames="names")
-    given, known = jax.jit(statistics.__call__)(x), measure.of_data(x, names)
+    (given,), known = jax.jit(statistics.__call__)(x), measure.of_data(x, names)
     other = measure.evaluate(jax.device_get(split_sums(small, given, x, names=names, known=known)), names)
     for name, value in one.items():
         if name in ("max", "clipped", "entropy", "levels", "relative"):
@@ -123,7 +123,7 @@ def test_schemes_that_differ_in_element_and_storage_share_their_statistics():
 
 def test_every_small_block_has_the_statistic_of_its_block():
     x = jnp.arange(256.0).reshape(2, 128)
-    found = split(qr.build("int4@32"))[0](x)
+    (found,) = split(qr.build("int4@32"))[0](x)
     assert found.shape == (2, 128 // SMALL_BLOCK)
     np.testing.assert_array_equal(found[0], [31, 31, 63, 63, 95, 95, 127, 127])
 
