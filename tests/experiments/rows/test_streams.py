@@ -47,7 +47,7 @@ def check(work, monkeypatch, schemes, shape, most=8192, rel=1e-13):
     in_pieces(monkeypatch, most)
     pieces, second = rows(work, "pieces", **given)
     assert first.code == second.code == 0, second.err
-    assert list(whole) == list(pieces)
+    assert whole.keys() == pieces.keys()  # in another order: other functions are shared
     for scheme, row in whole.items():
         assert pieces[scheme]["id"] == row["id"]  # so what was measured in one piece is not measured again
         assert pieces[scheme]["true_bits"] == row["true_bits"]
