@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,12 +16,15 @@ from experiments.config.theory_figures import BlockMaximum
 from experiments.figures.style import PAGE, legend_below, looks
 from experiments.rows.sources import data_key, distribution_of, draw
 from experiments.showing.summary import label
+from qresearch.densities.block_extremes import beyond, magnitude_pieces, none_beyond
+from qresearch.densities.density import density
 from qresearch.densities.distribution import Distribution
+from qresearch.densities.quadrature import on_intervals
 
 Model = Callable[[Distribution, int], float]
 
-STEP = 1 / 512
-"""Step of the trapezoidal rule over the logarithm of the maximum."""
+NODES = 8
+"""Quadrature points of a piece."""
 
 
 def block_maximum(options: BlockMaximum, config: Config) -> tuple[Figure, pd.DataFrame]:
@@ -58,7 +61,7 @@ def _of(source: Distribution, name: str, options: BlockMaximum) -> pd.DataFrame:
     """A line for each block size, in standard deviations."""
     model: Model = MODELS.get(source.family.name, lambda source, block: math.nan)
     columns = {
-        "exact": mean_maxima(source, options.blocks),
+        "exact": [mean_maximum(source, block) for block in options.blocks],
         "model": [model(source, block) for block in options.blocks],
         "sampled": list(_sampled(source, name, options)),
     }
@@ -66,20 +69,17 @@ def _of(source: Distribution, name: str, options: BlockMaximum) -> pd.DataFrame:
     return pd.DataFrame({"source": name, "block": options.blocks, **widths})
 
 
-def mean_maxima(source: Distribution, blocks: Sequence[int]) -> np.ndarray:
-    """float64 [n]: E max|x| of `block` independent numbers, which is the integral of 1 - P(|x| <= m)^block over m.
-
-    By the trapezoidal rule over log m: accurate to 1e-8 for smooth densities, to 1e-6 for densities with jumps.
+def mean_maximum(source: Distribution, block: int) -> float:
+    """E max|x| of `block` independent numbers, which is the integral of 1 - P(|x| <= m)^block over m.
 
     >>> from qresearch import distributions
-    >>> mean_maxima(distributions["uniform"](scale=1), [3]).round(5)
-    array([0.75])
+    >>> round(mean_maximum(distributions["uniform"](scale=1), 3), 12)
+    0.75
     """
-    m = np.exp(np.arange(math.log(source.scale) - 25, math.log(source.scale) + 30, STEP))
-    with np.errstate(over="ignore"):  # some cdfs are written with exponentials of m
-        beyond = np.minimum(source.cdf(-m) + (1 - source.cdf(m)), 1 - 1e-16)
-    above = -np.expm1(np.asarray(blocks)[:, None] * np.log1p(-beyond))
-    return np.asarray((above * m).sum(axis=1) * STEP)
+    numbers = density(source)
+    ends = magnitude_pieces(numbers, block)
+    m, weights = on_intervals(ends[:-1], ends[1:], NODES)
+    return float(ends[0] + ((1 - none_beyond(beyond(numbers, m), block)) * weights).sum())
 
 
 def _sampled(source: Distribution, name: str, options: BlockMaximum) -> Iterator[float]:

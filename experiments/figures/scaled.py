@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from experiments.config import Config
 from experiments.config.theory_figures import ScaledBlocks
-from experiments.figures.maxima import mean_maxima
+from experiments.figures.maxima import mean_maximum
 from experiments.figures.style import legend_below, looks, name_axes, panels
 from experiments.rows.sources import data_key, distribution_of, draw
+from qresearch.densities.block_extremes import magnitude_quantile
+from qresearch.densities.density import density
 from qresearch.densities.distribution import Distribution
 
 BINS = 60
@@ -46,28 +48,15 @@ def exact(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
     taken by Gauss-Legendre quadrature over the probability of m.
     """
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    m = _maximum_quantile(source, block, (nodes + 1) / 2)[:, None]
-    inside = source.cdf(m) - source.cdf(-m)
-    density = m * source.pdf(m * y) / inside
-    return np.asarray((1 - 1 / block) * (weights / 2) @ density)
+    m = magnitude_quantile(density(source), -np.expm1(np.log((nodes + 1) / 2) / block))[:, None]
+    scaled = m * source.pdf(m * y) / (source.cdf(m) - source.cdf(-m))
+    return np.asarray((1 - 1 / block) * (weights / 2) @ scaled)
 
 
 def cut_off(source: Distribution, block: int, y: np.ndarray) -> np.ndarray:
     """float64: the model of arXiv 2505.12988: the source truncated at the mean maximum, which is scaled to 1."""
-    (m,) = mean_maxima(source, [block])
+    m = mean_maximum(source, block)
     return np.asarray((1 - 1 / block) * m * source.pdf(m * y) / (source.cdf(m) - source.cdf(-m)))
-
-
-def _maximum_quantile(source: Distribution, block: int, p: np.ndarray) -> np.ndarray:
-    """float64: the m with P(max|x| <= m) = p, by bisection on the probability of a single number."""
-    beyond = -np.expm1(np.log(p) / block)
-    low = np.zeros_like(p)
-    high = np.maximum(np.abs(source.quantile(beyond / 2)), np.abs(source.quantile(1 - beyond / 2)))
-    for _ in range(60):
-        middle = (low + high) / 2
-        out = source.cdf(-middle) + 1 - source.cdf(middle) > beyond
-        low, high = np.where(out, middle, low), np.where(out, high, middle)
-    return np.asarray(high)
 
 
 def _sampled(source: Distribution, name: str, block: int, samples: int) -> np.ndarray | None:

@@ -16,8 +16,8 @@ AIM = 0.8
 """The target, as a share of the rate of a copy of the same number of bytes."""
 
 RATES = (
-    "Gigabytes a second that a step moves (what it has to read and to write), median (least to most), beside a copy on the "
-    "device of as many bytes in the same rounds. `*`: the path that is taken here by itself."
+    "Gigabytes per second that a step moves (what it must read and write), median (least to most), beside a copy of the same "
+    "size on the device in the same rounds. `*`: the path that is chosen here by default."
 )
 DIFFERENCES = "Codes, scales and values that differ from those of the CPU, in any bit."
 

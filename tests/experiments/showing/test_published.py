@@ -11,7 +11,7 @@ from scipy import integrate
 from experiments import gallery
 from experiments.config import ConfigError, load
 from experiments.figures.densities import powered
-from experiments.figures.maxima import MODELS, mean_maxima
+from experiments.figures.maxima import MODELS, mean_maximum
 from experiments.figures.scaled import exact
 from experiments.rows.plan import make_plan
 from qresearch import distributions
@@ -123,7 +123,7 @@ def test_a_page_shows_everything_and_tells_of_strays(work, capfd):
         assert (work.folder / "results" / "small-tiny" / "figures" / f"{name}.pdf").stat().st_size > 1000
 
 
-def test_mean_maxima_are_the_integral_over_the_density():
+def test_mean_maximum_is_the_integral_over_the_density():
     """E max|x| = the integral of m B H^(B - 1) h, an independent formula, by quad."""
     for source in (distributions["normal"](), distributions["laplace"](), distributions["student_t"](5)):
         for block in (8, 128):
@@ -133,8 +133,8 @@ def test_mean_maxima_are_the_integral_over_the_density():
                 return m * block * inside ** (block - 1) * float(source.pdf(m) + source.pdf(-m))
 
             found, _ = integrate.quad(integrand, 0, np.inf, epsabs=1e-10, limit=400)
-            assert mean_maxima(source, [block]) == pytest.approx(found, rel=1e-6)
-            assert MODELS[source.family.name](source, 256) == pytest.approx(mean_maxima(source, [256])[0], rel=0.04)
+            assert mean_maximum(source, block) == pytest.approx(found, rel=1e-8)
+            assert MODELS[source.family.name](source, 256) == pytest.approx(mean_maximum(source, 256), rel=0.04)
 
 
 def test_the_density_after_scaling_is_a_density():
