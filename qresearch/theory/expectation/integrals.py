@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -16,9 +18,10 @@ from qresearch.densities.distribution import Distribution
 from qresearch.element.vectors import Vectors
 from qresearch.grammar.build import build
 from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
-from qresearch.theory.expectation import absmax, errors, minmax, ranged
+from qresearch.theory.expectation import absmax, errors, minmax
 from qresearch.theory.expectation.cells import cells
 from qresearch.theory.expectation.errors import Affine, Sums
+from qresearch.theory.expectation.ranged import Minima, Ranged, ZeroPoints
 from qresearch.theory.expectation.stored import stored
 from qresearch.wrapping.entropy import Coded
 from qresearch.wrapping.ggml import GGML
@@ -27,9 +30,17 @@ MISSED_PROBABILITY = 1e-6
 """How far the probabilities of all codes may be from adding up to 1."""
 
 
+class Given(TypedDict, total=False):
+    """The keyword arguments of `theory.expect`."""
+
+    shape: tuple[int, ...] | None
+    scale: float | None
+    outer: float | None
+
+
 @dataclass(frozen=True)
 class Question:
-    """A scheme, a density, and what is given beside them.
+    """What is integrated: a scheme over a density.
 
     Attributes:
         quantizer: the scheme, built.
@@ -46,31 +57,21 @@ class Question:
     finer: int
 
 
-def expected_sums(
-    scheme: Any,
-    distribution: Any,
-    *,
-    shape: tuple[int, ...] | None = None,
-    scale: float | None = None,
-    outer: float | None = None,
-    finer: int = 1,
-) -> Sums:
+def expected_sums(scheme: Any, distribution: Any, *, finer: int = 1, **given: Unpack[Given]) -> Sums:
     """The expected sums of one number, from which metrics follow. Arguments as in `theory.expect`; `finer` as in `Question`."""
-    given = checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
+    checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
+    scale, outer = given.get("scale"), given.get("outer")
     for name, number in (("scale", scale), ("outer", outer)):
         real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
         if number is not None and not (real and math.isfinite(number) and number != 0):
             raise ValueError(f"{name} must be a finite number other than 0, such as 0.3, not {checks.shown(number)}")
-    question = Question(_quantizer(scheme), density(given), scale, outer, finer)
+    question = Question(_quantizer(scheme), density(distribution), scale, outer, finer)
     storage = question.quantizer.scaling.scale.coder
     if outer is not None and (scale is not None or storage is None or storage.bare):
         raise ValueError("outer is the scale by which scales are stored, and this scheme has none; leave it out")
     answer = _integral_for(question)
-    total: Sums | None = None
-    for block, share in _blocks(question, shape):
-        found = answer(question, block) * share
-        total = found if total is None else total + found
-    assert total is not None
+    shares = _blocks(question, given.get("shape"))
+    total = reduce(add, (answer(question, block) * share for block, share in shares))
     mass = float(np.sum(total.histogram))
     if not abs(mass - 1) <= MISSED_PROBABILITY:
         raise ValueError(
@@ -131,14 +132,9 @@ def _integral_for(question: Question) -> Integral:
         return _fixed
     name = type(form).__name__.lower()
     if type(form) not in (Symmetric, ZeroPoint, Offset):
-        if statistic.extreme == "range":
-            raise ValueError(
-                f"no exact expectation: the form '{name}' has none; take '-asym' or '-offset', whose blocks "
-                "are scaled by minmax as well, or measure with qr.compare"
-            )
-        raise ValueError(
-            f"no exact expectation: the form '{name}' has none; take sym, asym or offset, or measure with qr.compare"
-        )
+        ranged_too = "'-asym' or '-offset', whose blocks are scaled by minmax as well"
+        instead = ranged_too if statistic.extreme == "range" else "sym, asym or offset"
+        raise ValueError(f"no exact expectation: the form '{name}' has none; take {instead}, or measure with qr.compare")
     if statistic.extreme is None:
         raise ValueError(
             f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "
@@ -157,8 +153,7 @@ def _fixed(question: Question, block: int) -> Sums:
 
 
 def _largest_magnitude(question: Question, block: int) -> Sums:
-    quantizer = question.quantizer
-    scaling = quantizer.scaling
+    quantizer, scaling = question.quantizer, question.quantizer.scaling
     gain = float(scaling.gain)
     scheme = absmax.Scaled(
         cells=cells(quantizer.element),
@@ -179,14 +174,14 @@ def _range(question: Question, block: int) -> Sums:
     steps, rounding = round(element.grid.ends[1] - element.grid.ends[0]), element.rounding
     kept = stored(scaling.scale.coder, question.outer)
     if scaling.form.integer_offset:
-        scheme: ranged.Ranged = ranged.ZeroPoints(steps, rounding, kept, scaling.exact)
+        scheme: Ranged = ZeroPoints(steps, rounding, kept, scaling.exact)
     else:
         minima = scaling.offset.coder
         if minima is not None and not minima.bare:
             raise ValueError(
                 "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
             )
-        scheme = ranged.Minima(steps, rounding, kept, stored(minima, None, what="minimum"), scaling.exact)
+        scheme = Minima(steps, rounding, kept, scaling.exact, stored(minima, None, what="minimum"))
     if scheme.decided_by_rounding(question.density, block):
         raise ValueError(
             f"no exact expectation: with ~{rounding.name} the rounding of the scale decides into which code the end of the "

@@ -12,10 +12,9 @@ import numpy as np
 
 from qresearch.densities.block_extremes import largest_pieces, least_pieces, magnitude_pieces, none_beyond, squared_share
 from qresearch.densities.density import Density
-from qresearch.densities.quadrature import on_intervals
+from qresearch.densities.quadrature import on_intervals, on_some
 from qresearch.theory.expectation import errors
-from qresearch.theory.expectation.collect import Part, collect
-from qresearch.theory.expectation.errors import Sums
+from qresearch.theory.expectation.errors import Part, Sums, collect
 from qresearch.theory.expectation.ranged import Ranged
 
 NODES_PER_PIECE = 4
@@ -38,14 +37,7 @@ NEGLIGIBLE_WEIGHT = 1e-12
 
 
 def expected(density: Density, scheme: Ranged, block: int, finer: int = 1) -> Sums:
-    """Expected sums of one element of a block.
-
-    Args:
-        density: of the numbers.
-        scheme: their scheme.
-        block: the elements of a block, at least 2.
-        finer: a factor on the number of quadrature points in each direction, to estimate the error.
-    """
+    """Expected sums of one element of a block of at least 2; `finer` multiplies the quadrature points in each direction."""
     cut = _nodes(density, scheme, block, finer)
     whole = cut if scheme.steps < MANY_STEPS else _nodes(density, None, block, finer)
     parts = []
@@ -81,11 +73,8 @@ def _nodes(density: Density, scheme: Ranged | None, block: int, finer: int) -> t
     which, piece = np.nonzero(np.diff(cuts) > 0)
     start, stop = cuts[which, piece], cuts[which, piece + 1]
     whole = np.diff(ends)[np.clip(np.searchsorted(ends, start, side="right") - 1, 0, len(ends) - 2)]
-    found = []
-    for chosen, nodes in ((stop - start >= whole / 4, many), (stop - start < whole / 4, few)):
-        points, lengths = on_intervals(start[chosen], stop[chosen], nodes)
-        found.append((np.repeat(which[chosen], nodes), points.ravel(), lengths.ravel()))
-    which, high, inner = (np.concatenate(each) for each in zip(*found, strict=True))
+    high, inner, at = on_some(start, stop, stop - start < whole / 4, many, few)
+    which = which[at]
     weight = density.pdf(low)[which] * length[which] * density.pdf(high) * inner
     weight *= block * (block - 1.0) * none_beyond(tail[which] + density.above(high)[0], block - 2)
     kept = weight * squared_share(density, np.maximum(np.abs(low[which]), np.abs(high))) > NEGLIGIBLE_WEIGHT

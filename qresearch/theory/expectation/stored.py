@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.coders.quantizer import Quantizer
 from qresearch.element.vectors import Vectors
 from qresearch.scales.power_of_two import ONE
-from qresearch.theory.expectation.cells import Cells, cells
+from qresearch.theory.expectation.cells import cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +56,17 @@ def stored(storage: Any, outer: float | None, rise: Any = None, what: str = "sca
         return SELF
     _check(storage, outer, what)
     if rise is not None:
-        return _powers(cells(storage.element), int(rise))
+        # 2^e becomes 2^(e + 1) from the significand 1 + rise / 2^23 on
+        powers = cells(storage.element).low
+        return _staircase(powers[:-1] * (1 + int(rise) / ONE), powers)
     found, unit = cells(storage.element), 1.0 if storage.bare else float(outer or 0)
     if unit < 0:
         found, unit = found.mirrored(), -unit
-    return Stored(_scaled(found, unit), found.low * unit)
+    return _staircase(found.edges[1:-1] * unit, found.low * unit)
 
 
-def _scaled(found: Cells, unit: float) -> np.ndarray:
-    return np.concatenate([[-np.inf], found.edges[1:-1] * unit, [np.inf]])
-
-
-def _powers(found: Cells, rise: int) -> Stored:
-    """Powers of two by a rule: 2^e becomes 2^(e + 1) from the significand 1 + rise / 2^23 on."""
-    powers = found.low
-    return Stored(np.concatenate([[-np.inf], powers[:-1] * (1 + rise / ONE), [np.inf]]), powers)
+def _staircase(inner: np.ndarray, values: np.ndarray) -> Stored:
+    return Stored(np.concatenate([[-np.inf], inner, [np.inf]]), values)
 
 
 def _check(storage: Any, outer: float | None, what: str) -> None:
