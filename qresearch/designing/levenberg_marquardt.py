@@ -64,10 +64,11 @@ def descend(
     for _ in range(MOST_TRIALS):
         step = newton_step(now, free, damping)
         change = np.inf if step is None else float(np.abs(step).max())
-        then = objective(levels + step) if step is not None and is_ascending(levels + step) else None
         accepted = False
-        if step is not None and then is not None and is_better(now, then):
-            levels, now, accepted = levels + step, then, True
+        if step is not None and np.all(np.isfinite(levels + step)) and np.all(np.diff(levels + step) > 0):
+            then = objective(levels + step)
+            if accepted := is_better(now, then):
+                levels, now = levels + step, then
         yield Trial(levels, now, accepted, damping, change)
         damping = (damping / 8 if damping > 1e-3 else 0.0) if accepted else max(4 * damping, 1e-2)
 
@@ -116,11 +117,6 @@ def _steepness(slope: Slope, free: np.ndarray) -> float:
     """The squared length of the slope, in units in which all levels count the same."""
     counted = free & (slope.own > 0)
     return float(np.sum(slope.first[counted] ** 2 / slope.own[counted]))
-
-
-def is_ascending(levels: np.ndarray) -> bool:
-    """Whether levels are finite and in ascending order."""
-    return bool(np.all(np.isfinite(levels)) and np.all(np.diff(levels) > 0))
 
 
 def newton_step(slope: Slope, free: np.ndarray, damping: float) -> np.ndarray | None:

@@ -17,24 +17,19 @@ class Source(Protocol):
     @property
     def symmetric(self) -> bool:
         """Whether the measure is the same at x and -x."""
-        ...
 
     @property
     def support(self) -> tuple[float, float]:
         """The smallest interval that holds all of the mass; its ends may be infinite."""
-        ...
 
     def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """float64 [3, n]: the integrals of 1, x and x^2 over cells from `low` to `high`, float64 [n], which may be infinite."""
-        ...
 
     def pdf(self, x: np.ndarray, width: np.ndarray) -> np.ndarray:
         """float64 [n]: the density at points; for data, which have none, the mean density over intervals of these widths."""
-        ...
 
     def grid(self) -> np.ndarray:
         """float64, ascending: about a thousand points between which the density changes little."""
-        ...
 
 
 @dataclass(frozen=True)
