@@ -95,21 +95,13 @@ def _marks(density: Density) -> np.ndarray:
 
 
 class _Extreme(NamedTuple):
-    """The largest of a block.
-
-    Attributes:
-        density: of the numbers.
-        tail: the probability of a number above x.
-        pdf: the density of one number at x.
-        block: how many numbers.
-        nodes: the quadrature points of a piece.
-    """
+    """The largest number of a block."""
 
     density: Density
-    tail: Callable[[np.ndarray], np.ndarray]
-    pdf: Callable[[np.ndarray], np.ndarray]
+    tail: Callable[[np.ndarray], np.ndarray]  # the probability of a number above x
+    pdf: Callable[[np.ndarray], np.ndarray]  # the density of one number at x
     block: int
-    nodes: int
+    nodes: int  # quadrature points on a piece
 
 
 def _pieces(extreme: _Extreme, x: np.ndarray) -> np.ndarray:

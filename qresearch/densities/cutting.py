@@ -150,9 +150,7 @@ def _end(distribution: Distribution, inside: float, outside: float) -> float:
 
 
 def _tail(distribution: Distribution, edge: float, is_end: bool) -> Tail:
-    if is_end:
-        return Tail(abs(edge), 0.0, np.inf)
-    nearer, height = distribution.pdf([edge / 2, edge])
+    nearer, height = (0.0, 0.0) if is_end else distribution.pdf([edge / 2, edge])
     if not 0 < height < nearer:
         return Tail(abs(edge), 0.0, np.inf)
     return Tail(abs(edge), float(height), float(np.log2(nearer / height)))

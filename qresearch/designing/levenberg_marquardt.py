@@ -79,14 +79,8 @@ def minimize(source: Source, objective: Objective, levels: np.ndarray, free: np.
     Errors that differ only by rounding are compared by their slopes. So levels converge even where their own share of the error
     is far below rounding, as in heavy tails.
 
-    Args:
-        source: of the numbers.
-        objective: what is made small.
-        levels: float64 [n], ascending: the start.
-        free: bool [n], which levels may move; None for all.
-
-    Raises:
-        ArithmeticError: where the levels do not converge.
+    `levels`, float64 [n], ascending, are the start; `free`, bool [n], says which may move (None: all). Raises `ArithmeticError`
+    where they do not converge.
     """
     free = np.ones(levels.size, bool) if free is None else free
     single = objective(source, np.zeros(1)).error

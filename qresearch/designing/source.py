@@ -96,12 +96,9 @@ def squared_error(moments: np.ndarray, levels: np.ndarray | float) -> np.ndarray
 
 
 def absolute_error(source: Source, levels: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The absolute error of each cell, float64 [n]; and its mass below the level less that above, the derivative.
+    """The absolute error of each cell, float64 [n]; and its derivative, the mass below the level less that above.
 
-    Args:
-        source: of the numbers.
-        levels: float64 [n], one for each cell.
-        ends: float64 [n + 1], of the cells.
+    There is one level for each cell, float64 [n]; `ends`, float64 [n + 1], are those of the cells.
     """
     inside = np.clip(levels, ends[:-1], ends[1:])
     below, above = source.between(ends[:-1], inside), source.between(inside, ends[1:])

@@ -155,8 +155,5 @@ def _place(x: np.ndarray) -> np.ndarray:
 
 def _middles(place: np.ndarray) -> np.ndarray:
     """float64: the midpoints between the float32 at each place and the one below it."""
-    return (_number(place).astype(np.float64) + _number(place - 1)) / 2
-
-
-def _number(place: np.ndarray) -> np.ndarray:
-    return (place ^ ((place >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
+    above, below = ((each ^ ((each >> 31) & np.int32(0x7FFFFFFF))).view(np.float32) for each in (place, place - 1))
+    return (above.astype(np.float64) + below) / 2

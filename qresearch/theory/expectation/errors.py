@@ -73,14 +73,10 @@ class Affine:
 
     def part(self, which: slice) -> Affine:
         """The same at some of the nodes."""
-
-        def cut(array: np.ndarray | float) -> np.ndarray | float:
-            return array[which] if isinstance(array, np.ndarray) else array
-
         inside = self.cells
         if inside.edges.ndim == 2:
             inside = Cells(inside.edges[which], inside.low[which], inside.high[which], inside.codes, inside.count)
-        shifts = cut(self.minimum), cut(self.value_minimum)
+        shifts = (each[which] if isinstance(each, np.ndarray) else each for each in (self.minimum, self.value_minimum))
         return Affine(inside, self.scale[which], self.value_scale[which], *shifts)
 
     def edges(self) -> np.ndarray:

@@ -21,8 +21,8 @@ from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
 from qresearch.theory.expectation import absmax, errors, minmax
 from qresearch.theory.expectation.cells import cells
 from qresearch.theory.expectation.errors import Affine, Sums
-from qresearch.theory.expectation.ranged import Minima, Ranged, ZeroPoints
-from qresearch.theory.expectation.stored import stored
+from qresearch.theory.expectation.minmax import Minima, Ranged, ZeroPoints
+from qresearch.theory.expectation.stored import refused, stored
 from qresearch.wrapping.entropy import Coded
 from qresearch.wrapping.ggml import GGML
 
@@ -87,14 +87,11 @@ def _quantizer(scheme: Any) -> Quantizer:
     while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.stored.minus_zero):  # changes no number and no code
         coder = coder.inner  # type: ignore[attr-defined]
     if not isinstance(coder, Quantizer):
-        raise ValueError(
-            f"no exact expectation: '{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside, "
-            "or measure with qr.compare"
-        )
+        raise refused(f"'{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside")
     if isinstance(coder.element.grid, Vectors):
-        raise ValueError(f"no exact expectation: '{scheme}' codes vectors, not numbers one by one; measure with qr.compare")
+        raise refused(f"'{scheme}' codes vectors, not numbers one by one; take another element")
     if coder.scaling.exact and coder.element.rounding.stochastic:
-        raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
+        raise refused(f"'{scheme}' rounds stochastically by a scale that is not the stored one; leave 'exact' out")
     return coder
 
 
@@ -134,12 +131,11 @@ def _integral_for(question: Question) -> Integral:
     if type(form) not in (Symmetric, ZeroPoint, Offset):
         ranged_too = "'-asym' or '-offset', whose blocks are scaled by minmax as well"
         instead = ranged_too if statistic.extreme == "range" else "sym, asym or offset"
-        raise ValueError(f"no exact expectation: the form '{name}' has none; take {instead}, or measure with qr.compare")
+        raise refused(f"the form '{name}' has none; take {instead}")
     if statistic.extreme is None:
-        raise ValueError(
-            f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "
-            "magnitude, nor of its least and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax, "
-            "or measure with qr.compare"
+        raise refused(
+            f"the scale by {type(statistic).__name__.lower()} is no function of a block's largest magnitude, nor of its least "
+            "and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax"
         )
     return _largest_magnitude if statistic.extreme == "magnitude" else _range
 
@@ -178,13 +174,11 @@ def _range(question: Question, block: int) -> Sums:
     else:
         minima = scaling.offset.coder
         if minima is not None and not minima.bare:
-            raise ValueError(
-                "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
-            )
+            raise refused("the minimum is stored with a scale of its own; store it in f32, f16 or bf16")
         scheme = Minima(steps, rounding, kept, scaling.exact, stored(minima, None, what="minimum"))
     if scheme.decided_by_rounding(question.density, block):
-        raise ValueError(
-            f"no exact expectation: with ~{rounding.name} the rounding of the scale decides into which code the end of the "
-            "range falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
+        raise refused(
+            f"with ~{rounding.name} the rounding of the scale decides into which code the end of the range falls; take a "
+            "rounding to nearest or ~stochastic"
         )
     return minmax.expected(question.density, scheme, block, question.finer)

@@ -38,6 +38,11 @@ SELF = Stored(np.array([-np.inf, np.inf]), None)
 """Float32: the number itself; expectations ignore the rounding of float32."""
 
 
+def refused(why: str) -> ValueError:
+    """The error for what has no exact expectation; `why` ends with what else to take."""
+    return ValueError(f"no exact expectation: {why}, or measure with qr.compare")
+
+
 def stored(storage: Any, outer: float | None, rise: Any = None, what: str = "scale") -> Stored:
     """The values of scales, or of minima, after they are stored.
 
@@ -71,21 +76,15 @@ def _staircase(inner: np.ndarray, values: np.ndarray) -> Stored:
 
 def _check(storage: Any, outer: float | None, what: str) -> None:
     if not isinstance(storage, Quantizer):
-        raise ValueError(
-            f"no exact expectation: the {what} is stored with a wrapper around it, so it depends on other blocks; "
-            "leave the wrapper out"
-        )
+        raise refused(f"the {what} is stored with a wrapper, so it depends on other blocks; leave the wrapper out")
     if isinstance(storage.element.grid, Vectors):
-        raise ValueError(f"no exact expectation: the {what} is stored in vectors, with others; take another storage")
+        raise refused(f"the {what} is stored in vectors, together with others; take another storage")
     if storage.element.rounding.stochastic:
-        raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")
+        raise refused(f"the {what} is stored by stochastic rounding; take another rounding")
     if storage.bare:
         return
     if storage.scaling.form.asymmetric or storage.scaling.exact:
-        raise ValueError(
-            f"no exact expectation: the {what} is stored with an offset, or encoded with an exact scale of its own; "
-            "store it symmetrically"
-        )
+        raise refused(f"the {what} is stored with an offset, or by an exact scale of its own; store it symmetrically")
     if outer is None:
         raise ValueError(
             f"the {what} has a scale of its own, which depends on other blocks: the expectation is conditional on it; "
