@@ -63,7 +63,7 @@ def magnitude_quantile(density: Density, upper: np.ndarray) -> np.ndarray:
 def squared_share(density: Density, x: np.ndarray) -> np.ndarray:
     """float64: what x may add to a mean square, `x^2` over the source's mean square, or 1 where that is less.
 
-    Where the mean square is infinite, the scale's square stands for it.
+    Where the mean square is infinite, the scale's square replaces it.
     """
     unit = density.second if np.isfinite(density.second) else density.distribution.scale**2
     return np.maximum(1.0, x**2 / unit)

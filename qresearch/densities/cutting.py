@@ -68,7 +68,7 @@ def cut(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
             support = distribution.quantile([0.0, 1.0])
             tails = [_tail(distribution, edge, bool(edge == end)) for edge, end in zip(edges[[0, -1]], support, strict=True)]
     except ArithmeticError as error:
-        raise ValueError(f"the density of {distribution} cannot be computed: its pdf, cdf or ppf says {error!r}") from error
+        raise ValueError(f"the density of {distribution} cannot be computed: its pdf, cdf or ppf raises {error!r}") from error
     return symmetric, found, (tails[0], tails[1])
 
 

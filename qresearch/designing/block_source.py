@@ -133,16 +133,9 @@ class StoredRatios:
 
 @lru_cache(maxsize=64)
 def exact_scale(distribution: Distribution, block: int, power: float = 2.0, signed: bool = False) -> ExactRatios:
-    """Numbers over the absmax of their block, or over the number of largest magnitude with its sign.
+    """Numbers over the absmax of their block, or (`signed`) over the number of largest magnitude with its sign.
 
-    Args:
-        distribution: of the numbers.
-        block: the block length, at least 2.
-        power: numbers count `m^power`.
-        signed: whether the scale has the sign of the largest number.
-
-    Raises:
-        ValueError: for a block of fewer than 2 numbers.
+    `block` is the block length, at least 2, else `ValueError`. Numbers count `m^power`.
     """
     of, block = density(distribution), checks.integer(block, "block", 2)
     ends = magnitude_pieces(of, block)
@@ -166,18 +159,10 @@ def exact_scale(distribution: Distribution, block: int, power: float = 2.0, sign
 def stored_scale(
     distribution: Distribution, block: int, scale: str, power: float = 2.0, signed: bool = False, rounding: str = "even"
 ) -> StoredRatios:
-    """Numbers over the absmax of their block as a float format stores it.
+    """The same as `exact_scale` with a scale that a float format stores, such as `bf16`, `e4m3` or `e8m0`; blocks of 1 or more.
 
-    Args:
-        distribution: of the numbers.
-        block: the block length, at least 1.
-        scale: the name of a float format, such as `bf16`, `e4m3` or `e8m0`.
-        power: numbers count `s^power`.
-        signed: whether the scale has the sign of the largest number.
-        rounding: `even` (to the nearest), `floor` or `ceil`.
-
-    Raises:
-        ValueError: for an unknown format or rounding, and where the format cannot hold the scales.
+    `rounding` is `even` (to the nearest), `floor` or `ceil`; numbers count `s^power`. Raises `ValueError` for an unknown format
+    or rounding, and where the format cannot hold the scales.
     """
     of, block = density(distribution), checks.integer(block, "block", 1)
     if signed and not of.symmetric:

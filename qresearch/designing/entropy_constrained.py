@@ -11,8 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from qresearch.designing.levenberg_marquardt import minimize
-from qresearch.designing.objective import Slope
+from qresearch.designing.levenberg_marquardt import Slope, minimize
 from qresearch.designing.result import Design
 from qresearch.designing.source import Restricted, Source, cell_ends, entropy_bits, midpoints, moments, squared_error, total
 
@@ -23,13 +22,13 @@ MOST_ALTERNATIONS = 1000
 """Alternations between levels and cuts at most."""
 
 ENTROPY_TOLERANCE_BITS = 1e-7
-"""How far the entropy may be from the one that was asked for."""
+"""How far the entropy may be from the requested one."""
 
 
 def penalized(source: Source, most: int, penalty: float) -> Design:
     """The quantizer of at most `most` levels that minimizes `MSE + penalty * entropy`; for a source of mass 1.
 
-    Levels that no longer pay are dropped. Both an odd and an even number of levels are tried.
+    Levels that cost more entropy than they save error are dropped. Both an odd and an even number of levels are tried.
     """
     found = [_best(source, count, penalty) for count in (most, most - 1)]
     return min(found, key=lambda each: each.mse + penalty * each.entropy)
@@ -76,7 +75,7 @@ def _best(source: Source, count: int, penalty: float) -> Design:
         cuts = minimize(half, objective, start) if start.size else start
     if cuts is start:
         cuts = _trimmed(half, _alternated(half, start, penalty, centre))
-        with suppress(ArithmeticError):  # else the result of the alternation stands
+        with suppress(ArithmeticError):  # else the result of the alternation is kept
             cuts = minimize(half, objective, cuts) if cuts.size else cuts
     return _quantizer(source, cuts, centre or (not cuts.size and not source.symmetric))
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qresearch.designing.objective import Objective, Slope
 from qresearch.designing.source import Source
 
 MOST_TRIALS = 1000
@@ -27,6 +26,34 @@ ERROR_ROUNDING = 1e-14
 
 MOST_DAMPING = 1e12
 """With more damping than this no step makes the error smaller."""
+
+
+class Slope(NamedTuple):
+    """An error and its derivatives by n variables; the derivatives up to one common factor.
+
+    Attributes:
+        error: the error, summed over the source.
+        first: float64 [n], the first derivatives.
+        own: float64 [n], not negative: the second derivatives at fixed cells, which scale the variables; zero where a
+            variable has no effect.
+        diagonal: float64 [n], the second derivatives by one variable.
+        beside: float64 [n - 1], the second derivatives by two neighbours.
+    """
+
+    error: float
+    first: np.ndarray
+    own: np.ndarray
+    diagonal: np.ndarray
+    beside: np.ndarray
+
+    @classmethod
+    def of_levels(cls, error: np.ndarray, first: np.ndarray, own: np.ndarray, pull: np.ndarray) -> Slope:
+        """From the derivatives at fixed cells, and the effect of each cut, which moves with both its levels."""
+        both = np.append(pull, 0.0) + np.append(0.0, pull)
+        return cls(float(error.sum()), first, own, own - both, -pull)
+
+
+Objective = Callable[[Source, np.ndarray], Slope]
 
 Comparison = Callable[[Slope, Slope], bool]
 

@@ -40,21 +40,13 @@ class Given(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Question:
-    """What is integrated: a scheme over a density.
-
-    Attributes:
-        quantizer: the scheme, built.
-        density: of the numbers.
-        scale: the stored scale of all blocks; None where each block has its own.
-        outer: the scale by which scales are stored; None where there is none.
-        finer: the factor on the number of quadrature points.
-    """
+    """What is integrated: a scheme over a density."""
 
     quantizer: Quantizer
     density: Density
-    scale: float | None
-    outer: float | None
-    finer: int
+    scale: float | None  # the stored scale of all blocks; None where each block has its own
+    outer: float | None  # the scale by which scales are stored; None where there is none
+    finer: int  # the factor on the number of quadrature points
 
 
 def expected_sums(scheme: Any, distribution: Any, *, finer: int = 1, **given: Unpack[Given]) -> Sums:
