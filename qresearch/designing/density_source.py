@@ -17,11 +17,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class DensitySource:
-    """The numbers of a distribution.
-
-    Attributes:
-        density: its density, integrated.
-    """
+    """The numbers of a distribution, given its density."""
 
     density: Density
 

@@ -79,13 +79,9 @@ class Trial(NamedTuple):
 def descend(
     objective: Callable[[np.ndarray], Slope], levels: np.ndarray, free: np.ndarray, is_better: Comparison
 ) -> Iterator[Trial]:
-    """Tries `MOST_TRIALS` steps, and yields after each: the caller decides when to stop.
+    """Tries `MOST_TRIALS` steps from the ascending `levels`, and yields after each: the caller decides when to stop.
 
-    Args:
-        objective: the error at levels, with its derivatives.
-        levels: float64 [n], ascending: the start.
-        free: bool [n], which levels may move.
-        is_better: `is_better(now, then)`, whether a step from one slope to another is accepted.
+    `free`, bool [n], says which levels may move, and `is_better(now, then)` whether to accept a step from one slope to another.
     """
     now, damping = objective(levels), 0.0
     for _ in range(MOST_TRIALS):

@@ -34,12 +34,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Restricted:
-    """A source inside an interval; its mass outside is dropped.
-
-    Attributes:
-        source: the whole.
-        low, high: the ends, inside the source's own support.
-    """
+    """A source from `low` to `high`, which lie inside its support; its mass outside is dropped."""
 
     source: Source
     low: float

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -49,10 +49,17 @@ class Question:
     finer: int  # the factor on the number of quadrature points
 
 
-def expected_sums(scheme: Any, distribution: Any, *, finer: int = 1, **given: Unpack[Given]) -> Sums:
+def expected_sums(
+    scheme: Any,
+    distribution: Any,
+    *,
+    shape: tuple[int, ...] | None = None,
+    scale: float | None = None,
+    outer: float | None = None,
+    finer: int = 1,
+) -> Sums:
     """The expected sums of one number, from which metrics follow. Arguments as in `theory.expect`; `finer` as in `Question`."""
     checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
-    scale, outer = given.get("scale"), given.get("outer")
     for name, number in (("scale", scale), ("outer", outer)):
         real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
         if number is not None and not (real and math.isfinite(number) and number != 0):
@@ -62,14 +69,12 @@ def expected_sums(scheme: Any, distribution: Any, *, finer: int = 1, **given: Un
     if outer is not None and (scale is not None or storage is None or storage.bare):
         raise ValueError("outer is the scale by which scales are stored, and this scheme has none; leave it out")
     answer = _integral_for(question)
-    shares = _blocks(question, given.get("shape"))
-    total = reduce(add, (answer(question, block) * share for block, share in shares))
+    total = reduce(add, (answer(question, block) * share for block, share in _blocks(question, shape)))
     mass = float(np.sum(total.histogram))
     if not abs(mass - 1) <= MISSED_PROBABILITY:
-        raise ValueError(
-            f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the "
-            f"probability (all codes have {mass:.8g}); the density has features that quadrature "
-            "cannot follow: measure with qr.compare"
+        raise refused(
+            f"the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the probability (all codes have "
+            f"{mass:.8g}); the density has features that quadrature cannot follow; take a smoother one"
         )
     return total
 
