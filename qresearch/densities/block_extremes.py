@@ -63,7 +63,7 @@ def magnitude_quantile(density: Density, upper: np.ndarray) -> np.ndarray:
 def squared_share(density: Density, x: np.ndarray) -> np.ndarray:
     """float64: what x may add to a mean square, `x^2` over the source's mean square, or 1 where that is less.
 
-    Where the mean square is infinite, the scale's square stands for it.
+    Where the mean square is infinite, the scale's square replaces it.
     """
     unit = density.second if np.isfinite(density.second) else density.distribution.scale**2
     return np.maximum(1.0, x**2 / unit)
@@ -95,21 +95,13 @@ def _marks(density: Density) -> np.ndarray:
 
 
 class _Extreme(NamedTuple):
-    """The largest of a block.
-
-    Attributes:
-        density: of the numbers.
-        tail: the probability of a number above x.
-        pdf: the density of one number at x.
-        block: how many numbers.
-        nodes: the quadrature points of a piece.
-    """
+    """The largest number of a block."""
 
     density: Density
-    tail: Callable[[np.ndarray], np.ndarray]
-    pdf: Callable[[np.ndarray], np.ndarray]
+    tail: Callable[[np.ndarray], np.ndarray]  # the probability of a number above x
+    pdf: Callable[[np.ndarray], np.ndarray]  # the density of one number at x
     block: int
-    nodes: int
+    nodes: int  # quadrature points on a piece
 
 
 def _pieces(extreme: _Extreme, x: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def cut(distribution: Distribution) -> tuple[bool, Pieces, tuple[Tail, Tail]]:
             support = distribution.quantile([0.0, 1.0])
             tails = [_tail(distribution, edge, bool(edge == end)) for edge, end in zip(edges[[0, -1]], support, strict=True)]
     except ArithmeticError as error:
-        raise ValueError(f"the density of {distribution} cannot be computed: its pdf, cdf or ppf says {error!r}") from error
+        raise ValueError(f"the density of {distribution} cannot be computed: its pdf, cdf or ppf raises {error!r}") from error
     return symmetric, found, (tails[0], tails[1])
 
 
@@ -150,9 +150,7 @@ def _end(distribution: Distribution, inside: float, outside: float) -> float:
 
 
 def _tail(distribution: Distribution, edge: float, is_end: bool) -> Tail:
-    if is_end:
-        return Tail(abs(edge), 0.0, np.inf)
-    nearer, height = distribution.pdf([edge / 2, edge])
+    nearer, height = (0.0, 0.0) if is_end else distribution.pdf([edge / 2, edge])
     if not 0 < height < nearer:
         return Tail(abs(edge), 0.0, np.inf)
     return Tail(abs(edge), float(height), float(np.log2(nearer / height)))

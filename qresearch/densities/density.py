@@ -156,8 +156,7 @@ class Density:
         """The piece of each x, the integrals from its left end to x (`[3, ...]`), and -1 or 1 where x is beyond all pieces."""
         z, edges = np.asarray(x, np.float64) / self.distribution.scale, self.unit.edges
         z = z.reshape((1,) * (axes - z.ndim) + z.shape)
-        at, inner = self.unit.left(np.clip(z, edges[0], edges[-1]).ravel())
-        return at.reshape(z.shape), inner.reshape(3, *z.shape), (z >= edges[-1]).astype(int) - (z <= edges[0])
+        return *self.unit.left(z), (z >= edges[-1]).astype(int) - (z <= edges[0])
 
     def _whole_pieces(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         """float64 [3, ...]: the integrals from the left end of one piece to that of another."""

@@ -7,17 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from qresearch.densities.quadrature import bisect
-
-
-def _special() -> Any:
-    import scipy.special  # slow to import
-
-    return scipy.special
 
 
 @dataclass(frozen=True)
@@ -38,11 +31,15 @@ class Normal:
 
     def cdf(self, x: np.ndarray) -> np.ndarray:
         """The distribution function."""
-        return np.asarray(_special().ndtr(x))
+        from scipy.special import ndtr  # slow to import
+
+        return np.asarray(ndtr(x))
 
     def ppf(self, p: np.ndarray) -> np.ndarray:
         """The quantiles."""
-        return np.asarray(_special().ndtri(p))
+        from scipy.special import ndtri  # slow to import
+
+        return np.asarray(ndtri(p))
 
 
 NORMAL = Normal()

@@ -107,8 +107,19 @@ class Pieces:
             found[: NODES_PER_PIECE + k + 1, k] = polynomial.polyint(f, lbnd=-1, axis=1).T
         return found
 
+    def grid(self) -> np.ndarray:
+        """float64, ascending: all edges and points."""
+        return np.unique(np.concatenate([self.edges, self.points.ravel()]))
+
     def left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The piece of each x (int [m]), the three integrals from its left end to x (float64 [3, m]); x between the edges."""
+        """The piece of each x (int), and the three integrals from its left end to x (float64 [3, ...]).
+
+        x beyond the edges counts as the first or the last edge.
+        """
+        at, total = self._left(np.clip(x, self.edges[0], self.edges[-1]).ravel())
+        return at.reshape(x.shape), total.reshape(3, *x.shape)
+
+    def _left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, len(self.half) - 1)
         u = (x - self.middle[at]) / self.half[at]
         total = np.empty((3, len(x)))

@@ -1,6 +1,6 @@
 """Data as the source of a design: sorted, so that prefix sums give the moments of any cell in microseconds. Host only.
 
-The prefix sums are float64 and stand every `NUMBERS_PER_RUN` numbers; the rest of a cell at either end is summed number by
+There is a prefix sum, float64, after every `NUMBERS_PER_RUN` numbers; the rest of a cell at either end is summed number by
 number. 2^24 float32 numbers take one sort (NumPy's, vectorized) and one pass.
 """
 
@@ -16,7 +16,7 @@ NUMBERS_PER_RUN = 256
 """Numbers from one prefix sum to the next."""
 
 GRID_POINTS = 4096
-"""Quantiles that stand for the numbers where starting levels are searched."""
+"""How many quantiles represent the numbers in the search for starting levels."""
 
 LARGEST_MEDIAN = 0.01
 """A median above this share of the range is subtracted before numbers are squared."""

@@ -17,11 +17,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class DensitySource:
-    """The numbers of a distribution.
-
-    Attributes:
-        density: its density, integrated.
-    """
+    """The numbers of a distribution, given its density."""
 
     density: Density
 
@@ -45,7 +41,7 @@ class DensitySource:
 
     def grid(self) -> np.ndarray:
         """The nodes and the edges of its polynomials."""
-        return _grid(self.density.unit) * self.density.distribution.scale
+        return self.density.unit.grid() * self.density.distribution.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +65,7 @@ class PiecewiseSource:
 
     def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """The moments of cells, without cancellation in the tails."""
-        at_low, inner_low = self._left(low)
-        at_high, inner_high = self._left(high)
+        (at_low, inner_low), (at_high, inner_high) = (self.pieces.left(np.asarray(x, np.float64)) for x in (low, high))
         whole = between_edges(self.pieces.under, self.pieces.over, self.pieces.centre, at_low, at_high)
         return whole + (inner_high - inner_low)
 
@@ -81,16 +76,7 @@ class PiecewiseSource:
 
     def grid(self) -> np.ndarray:
         """The nodes and the edges of its polynomials."""
-        return _grid(self.pieces)
-
-    def _left(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = np.asarray(x, np.float64)
-        at, inner = self.pieces.left(np.clip(x, *self.support).ravel())
-        return at.reshape(x.shape), inner.reshape(3, *x.shape)
-
-
-def _grid(pieces: Pieces) -> np.ndarray:
-    return np.unique(np.concatenate([pieces.edges, pieces.points.ravel()]))
+        return self.pieces.grid()
 
 
 @lru_cache(maxsize=64)

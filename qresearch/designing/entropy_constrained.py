@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
-from qresearch.designing.levenberg_marquardt import minimize
-from qresearch.designing.objective import Slope
+from qresearch.designing.levenberg_marquardt import Slope, minimize
+from qresearch.designing.result import Design
 from qresearch.designing.source import Restricted, Source, cell_ends, entropy_bits, midpoints, moments, squared_error, total
 
 LEAST_MASS = 1e-13
@@ -23,35 +22,19 @@ MOST_ALTERNATIONS = 1000
 """Alternations between levels and cuts at most."""
 
 ENTROPY_TOLERANCE_BITS = 1e-7
-"""How far the entropy may be from the one that was asked for."""
+"""How far the entropy may be from the requested one."""
 
 
-class Quantizer(NamedTuple):
-    """A quantizer whose cuts are not the midpoints of its levels.
-
-    Attributes:
-        levels: float64 [n].
-        cuts: float64 [n - 1].
-        mse: the mean square error.
-        entropy: of the codes, in bits.
-    """
-
-    levels: np.ndarray
-    cuts: np.ndarray
-    mse: float
-    entropy: float
-
-
-def penalized(source: Source, most: int, penalty: float) -> Quantizer:
+def penalized(source: Source, most: int, penalty: float) -> Design:
     """The quantizer of at most `most` levels that minimizes `MSE + penalty * entropy`; for a source of mass 1.
 
-    Levels that no longer pay are dropped. Both an odd and an even number of levels are tried.
+    Levels that cost more entropy than they save error are dropped. Both an odd and an even number of levels are tried.
     """
     found = [_best(source, count, penalty) for count in (most, most - 1)]
     return min(found, key=lambda each: each.mse + penalty * each.entropy)
 
 
-def constrained(source: Source, most: int, entropy: float) -> Quantizer:
+def constrained(source: Source, most: int, entropy: float) -> Design:
     """The quantizer of at most `most` levels with a given entropy in bits and the least error; for a source of mass 1.
 
     Raises `ValueError` where no such quantizer has that entropy.
@@ -62,7 +45,7 @@ def constrained(source: Source, most: int, entropy: float) -> Quantizer:
     return min(found, key=lambda each: each.mse)
 
 
-def _at_entropy(source: Source, count: int, entropy: float) -> Quantizer | None:
+def _at_entropy(source: Source, count: int, entropy: float) -> Design | None:
     """The best quantizer with the penalty that gives an entropy; None where no penalty does."""
     from scipy.optimize import brentq  # slow to import
 
@@ -79,7 +62,7 @@ def _at_entropy(source: Source, count: int, entropy: float) -> Quantizer | None:
     return found if abs(found.entropy - entropy) <= ENTROPY_TOLERANCE_BITS else None
 
 
-def _best(source: Source, count: int, penalty: float) -> Quantizer:
+def _best(source: Source, count: int, penalty: float) -> Design:
     """The quantizer of `count` levels, or fewer where cells vanish.
 
     For a symmetric source only the upper half is optimized; `centre` says whether zero is a level.
@@ -92,7 +75,7 @@ def _best(source: Source, count: int, penalty: float) -> Quantizer:
         cuts = minimize(half, objective, start) if start.size else start
     if cuts is start:
         cuts = _trimmed(half, _alternated(half, start, penalty, centre))
-        with suppress(ArithmeticError):  # else the result of the alternation stands
+        with suppress(ArithmeticError):  # else the result of the alternation is kept
             cuts = minimize(half, objective, cuts) if cuts.size else cuts
     return _quantizer(source, cuts, centre or (not cuts.size and not source.symmetric))
 
@@ -117,14 +100,14 @@ def _alternated(source: Source, cuts: np.ndarray, penalty: float, centre: bool) 
     return cuts
 
 
-def _quantizer(source: Source, cuts: np.ndarray, centre: bool) -> Quantizer:
+def _quantizer(source: Source, cuts: np.ndarray, centre: bool) -> Design:
     """From the cuts; for a symmetric source, from those of the upper half."""
     if source.symmetric:
         cuts = np.concatenate([-cuts[::-1], [] if centre else [0.0], cuts])
     cells = moments(source, cuts)
     levels = cells[1] / cells[0]
     levels = (levels - levels[::-1]) / 2 if source.symmetric else levels
-    return Quantizer(levels, cuts, float(squared_error(cells, levels).sum()), entropy_bits(cells[0]))
+    return Design(levels, cuts, figures={"mse": float(squared_error(cells, levels).sum()), "entropy": entropy_bits(cells[0])})
 
 
 def _slope(source: Source, cuts: np.ndarray, penalty: float, centre: bool) -> Slope:

@@ -12,8 +12,7 @@ import numpy as np
 from qresearch.designing.data import Data
 from qresearch.designing.kmeans import Points, kmeans
 from qresearch.designing.levenberg_marquardt import descend
-from qresearch.designing.lloyd import starting_levels
-from qresearch.designing.objective import OBJECTIVES
+from qresearch.designing.lloyd import OBJECTIVES, starting_levels
 from qresearch.designing.source import midpoints, moments
 
 MOST_POINTS = 2**18

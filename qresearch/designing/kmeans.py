@@ -64,12 +64,8 @@ def kmeans(points: Points, count: int) -> Partition:
     return Partition(cells[:-1], first / mass, float(best[n]))
 
 
-class _Sums(NamedTuple):
+class _Sums(Points):
     """Prefix sums about the mean, so that a common offset costs no digits."""
-
-    mass: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
 
     @classmethod
     def of(cls, points: Points) -> _Sums:

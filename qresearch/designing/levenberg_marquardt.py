@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qresearch.designing.objective import Objective, Slope
 from qresearch.designing.source import Source
 
 MOST_TRIALS = 1000
@@ -27,6 +26,34 @@ ERROR_ROUNDING = 1e-14
 
 MOST_DAMPING = 1e12
 """With more damping than this no step makes the error smaller."""
+
+
+class Slope(NamedTuple):
+    """An error and its derivatives by n variables; the derivatives up to one common factor.
+
+    Attributes:
+        error: the error, summed over the source.
+        first: float64 [n], the first derivatives.
+        own: float64 [n], not negative: the second derivatives at fixed cells, which scale the variables; zero where a
+            variable has no effect.
+        diagonal: float64 [n], the second derivatives by one variable.
+        beside: float64 [n - 1], the second derivatives by two neighbours.
+    """
+
+    error: float
+    first: np.ndarray
+    own: np.ndarray
+    diagonal: np.ndarray
+    beside: np.ndarray
+
+    @classmethod
+    def of_levels(cls, error: np.ndarray, first: np.ndarray, own: np.ndarray, pull: np.ndarray) -> Slope:
+        """From the derivatives at fixed cells, and the effect of each cut, which moves with both its levels."""
+        both = np.append(pull, 0.0) + np.append(0.0, pull)
+        return cls(float(error.sum()), first, own, own - both, -pull)
+
+
+Objective = Callable[[Source, np.ndarray], Slope]
 
 Comparison = Callable[[Slope, Slope], bool]
 
@@ -52,22 +79,19 @@ class Trial(NamedTuple):
 def descend(
     objective: Callable[[np.ndarray], Slope], levels: np.ndarray, free: np.ndarray, is_better: Comparison
 ) -> Iterator[Trial]:
-    """Tries `MOST_TRIALS` steps, and yields after each: the caller decides when to stop.
+    """Tries `MOST_TRIALS` steps from the ascending `levels`, and yields after each: the caller decides when to stop.
 
-    Args:
-        objective: the error at levels, with its derivatives.
-        levels: float64 [n], ascending: the start.
-        free: bool [n], which levels may move.
-        is_better: `is_better(now, then)`, whether a step from one slope to another is accepted.
+    `free`, bool [n], says which levels may move, and `is_better(now, then)` whether to accept a step from one slope to another.
     """
     now, damping = objective(levels), 0.0
     for _ in range(MOST_TRIALS):
         step = newton_step(now, free, damping)
         change = np.inf if step is None else float(np.abs(step).max())
-        then = objective(levels + step) if step is not None and is_ascending(levels + step) else None
         accepted = False
-        if step is not None and then is not None and is_better(now, then):
-            levels, now, accepted = levels + step, then, True
+        if step is not None and np.all(np.isfinite(levels + step)) and np.all(np.diff(levels + step) > 0):
+            then = objective(levels + step)
+            if accepted := is_better(now, then):
+                levels, now = levels + step, then
         yield Trial(levels, now, accepted, damping, change)
         damping = (damping / 8 if damping > 1e-3 else 0.0) if accepted else max(4 * damping, 1e-2)
 
@@ -78,14 +102,8 @@ def minimize(source: Source, objective: Objective, levels: np.ndarray, free: np.
     Errors that differ only by rounding are compared by their slopes. So levels converge even where their own share of the error
     is far below rounding, as in heavy tails.
 
-    Args:
-        source: of the numbers.
-        objective: what is made small.
-        levels: float64 [n], ascending: the start.
-        free: bool [n], which levels may move; None for all.
-
-    Raises:
-        ArithmeticError: where the levels do not converge.
+    `levels`, float64 [n], ascending, are the start; `free`, bool [n], says which may move (None: all). Raises `ArithmeticError`
+    where they do not converge.
     """
     free = np.ones(levels.size, bool) if free is None else free
     single = objective(source, np.zeros(1)).error
@@ -116,11 +134,6 @@ def _steepness(slope: Slope, free: np.ndarray) -> float:
     """The squared length of the slope, in units in which all levels count the same."""
     counted = free & (slope.own > 0)
     return float(np.sum(slope.first[counted] ** 2 / slope.own[counted]))
-
-
-def is_ascending(levels: np.ndarray) -> bool:
-    """Whether levels are finite and in ascending order."""
-    return bool(np.all(np.isfinite(levels)) and np.all(np.diff(levels) > 0))
 
 
 def newton_step(slope: Slope, free: np.ndarray, damping: float) -> np.ndarray | None:

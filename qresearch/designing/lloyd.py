@@ -1,7 +1,8 @@
 """Lloyd-Max quantizers: levels of least error for a source, some of them fixed where a format requires it.
 
 The start is the best partition of a few hundred bins (`kmeans`, a global search) or, for many levels, equal shares of the cube
-root of the density. Newton's method goes on from there.
+root of the density. Newton's method goes on from there. Cuts stay midway between levels, so they move with them; the derivative
+by one level therefore changes with that level and its two neighbours.
 """
 
 from __future__ import annotations
@@ -10,16 +11,46 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from qresearch.base.table import Table
 from qresearch.designing.kmeans import Points, kmeans
-from qresearch.designing.levenberg_marquardt import minimize
-from qresearch.designing.objective import OBJECTIVES, Objective
-from qresearch.designing.source import Restricted, Source, density_quantiles, moments
+from qresearch.designing.levenberg_marquardt import Objective, Slope, minimize
+from qresearch.designing.source import (
+    Restricted,
+    Source,
+    absolute_error,
+    cell_ends,
+    density_quantiles,
+    midpoints,
+    moments,
+    squared_error,
+)
 
 MOST_SEARCHED_LEVELS = 64
 """Up to this many levels start from the best of all partitions of bins."""
 
 BINS_PER_LEVEL = 12
 """Bins of that search, for each level."""
+
+
+def squared(source: Source, levels: np.ndarray) -> Slope:
+    """The squared error: each level is the mean of its cell (Lloyd 1957, Max 1960; IEEE Trans. Inform. Theory 28 and 6)."""
+    cuts, gaps = midpoints(levels), np.diff(levels)
+    cells = moments(source, cuts)
+    mass, first, _ = cells
+    return Slope.of_levels(squared_error(cells, levels), levels * mass - first, mass, source.pdf(cuts, gaps / 2) * gaps / 4)
+
+
+def absolute(source: Source, levels: np.ndarray) -> Slope:
+    """The absolute error: each level is the median of its cell."""
+    cuts, gaps = midpoints(levels), np.diff(levels)
+    error, first = absolute_error(source, levels, cell_ends(source, cuts))
+    widths = np.concatenate([gaps[:1], gaps]) / 2 if gaps.size else np.ones(1)
+    return Slope.of_levels(error, first, 2 * source.pdf(levels, widths), source.pdf(cuts, gaps / 2) / 2)
+
+
+OBJECTIVES: Table[Objective] = Table("metric of a design")
+OBJECTIVES.add("mse", squared, doc="mean square error: levels are means of their cells")
+OBJECTIVES.add("mae", absolute, doc="mean absolute error: levels are medians of their cells")
 
 
 def least_error(source: Source, count: int, metric: str = "mse", fixed: Mapping[int, float] | None = None) -> np.ndarray:

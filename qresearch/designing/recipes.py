@@ -76,10 +76,8 @@ def entropy_coded(source: Distribution, levels: int, *, bits: float | None = Non
         if value is not None and not 0 < value < np.inf:
             raise ValueError(f"{name} must be positive and finite, got {value!r}")
     plain = density_source(source)
-    if bits:
-        found = entropy_constrained.constrained(plain, levels, bits)
-    else:
-        found = entropy_constrained.penalized(plain, levels, penalty or 0.0)
+    constrained, penalized = entropy_constrained.constrained, entropy_constrained.penalized
+    found = constrained(plain, levels, bits) if bits else penalized(plain, levels, penalty or 0.0)
     if found.levels.size < 2:
         raise ValueError(f"the best quantizer has a single level at a penalty of {penalty:g} a bit; take a smaller penalty")
     return _scaled(source, found.levels, figures(plain, found.levels, found.cuts), found.cuts)

@@ -17,34 +17,24 @@ class Source(Protocol):
     @property
     def symmetric(self) -> bool:
         """Whether the measure is the same at x and -x."""
-        ...
 
     @property
     def support(self) -> tuple[float, float]:
         """The smallest interval that holds all of the mass; its ends may be infinite."""
-        ...
 
     def between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """float64 [3, n]: the integrals of 1, x and x^2 over cells from `low` to `high`, float64 [n], which may be infinite."""
-        ...
 
     def pdf(self, x: np.ndarray, width: np.ndarray) -> np.ndarray:
         """float64 [n]: the density at points; for data, which have none, the mean density over intervals of these widths."""
-        ...
 
     def grid(self) -> np.ndarray:
         """float64, ascending: about a thousand points between which the density changes little."""
-        ...
 
 
 @dataclass(frozen=True)
 class Restricted:
-    """A source inside an interval; its mass outside is dropped.
-
-    Attributes:
-        source: the whole.
-        low, high: the ends, inside the source's own support.
-    """
+    """A source from `low` to `high`, which lie inside its support; its mass outside is dropped."""
 
     source: Source
     low: float
@@ -101,12 +91,9 @@ def squared_error(moments: np.ndarray, levels: np.ndarray | float) -> np.ndarray
 
 
 def absolute_error(source: Source, levels: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The absolute error of each cell, float64 [n]; and its mass below the level less that above, the derivative.
+    """The absolute error of each cell, float64 [n]; and its derivative, the mass below the level less that above.
 
-    Args:
-        source: of the numbers.
-        levels: float64 [n], one for each cell.
-        ends: float64 [n + 1], of the cells.
+    There is one level for each cell, float64 [n]; `ends`, float64 [n + 1], are those of the cells.
     """
     inside = np.clip(levels, ends[:-1], ends[1:])
     below, above = source.between(ends[:-1], inside), source.between(inside, ends[1:])

@@ -218,10 +218,5 @@ def _check(name: str, exponent: int, mantissa: int, least: int = 0, bias: int | 
         )
 
 
-PUBLISHED = {
-    (5, 10): ieee(5, 10),
-    (8, 7): ieee(8, 7),
-    (5, 2): ieee(5, 2),
-    (4, 3): fn(4, 3),
-}
+PUBLISHED = {(5, 10): ieee(5, 10), (8, 7): ieee(8, 7), (5, 2): ieee(5, 2), (4, 3): fn(4, 3)}
 """(exponent, mantissa) -> the format that a specification calls ExMy."""

@@ -73,11 +73,12 @@ class BitFields:
 
     def __str__(self) -> str:
         finite = math.isfinite(self.value)
-        significand = _decimal(abs(Fraction(self.value)) / Fraction(2) ** self.power) if finite else ""
+        significand = abs(Fraction(self.value)) / Fraction(2) ** self.power if finite else Fraction(0)
+        places = significand.denominator.bit_length() - 1  # it is a power of two, so these digits are all
         columns = [
             ("sign", self.sign, "-" if self.sign == "1" else "+"),
             ("exponent", self.exponent, f"2^{self.power}" if finite else ""),
-            ("fraction", self.fraction, f"x {significand}" if finite else ""),
+            ("fraction", self.fraction, f"x {_decimal(significand, places)}" if finite else ""),
         ]
         rows = zip(*([cell.ljust(max(map(len, column))) for cell in column] for column in columns if column[1]), strict=True)
         return "\n".join(["  ".join(row).rstrip() for row in rows] + [f"= {self.value!r} in {self.name}"])
@@ -144,7 +145,8 @@ def fields(number: Any, name: str) -> BitFields:
     canonical, form = find_format(checks.instance(name, str, "name", "a text such as 'bf16'"))
     code = nearest_code(exact(number), form, canonical)
     text = format(code, f"0{form.bits}b")
-    sign, exponent, fraction = _cut(text, int(form.signed), form.exponent)
+    start = form.signed + form.exponent
+    sign, exponent, fraction = text[: form.signed], text[form.signed : start], text[start:]
     power = max(int(exponent, 2), int(form.zero)) - form.bias
     return BitFields(canonical, sign, exponent, fraction, form.value(code), power, form.bias)
 
@@ -154,12 +156,10 @@ def digits(number: Any, name: str, places: int = 60) -> str:
 
     Args:
         number: as for `fields`.
-        name: of the format, as for `fields`.
+        name: of the format.
         places: digits after the decimal point; the last one is rounded half to even.
 
-    Raises:
-        TypeError: if the name is not a text.
-        ValueError: as `fields` does, and for a negative number of places.
+    Raises the errors of `fields`, and `ValueError` for a negative number of places.
 
     >>> digits("1/3", "float32"), digits("1/3", "bf16", places=12)
     ('0.333333343267440795898437500000000000000000000000000000000000', '0.333984375000')
@@ -168,25 +168,18 @@ def digits(number: Any, name: str, places: int = 60) -> str:
     if not math.isfinite(value):
         return str(value)
     places = checks.integer(places, "places", 0)
-    whole = str(round(abs(Fraction(value)) * 10**places)).rjust(places + 1, "0")
-    point = len(whole) - places
-    return ("-" if math.copysign(1, value) < 0 else "") + whole[:point] + ("." + whole[point:] if places else "")
+    return ("-" if math.copysign(1, value) < 0 else "") + _decimal(abs(Fraction(value)), places)
 
 
 def draw(number: Any, name: str, ax: Any = None) -> Any:
-    """Draws the bits of a number as boxes in a colour for each field, with Matplotlib.
+    """Draws the bits of a number as boxes in a colour for each field, with Matplotlib. Returns the axes.
 
     Args:
         number: as for `fields`.
-        name: of the format, as for `fields`.
+        name: of the format.
         ax: Matplotlib axes to draw on; None makes a new figure.
 
-    Returns:
-        The axes.
-
-    Raises:
-        TypeError: if the name is not a text.
-        ValueError: as `fields` does.
+    Raises the errors of `fields`.
     """
     import matplotlib.pyplot as plt  # slow to import, and only this needs it
 
@@ -215,12 +208,7 @@ def _integer(name: str, bits: int, signed: bool) -> TypeInfo:
     return TypeInfo(name, bits, levels=2**bits, min=least, max=least + 2**bits - 1)
 
 
-def _cut(text: str, *lengths: int) -> list[str]:
-    return [text[: lengths[0]], *_cut(text[lengths[0] :], *lengths[1:])] if lengths else [text]
-
-
-def _decimal(number: Fraction) -> str:
-    """All decimal digits of a fraction whose denominator is a power of two."""
-    places = number.denominator.bit_length() - 1
-    text = str(number.numerator * 5**places).rjust(places + 1, "0")
+def _decimal(number: Fraction, places: int) -> str:
+    """A positive number in decimal digits; the last of these `places` after the point is rounded half to even."""
+    text = str(round(number * 10**places)).rjust(places + 1, "0")
     return text[: len(text) - places] + ("." + text[len(text) - places :] if places else "")

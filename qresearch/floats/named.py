@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from qresearch.base.table import Table
 from qresearch.floats.float_format import FloatFormat, exmy, fn, fnuz, ieee, p3109, unsigned
@@ -22,11 +23,6 @@ FORMATS.add("e8m0", FloatFormat(8, 0, nans=1, signed=False, zero=False), doc="OC
 
 FAMILIES: Table[Callable[..., FloatFormat]] = Table("family of float formats")
 """Pattern of a name -> the function that makes the format from the numbers in the name."""
-
-
-def _p3109(signed: bool, extended: bool) -> Callable[..., FloatFormat]:
-    return lambda width, precision: p3109(width, precision, signed, extended)
-
 
 FAMILIES.add(
     "e{exponent}m{mantissa}",
@@ -62,7 +58,7 @@ for _signed, _extended, _tail, _words in (
 ):
     FAMILIES.add(
         f"binary{{width}}p{{precision}}{_tail}",
-        _p3109(_signed, _extended),
+        partial(p3109, signed=_signed, extended=_extended),
         doc=f"IEEE P3109, {_words}",
         examples=[f"binary8p{p}{_tail}" for p in ((3, 4) if _signed else (4,))],
     )

@@ -48,17 +48,10 @@ def _bounded(number: Decimal) -> Fraction:
 
 
 def nearest_code(number: Fraction | float, form: FloatFormat, name: str) -> int:
-    """The code of a number: rounded once, to nearest, ties to even; finite numbers saturate.
+    """The code of a number from `exact`: rounded once, to nearest, ties to even; finite numbers saturate.
 
     An infinity stays one if the format has it, else it saturates too. A negative number becomes code 0 of an unsigned format.
-
-    Args:
-        number: what `exact` returns.
-        form: any float format.
-        name: of the format, for the message.
-
-    Raises:
-        ValueError: for a NaN in a format without one.
+    Raises `ValueError` for a NaN in a format without one; it names the format.
     """
     negative = number < 0 if isinstance(number, Fraction) else math.copysign(1, number) < 0
     code = 0 if negative and not form.signed else _magnitude(-number if negative else number, form, name)

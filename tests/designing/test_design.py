@@ -12,7 +12,7 @@ from qresearch.designing.block_source import exact_scale, stored_scale
 from qresearch.designing.data import sorted_data
 from qresearch.designing.fit import MOST_POINTS, distinct
 from qresearch.designing.kmeans import Points, kmeans
-from qresearch.designing.objective import OBJECTIVES
+from qresearch.designing.lloyd import OBJECTIVES
 
 NORMAL, LAPLACE, STUDENT = qr.distributions["normal"](), qr.distributions["laplace"](), qr.distributions["student_t"](5)
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
+from qresearch.densities.quadrature import gauss_legendre
 from qresearch.theory.bounds.high_rate import differential_entropy
 
 MOST_POINTS = 6000
@@ -41,7 +42,7 @@ MOST_STALLED_LEAPS = 60
 RAISED_INTERVALS = 16
 """Z is raised within this many intervals, of a quarter of a kernel's width each, of a y."""
 
-_U, _W = np.polynomial.legendre.leggauss(3)
+_X, _W = gauss_legendre(3)
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,13 @@ def blahut_arimoto(distribution: Distribution, s: float) -> Point:
 
 
 class _Round(NamedTuple):
-    """A round of the iteration.
+    """A round of the iteration."""
 
-    Attributes:
-        log_q: float64 [n], logarithms of the output masses q.
-        after: float64 [n], the same after a step of plain Blahut-Arimoto.
-        z: float64 [3, n].
-        gap: bits between the two bounds.
-        gain: `integral(p log(Z))`, which increases.
-    """
-
-    log_q: np.ndarray
-    after: np.ndarray
-    z: np.ndarray
-    gap: float
-    gain: float
+    log_q: np.ndarray  # float64 [n], logarithms of the output masses q
+    after: np.ndarray  # float64 [n], the same after a step of plain Blahut-Arimoto
+    z: np.ndarray  # float64 [3, n]
+    gap: float  # bits between the two bounds
+    gain: float  # `integral(p log(Z))`, which increases
 
 
 def _round(grid: _Grid, log_q: np.ndarray) -> _Round:
@@ -120,22 +113,14 @@ def _gap(grid: _Grid, z: np.ndarray, c: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class _Grid:
-    """The grid of y, and three Gauss points of x in every interval of it.
+    """The grid of y, and three Gauss points of x in every interval."""
 
-    Attributes:
-        s: the slope.
-        mass, density: float64 [3, n], the probability of each x, and the density there.
-        away: three times float64 [2 k + 1], the distances from an x of an interval to the nearest y.
-        outer: float64 [n], what x beyond the grid adds to c.
-        beside: float64 [n], what y beyond the grid adds to Z.
-    """
-
-    s: float
-    mass: np.ndarray
-    density: np.ndarray
-    away: tuple[np.ndarray, ...]
-    outer: np.ndarray
-    beside: np.ndarray
+    s: float  # the slope
+    mass: np.ndarray  # float64 [3, n], the probability of each x
+    density: np.ndarray  # float64 [3, n], the density there
+    away: tuple[np.ndarray, ...]  # three times float64 [2 k + 1], the distances from an x to the nearest y
+    outer: np.ndarray  # float64 [n], what x beyond the grid adds to c
+    beside: np.ndarray  # float64 [n], what y beyond the grid adds to Z
 
     @classmethod
     def of(cls, q: Density, s: float) -> _Grid:
@@ -153,15 +138,15 @@ class _Grid:
         intervals += intervals % 2  # so that the centre of a symmetric density, where a cusp may be, is on the grid
         y = np.linspace(low, high, intervals + 1)
         h = y[1] - y[0]
-        x = np.stack([np.append(y[:-1] + h * (u + 1) / 2, y[-1]) for u in _U])
-        mass = np.stack([w / 2 * h * each for w, each in zip(_W, q.pdf(x), strict=True)])
+        x = np.stack([np.append(y[:-1] + h * x, y[-1]) for x in _X])
+        mass = np.stack([w * h * each for w, each in zip(_W, q.pdf(x), strict=True)])
         mass[:, -1] = 0.0
         k = int(np.ceil(9 * width / h))
-        away = [h * ((u + 1) / 2 + np.arange(-k, k + 1)) for u in _U]
+        away = [h * (x + np.arange(-k, k + 1)) for x in _X]
         open_low, open_high = y[0] > q.support[0], y[-1] < q.support[1]
         low_part, high_part = (open_low * erfc((y - y[0]) * np.sqrt(s)) / 2, open_high * erfc((y[-1] - y) * np.sqrt(s)) / 2)
         beside = np.sqrt(np.pi / s) * (q.pdf(y[0]) * low_part + q.pdf(y[-1]) * high_part)
-        return cls(s, mass, mass / np.stack([w / 2 * h for w in _W])[:, None], tuple(away), low_part + high_part, beside)
+        return cls(s, mass, mass / np.stack([w * h for w in _W])[:, None], tuple(away), low_part + high_part, beside)
 
     def spread(self, q: np.ndarray, moment: int = 0) -> np.ndarray:
         """float64 [3, n]: Z at every x, `sum(q exp(-s (x - y)^2))`; for the moment 1 each term times `(x - y)^2`."""

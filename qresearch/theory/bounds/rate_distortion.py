@@ -42,15 +42,9 @@ HIGHEST_BITS = 6.0
 
 
 def rate_distortion(distribution: Distribution, bits: float) -> Bound:
-    """The least mean square error of any code of any length, at `bits` per element.
+    """The least mean square error of any code of any length, at `bits` per element (0 or more), for independent numbers.
 
-    Args:
-        distribution: of independent numbers.
-        bits: per element, 0 or more.
-
-    Returns:
-        The value, and its error: that of the iteration, and that of the cubic between iterated points. Infinite at 0 bits
-        where the variance is.
+    Its error is that of the iteration and of the cubic between iterated points. Infinite at 0 bits where the variance is.
     """
     rate = checks.rate(bits)
     if distribution.family.name in CLOSED:

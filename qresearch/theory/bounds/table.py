@@ -81,14 +81,9 @@ LIMITS.add("best_uniform", Limit(best_uniform, "best uniform levels"), doc="2^bi
 
 
 def limits(distribution: Distribution, bits: float) -> dict[str, Bound]:
-    """Every limit of the table: the mean square error for a distribution, at `bits` per element.
+    """Every limit of the table, name -> `Bound(value, error)`: mean square errors at `bits` per element, whole or not.
 
-    Args:
-        distribution: such as `qr.distributions["normal"]()`.
-        bits: per element, 0 or more; need not be whole.
-
-    Returns:
-        name -> `Bound(value, error)`; infinite where no such code has a finite error.
+    A limit is infinite where no such code has a finite error.
 
     Raises:
         TypeError: where `distribution` is not a `Distribution`.

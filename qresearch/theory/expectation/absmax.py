@@ -15,11 +15,10 @@ from numpy.polynomial import legendre
 
 from qresearch.densities.block_extremes import NEGLIGIBLE_SHARE, beyond, magnitude_pieces, none_beyond, squared_share
 from qresearch.densities.density import Density
-from qresearch.densities.quadrature import gauss_legendre, on_intervals
+from qresearch.densities.quadrature import gauss_legendre, on_intervals, on_some
 from qresearch.theory.expectation import errors
 from qresearch.theory.expectation.cells import Cells
-from qresearch.theory.expectation.collect import Part, collect
-from qresearch.theory.expectation.errors import Affine, Sums
+from qresearch.theory.expectation.errors import Affine, Part, Sums, collect
 from qresearch.theory.expectation.stored import Stored
 
 NODES_PER_PIECE = 8
@@ -99,14 +98,7 @@ class Scaled:
 
 
 def expected(density: Density, scheme: Scaled, block: int, finer: int = 1) -> Sums:
-    """Expected sums of one element of a block.
-
-    Args:
-        density: of the numbers.
-        scheme: their scheme.
-        block: the elements of a block.
-        finer: a factor on the number of quadrature points, to estimate the error.
-    """
+    """Expected sums of one element of a block of `block` elements; `finer` multiplies the number of quadrature points."""
     if not scheme.signed:
         return _branch(density, scheme, block, (1.0, -1.0), finer)
     plus = _branch(density, scheme, block, (1.0,), finer)
@@ -118,11 +110,9 @@ def expected(density: Density, scheme: Scaled, block: int, finer: int = 1) -> Su
 
 def _branch(density: Density, scheme: Scaled, block: int, signs: tuple[float, ...], finer: int) -> Sums:
     """The blocks whose element of largest magnitude has one of these signs; the scale has the first."""
-    if not np.any(
-        density.pdf(signs[0] * magnitude_pieces(density, block)) + density.pdf(signs[-1] * magnitude_pieces(density, block))
-    ):
-        return Sums(np.zeros(scheme.cells.count), *np.zeros(4))  # no number has that sign
     ends = magnitude_pieces(density, block)
+    if not np.any(density.pdf(signs[0] * ends) + density.pdf(signs[-1] * ends)):
+        return Sums(np.zeros(scheme.cells.count), *np.zeros(4))  # no number has that sign
     m, length, piece = _nodes(scheme, ends, signs[0], finer)
     falling = none_beyond(beyond(density, m), block - 1) * length
     weights = [density.pdf(sign * m) * falling for sign in signs]  # of one element being the largest, and m
@@ -183,10 +173,6 @@ def _nodes(scheme: Scaled, ends: np.ndarray, sign: float, finer: int) -> Nodes:
     low, high = cuts[:-1], cuts[1:]
     piece = np.searchsorted(ends, low, side="right") - 1
     short = high - low < np.diff(ends)[piece] / 4
-    found = []
-    for which, nodes in ((~short, NODES_PER_PIECE * finer), (short, NODES_PER_SHORT_PIECE + finer - 1)):
-        points, weights = on_intervals(low[which], high[which], nodes)
-        found.append((points.ravel(), weights.ravel(), np.repeat(piece[which], nodes)))
-    points, weights, piece = (np.concatenate(each) for each in zip(*found))
+    points, weights, at = on_some(low, high, short, NODES_PER_PIECE * finer, NODES_PER_SHORT_PIECE + finer - 1)
     order = np.argsort(points)
-    return Nodes(points[order], weights[order], piece[order])
+    return Nodes(points[order], weights[order], piece[at[order]])

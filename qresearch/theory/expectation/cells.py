@@ -88,7 +88,7 @@ def cells(element: Element) -> Cells:
     everything = np.sort(element.grid.codes())
     numbers, ids = levels.astype(np.float64), np.searchsorted(everything, codes)
     if element.rounding.stochastic:
-        return Cells(*_between(numbers), np.stack([np.append(ids[:1], ids), np.append(ids, ids[-1:])]), len(everything))
+        return _between(numbers, ids, len(everything))
     starts = np.concatenate([[-_LARGEST - 1], _place(levels), [_LARGEST]]).astype(np.int32)
     starts, known = np.unique(starts), _codes(element, np.unique(starts))
     changes = known[:-1] != known[1:]
@@ -112,18 +112,18 @@ def window(wide: Cells, span: int, first: np.ndarray, count: int) -> Cells:
     steps = np.arange(count)
     levels = (first[:, None] + steps).astype(np.float64)
     if wide.stochastic:
-        edges, low, high = _between(levels)
-        return Cells(edges, low, high, np.stack([np.append(steps[:1], steps), np.append(steps, steps[-1:])]), count)
+        return _between(levels, steps, count)
     inner = wide.edges[1:-1][first[:, None] + steps[:-1] + span]
     ends = np.full((len(first), 1), np.inf)
     return Cells(np.concatenate([-ends, inner, ends], axis=1), levels, levels, np.stack([steps, steps]), count)
 
 
-def _between(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges, low and high levels of stochastic rounding; beyond the ends both levels are the end."""
+def _between(levels: np.ndarray, ids: np.ndarray, count: int) -> Cells:
+    """The cells of stochastic rounding between levels with these code ranks; beyond the ends both levels are the end."""
     first, last = levels[..., :1], levels[..., -1:]
     edges = np.concatenate([np.full_like(first, -np.inf), levels, np.full_like(last, np.inf)], axis=-1)
-    return edges, np.concatenate([first, levels], axis=-1), np.concatenate([levels, last], axis=-1)
+    low, high = np.concatenate([first, levels], axis=-1), np.concatenate([levels, last], axis=-1)
+    return Cells(edges, low, high, np.stack([np.append(ids[:1], ids), np.append(ids, ids[-1:])]), count)
 
 
 def _first_change(element: Element, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -155,8 +155,5 @@ def _place(x: np.ndarray) -> np.ndarray:
 
 def _middles(place: np.ndarray) -> np.ndarray:
     """float64: the midpoints between the float32 at each place and the one below it."""
-    return (_number(place).astype(np.float64) + _number(place - 1)) / 2
-
-
-def _number(place: np.ndarray) -> np.ndarray:
-    return (place ^ ((place >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
+    above, below = ((each ^ ((each >> 31) & np.int32(0x7FFFFFFF))).view(np.float32) for each in (place, place - 1))
+    return (above.astype(np.float64) + below) / 2

@@ -1,5 +1,7 @@
 """The errors of numbers in cells: integrals over a density in closed form, and those of single numbers. Host only, float64.
 
+`collect` takes their means over an extreme of a block, from quadrature nodes.
+
 In a cell with one level v the mean square error needs the integrals m0, m1, m2 of p, t p and t^2 p: it is
 `m2 - 2 v m1 + v^2 m0`. For the mean absolute error the cell is cut at its level. In a cell of stochastic rounding between a and
 b, the expected square of the error of t is `(t - a)(b - t)`, its expected magnitude `2 (t - a)(b - t) / (b - a)`, and the
@@ -9,7 +11,7 @@ expected error zero: polynomials of degree two again.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,9 @@ CELLS_PER_CHUNK = 2**17
 
 FLOAT32_ROUNDING = 4e-7
 """A single number whose relative error is smaller counts as exact: float32's own rounding may be that large."""
+
+POWER_TAIL_SLOPE = 50
+"""A density with a smaller logarithmic slope at its last piece has a power tail, with moments beyond; a normal's is 1,300."""
 
 
 @dataclass
@@ -68,14 +73,10 @@ class Affine:
 
     def part(self, which: slice) -> Affine:
         """The same at some of the nodes."""
-
-        def cut(array: np.ndarray | float) -> np.ndarray | float:
-            return array[which] if isinstance(array, np.ndarray) else array
-
         inside = self.cells
         if inside.edges.ndim == 2:
             inside = Cells(inside.edges[which], inside.low[which], inside.high[which], inside.codes, inside.count)
-        shifts = cut(self.minimum), cut(self.value_minimum)
+        shifts = (each[which] if isinstance(each, np.ndarray) else each for each in (self.minimum, self.value_minimum))
         return Affine(inside, self.scale[which], self.value_scale[which], *shifts)
 
     def edges(self) -> np.ndarray:
@@ -105,17 +106,9 @@ def _column(number: np.ndarray | float) -> np.ndarray | float:
 
 
 def inside(density: Density, scheme: Affine, low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> Sums:
-    """Expected sums of one number between two limits, given that it lies there.
+    """Expected sums (float64 [nodes]) of one number between two limits (float64 [nodes]), given that it lies there.
 
-    Args:
-        density: of the numbers.
-        scheme: at the nodes.
-        low: float64 [nodes], the lower limits.
-        high: float64 [nodes], the upper ones.
-        weight: float64 [nodes], for the histogram.
-
-    Returns:
-        Sums of float64 [nodes].
+    `weight`, float64 [nodes], counts only in the histogram.
     """
     step = max(CELLS_PER_CHUNK // (scheme.cells.edges.shape[-1] * 2), 1)
     parts = [slice(i, i + step) for i in range(0, len(low), step)]
@@ -150,12 +143,8 @@ def _cell_sums(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """The probability of the upper level; and the sums over each cell, in the order of `Sums`. All float64 [nodes, n].
 
-    Args:
-        left: float64 [3, nodes, n], the moments of the part of a cell below its level.
-        right: the same above it.
-        below: float64 [nodes, n], the lower level of the cell.
-        above: the upper one, the same unless the rounding is stochastic.
-        random: bool [nodes, n], whether the rounding there is stochastic.
+    `left` and `right`, float64 [3, nodes, n], are the moments of the parts of a cell below and above its lower level; `random`
+    says where the rounding is stochastic.
     """
     m0, m1, m2 = left + right
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -187,3 +176,48 @@ def at(scheme: Affine, x: np.ndarray, weight: np.ndarray) -> Sums:
     count = scheme.cells.count
     histogram = np.bincount(codes[0], weight * (1 - up), count) + np.bincount(codes[1], weight * up, count)
     return Sums(histogram, square, size, error, (1 - up) * below**2 + up * above**2)
+
+
+class Part(NamedTuple):
+    """Expected sums at nodes of an extreme.
+
+    Attributes:
+        sums: at the nodes.
+        weight: float64 [nodes], the quadrature weights.
+        piece: int [nodes], the piece of the extreme that each belongs to, counted outward.
+    """
+
+    sums: Sums
+    weight: np.ndarray
+    piece: np.ndarray
+
+
+def collect(parts: list[Part], density: Density, pieces: int) -> Sums:
+    """Means over an extreme that has `pieces` pieces: the sums at the nodes times their weights, for numbers of a density."""
+    length = 1 + max(int(part.piece.max(initial=0)) for part in parts)
+    endless = length > pieces - 4 and any(tail.height and tail.slope < POWER_TAIL_SLOPE for tail in density.tails)
+    totals = []
+    for name in ("error2", "abs", "error", "vv"):
+        each = np.zeros(length)
+        for part in parts:
+            each += np.bincount(part.piece, getattr(part.sums, name) * part.weight, length)
+        totals.append(_extrapolated(each) if endless else np.sum(each))
+    return Sums(np.sum([part.sums.histogram for part in parts], axis=0), *totals)
+
+
+def _extrapolated(each: np.ndarray) -> np.float64:
+    """The sum of what the pieces add, and of what lies beyond the last one.
+
+    Where the pieces fall slowly to the end, as for a power tail against its moments, the rest is a geometric series; it is
+    infinite where they do not fall.
+    """
+    total, far = np.float64(np.sum(each)), np.abs(each[-8:-3])  # the last pieces may be shorter
+    if len(far) < 5 or not np.isfinite(total) or far[-1] <= 1e-13 * np.sum(np.abs(each[:-3])):
+        return total
+    with np.errstate(divide="ignore"):
+        ratios = far[1:] / far[:-1]
+    if np.all(ratios[:3] > 0.99):  # they fall as e^(step (2 - 2 df) / df) for a mean square with the tail m^(1 - 2 df)
+        return np.float64(np.copysign(np.inf, total))
+    if np.any(ratios < 0.5) or np.any(ratios > 1.5):
+        return total
+    return np.float64(np.sum(each[:-3]) + each[-4] * ratios[-1] / (1 - ratios[-1]))

@@ -7,7 +7,7 @@ operations. That rounding is measurable only in formats of 16 bits or more.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from qresearch.densities.distribution import Distribution
 from qresearch.grammar.spec import Spec
 from qresearch.measuring.metrics import METRICS
 from qresearch.theory.expectation.errors import Sums
-from qresearch.theory.expectation.integrals import expected_sums
+from qresearch.theory.expectation.integrals import Given, expected_sums
 
 TOTALS = ("error2", "weight", "power", "x2", "count", "abs", "error", "xx", "vv", "xv", "histogram")
 """The sums of `qresearch.measuring.sums` that have an expectation here."""
@@ -63,26 +63,23 @@ def expect(
     >>> {name: round(value, 6) for name, value in found.items()}
     {'mse': 0.00846, 'mae': 0.072796, 'entropy': 3.884661}
     """
-    return _expect(scheme, distribution, metrics, shape, scale, outer, 1)
+    names = _names(metrics)
+    sums = expected_sums(scheme, distribution, shape=shape, scale=scale, outer=outer)
+    return _evaluate(sums, density(distribution).second, names)
 
 
 def expectation_error(
-    scheme: str | Spec | Coder,
-    distribution: Distribution,
-    metrics: Iterable[str] | None = None,
-    *,
-    shape: tuple[int, ...] | None = None,
-    scale: float | None = None,
-    outer: float | None = None,
+    scheme: str | Spec | Coder, distribution: Distribution, metrics: Iterable[str] | None = None, **given: Unpack[Given]
 ) -> dict[str, float]:
-    """The quadrature error of `expect`: the change of every metric when the points are doubled. Same arguments.
+    """The quadrature error of `expect`: the change of every metric when the points are doubled. Same arguments and errors.
 
     >>> from qresearch.densities.distribution import DISTRIBUTIONS
     >>> expectation_error("nf4@64:bf16", DISTRIBUTIONS["normal"](), ["mse"])["mse"] < 1e-9
     True
     """
-    names = None if metrics is None else list(metrics)
-    found, finer = (_expect(scheme, distribution, names, shape, scale, outer, n) for n in (1, 2))
+    names = _names(metrics)
+    sums = [expected_sums(scheme, distribution, finer=n, **given) for n in (1, 2)]
+    found, finer = (_evaluate(each, density(distribution).second, names) for each in sums)
     return {name: 0.0 if found[name] == finer[name] else abs(found[name] - finer[name]) for name in found}
 
 
@@ -93,14 +90,6 @@ def expectable() -> list[str]:
     ['mse', 'rmse', 'r', 'sqnr', 'mae', 'bias', 'cosine', 'entropy']
     """
     return [row.name for row in METRICS.rows if set(row.value.needs) <= set(TOTALS) and row.name not in GROWING]
-
-
-def _expect(
-    scheme: Any, distribution: Any, metrics: Any, shape: Any, scale: float | None, outer: float | None, finer: int
-) -> dict[str, float]:
-    names = _names(metrics)
-    sums = expected_sums(scheme, distribution, shape=shape, scale=scale, outer=outer, finer=finer)
-    return _evaluate(sums, density(distribution).second, names)
 
 
 def _names(metrics: Iterable[str] | None) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -16,10 +18,11 @@ from qresearch.densities.distribution import Distribution
 from qresearch.element.vectors import Vectors
 from qresearch.grammar.build import build
 from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
-from qresearch.theory.expectation import absmax, errors, minmax, ranged
+from qresearch.theory.expectation import absmax, errors, minmax
 from qresearch.theory.expectation.cells import cells
 from qresearch.theory.expectation.errors import Affine, Sums
-from qresearch.theory.expectation.stored import stored
+from qresearch.theory.expectation.minmax import Minima, Ranged, ZeroPoints
+from qresearch.theory.expectation.stored import refused, stored
 from qresearch.wrapping.entropy import Coded
 from qresearch.wrapping.ggml import GGML
 
@@ -27,23 +30,23 @@ MISSED_PROBABILITY = 1e-6
 """How far the probabilities of all codes may be from adding up to 1."""
 
 
+class Given(TypedDict, total=False):
+    """The keyword arguments of `theory.expect`."""
+
+    shape: tuple[int, ...] | None
+    scale: float | None
+    outer: float | None
+
+
 @dataclass(frozen=True)
 class Question:
-    """A scheme, a density, and what is given beside them.
-
-    Attributes:
-        quantizer: the scheme, built.
-        density: of the numbers.
-        scale: the stored scale of all blocks; None where each block has its own.
-        outer: the scale by which scales are stored; None where there is none.
-        finer: the factor on the number of quadrature points.
-    """
+    """What is integrated: a scheme over a density."""
 
     quantizer: Quantizer
     density: Density
-    scale: float | None
-    outer: float | None
-    finer: int
+    scale: float | None  # the stored scale of all blocks; None where each block has its own
+    outer: float | None  # the scale by which scales are stored; None where there is none
+    finer: int  # the factor on the number of quadrature points
 
 
 def expected_sums(
@@ -56,27 +59,22 @@ def expected_sums(
     finer: int = 1,
 ) -> Sums:
     """The expected sums of one number, from which metrics follow. Arguments as in `theory.expect`; `finer` as in `Question`."""
-    given = checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
+    checks.instance(distribution, Distribution, "distribution", 'a Distribution, such as qr.distributions["normal"]()')
     for name, number in (("scale", scale), ("outer", outer)):
         real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
         if number is not None and not (real and math.isfinite(number) and number != 0):
             raise ValueError(f"{name} must be a finite number other than 0, such as 0.3, not {checks.shown(number)}")
-    question = Question(_quantizer(scheme), density(given), scale, outer, finer)
+    question = Question(_quantizer(scheme), density(distribution), scale, outer, finer)
     storage = question.quantizer.scaling.scale.coder
     if outer is not None and (scale is not None or storage is None or storage.bare):
         raise ValueError("outer is the scale by which scales are stored, and this scheme has none; leave it out")
     answer = _integral_for(question)
-    total: Sums | None = None
-    for block, share in _blocks(question, shape):
-        found = answer(question, block) * share
-        total = found if total is None else total + found
-    assert total is not None
+    total = reduce(add, (answer(question, block) * share for block, share in _blocks(question, shape)))
     mass = float(np.sum(total.histogram))
     if not abs(mass - 1) <= MISSED_PROBABILITY:
-        raise ValueError(
-            f"no exact expectation: the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the "
-            f"probability (all codes have {mass:.8g}); the density has features that quadrature "
-            "cannot follow: measure with qr.compare"
+        raise refused(
+            f"the integral of '{scheme}' over {distribution} missed {1 - mass:.3g} of the probability (all codes have "
+            f"{mass:.8g}); the density has features that quadrature cannot follow; take a smoother one"
         )
     return total
 
@@ -86,14 +84,11 @@ def _quantizer(scheme: Any) -> Quantizer:
     while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.stored.minus_zero):  # changes no number and no code
         coder = coder.inner  # type: ignore[attr-defined]
     if not isinstance(coder, Quantizer):
-        raise ValueError(
-            f"no exact expectation: '{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside, "
-            "or measure with qr.compare"
-        )
+        raise refused(f"'{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside")
     if isinstance(coder.element.grid, Vectors):
-        raise ValueError(f"no exact expectation: '{scheme}' codes vectors, not numbers one by one; measure with qr.compare")
+        raise refused(f"'{scheme}' codes vectors, not numbers one by one; take another element")
     if coder.scaling.exact and coder.element.rounding.stochastic:
-        raise ValueError(f"no exact expectation: '{scheme}' rounds stochastically by a scale that is not the stored one")
+        raise refused(f"'{scheme}' rounds stochastically by a scale that is not the stored one; leave 'exact' out")
     return coder
 
 
@@ -131,19 +126,13 @@ def _integral_for(question: Question) -> Integral:
         return _fixed
     name = type(form).__name__.lower()
     if type(form) not in (Symmetric, ZeroPoint, Offset):
-        if statistic.extreme == "range":
-            raise ValueError(
-                f"no exact expectation: the form '{name}' has none; take '-asym' or '-offset', whose blocks "
-                "are scaled by minmax as well, or measure with qr.compare"
-            )
-        raise ValueError(
-            f"no exact expectation: the form '{name}' has none; take sym, asym or offset, or measure with qr.compare"
-        )
+        ranged_too = "'-asym' or '-offset', whose blocks are scaled by minmax as well"
+        instead = ranged_too if statistic.extreme == "range" else "sym, asym or offset"
+        raise refused(f"the form '{name}' has none; take {instead}")
     if statistic.extreme is None:
-        raise ValueError(
-            f"no exact expectation: the scale by {type(statistic).__name__.lower()} is no function of a block's largest "
-            "magnitude, nor of its least and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax, "
-            "or measure with qr.compare"
+        raise refused(
+            f"the scale by {type(statistic).__name__.lower()} is no function of a block's largest magnitude, nor of its least "
+            "and largest number; fix it, as in scale=0.3, take absmax, signmax or minmax"
         )
     return _largest_magnitude if statistic.extreme == "magnitude" else _range
 
@@ -157,8 +146,7 @@ def _fixed(question: Question, block: int) -> Sums:
 
 
 def _largest_magnitude(question: Question, block: int) -> Sums:
-    quantizer = question.quantizer
-    scaling = quantizer.scaling
+    quantizer, scaling = question.quantizer, question.quantizer.scaling
     gain = float(scaling.gain)
     scheme = absmax.Scaled(
         cells=cells(quantizer.element),
@@ -179,17 +167,15 @@ def _range(question: Question, block: int) -> Sums:
     steps, rounding = round(element.grid.ends[1] - element.grid.ends[0]), element.rounding
     kept = stored(scaling.scale.coder, question.outer)
     if scaling.form.integer_offset:
-        scheme: ranged.Ranged = ranged.ZeroPoints(steps, rounding, kept, scaling.exact)
+        scheme: Ranged = ZeroPoints(steps, rounding, kept, scaling.exact)
     else:
         minima = scaling.offset.coder
         if minima is not None and not minima.bare:
-            raise ValueError(
-                "no exact expectation: the minimum is stored with a scale of its own; store it in f32, f16 or bf16"
-            )
-        scheme = ranged.Minima(steps, rounding, kept, stored(minima, None, what="minimum"), scaling.exact)
+            raise refused("the minimum is stored with a scale of its own; store it in f32, f16 or bf16")
+        scheme = Minima(steps, rounding, kept, scaling.exact, stored(minima, None, what="minimum"))
     if scheme.decided_by_rounding(question.density, block):
-        raise ValueError(
-            f"no exact expectation: with ~{rounding.name} the rounding of the scale decides into which code the end of the "
-            "range falls; take a rounding to nearest or ~stochastic, or measure with qr.compare"
+        raise refused(
+            f"with ~{rounding.name} the rounding of the scale decides into which code the end of the range falls; take a "
+            "rounding to nearest or ~stochastic"
         )
     return minmax.expected(question.density, scheme, block, question.finer)

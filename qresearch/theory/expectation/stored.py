@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.coders.quantizer import Quantizer
 from qresearch.element.vectors import Vectors
 from qresearch.scales.power_of_two import ONE
-from qresearch.theory.expectation.cells import Cells, cells
+from qresearch.theory.expectation.cells import cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ SELF = Stored(np.array([-np.inf, np.inf]), None)
 """Float32: the number itself; expectations ignore the rounding of float32."""
 
 
+def refused(why: str) -> ValueError:
+    """The error for what has no exact expectation; `why` ends with what else to take."""
+    return ValueError(f"no exact expectation: {why}, or measure with qr.compare")
+
+
 def stored(storage: Any, outer: float | None, rise: Any = None, what: str = "scale") -> Stored:
     """The values of scales, or of minima, after they are stored.
 
@@ -56,40 +61,30 @@ def stored(storage: Any, outer: float | None, rise: Any = None, what: str = "sca
         return SELF
     _check(storage, outer, what)
     if rise is not None:
-        return _powers(cells(storage.element), int(rise))
+        # 2^e becomes 2^(e + 1) from the significand 1 + rise / 2^23 on
+        powers = cells(storage.element).low
+        return _staircase(powers[:-1] * (1 + int(rise) / ONE), powers)
     found, unit = cells(storage.element), 1.0 if storage.bare else float(outer or 0)
     if unit < 0:
         found, unit = found.mirrored(), -unit
-    return Stored(_scaled(found, unit), found.low * unit)
+    return _staircase(found.edges[1:-1] * unit, found.low * unit)
 
 
-def _scaled(found: Cells, unit: float) -> np.ndarray:
-    return np.concatenate([[-np.inf], found.edges[1:-1] * unit, [np.inf]])
-
-
-def _powers(found: Cells, rise: int) -> Stored:
-    """Powers of two by a rule: 2^e becomes 2^(e + 1) from the significand 1 + rise / 2^23 on."""
-    powers = found.low
-    return Stored(np.concatenate([[-np.inf], powers[:-1] * (1 + rise / ONE), [np.inf]]), powers)
+def _staircase(inner: np.ndarray, values: np.ndarray) -> Stored:
+    return Stored(np.concatenate([[-np.inf], inner, [np.inf]]), values)
 
 
 def _check(storage: Any, outer: float | None, what: str) -> None:
     if not isinstance(storage, Quantizer):
-        raise ValueError(
-            f"no exact expectation: the {what} is stored with a wrapper around it, so it depends on other blocks; "
-            "leave the wrapper out"
-        )
+        raise refused(f"the {what} is stored with a wrapper, so it depends on other blocks; leave the wrapper out")
     if isinstance(storage.element.grid, Vectors):
-        raise ValueError(f"no exact expectation: the {what} is stored in vectors, with others; take another storage")
+        raise refused(f"the {what} is stored in vectors, together with others; take another storage")
     if storage.element.rounding.stochastic:
-        raise ValueError(f"no exact expectation: the {what} is stored by stochastic rounding; take another rounding")
+        raise refused(f"the {what} is stored by stochastic rounding; take another rounding")
     if storage.bare:
         return
     if storage.scaling.form.asymmetric or storage.scaling.exact:
-        raise ValueError(
-            f"no exact expectation: the {what} is stored with an offset, or encoded with an exact scale of its own; "
-            "store it symmetrically"
-        )
+        raise refused(f"the {what} is stored with an offset, or by an exact scale of its own; store it symmetrically")
     if outer is None:
         raise ValueError(
             f"the {what} has a scale of its own, which depends on other blocks: the expectation is conditional on it; "
