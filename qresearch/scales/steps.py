@@ -16,11 +16,11 @@ _SCALES, _MINIMA = 1, 2
 
 
 class Trial(NamedTuple):
-    """What is tried on a block in the place of what follows from its extent.
+    """What is tried on a block instead of what follows from its extent.
 
     Attributes:
         factor: float32, of the extent; None for 1.
-        minimum: float32 [grid], in the place of the one of the extent; only where a form is `movable`.
+        minimum: float32 [grid], replaces that of the extent; only for forms that are `movable`.
         outer: parameters whose outer scales (of nested storages) are kept.
         key: for storages that round stochastically.
     """
