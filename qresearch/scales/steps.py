@@ -1,4 +1,4 @@
-"""Steps: from the width of a block to its scale as it is stored. What forms need of a `Scaling`, without statistic and form."""
+"""Steps: from the width of a block to its scale as it is stored. The part of a `Scaling` that forms use."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Steps:
     """How scales, and minima, are computed and stored.
 
     Attributes:
-        gain: float32 scalar, a block's scale over its width (or, in asymmetric forms, over half of its interval); where it is
-            `divided`, the inverse of that: what the width is divided by.
+        gain: float32 scalar, a block's scale over its width (in asymmetric forms, over half of its interval); if `divided`,
+            the inverse, by which the width is divided.
         scale: how scales are stored.
         offset: how the minima of the offset form are stored.
-        rise: int32 scalar where scales are stored as powers of two: the least fraction that goes up (`power_of_two`).
+        rise: int32 scalar, the least fraction that is rounded up (`power_of_two`); None if scales are not powers of two.
         exact: whether encoding uses the scale (and the minimum) before it is stored.
         divided: whether the scale is a true quotient, not a product with a reciprocal.
     """
@@ -66,5 +66,5 @@ class Steps:
         return self.offset.store(low, trial.key, _MINIMA, None if trial.outer is None else trial.outer.offset)
 
     def encoding_scale(self, params: Params) -> Array:
-        """float32 [grid]: the scale that encodes, before it was stored where the scheme is `-exact`."""
+        """float32 [grid]: the scale for encoding. In `-exact` schemes, that is the scale before it was stored."""
         return self.scale.load(params.scale) if params.raw is None else params.raw

@@ -1,4 +1,4 @@
-"""A codebook fitted to the array: k-means on the array's own scaled groups; the levels are stored beside it and counted.
+"""A codebook fitted to the array: k-means on its scaled groups. The levels are stored with the codes, and their bits count.
 
 `vq8x2@64:bf16 + kmeans` starts from the levels of the element and moves each to the mean of the groups nearest to it, several
 times (Lloyd's algorithm). Codebooks for each tensor pay for themselves on large ones (SqueezeLLM, arXiv 2306.07629; GPTVQ,
@@ -31,7 +31,7 @@ from qresearch.wrapping.wrapper import Keeper, Kept
 
 @part
 class FittedLevels(Keeper):
-    """Quantizes with levels that were fitted to the array, and keeps those.
+    """Quantizes with levels that were fitted to the array, and stores them.
 
     Attributes:
         inner: a quantizer of a vector element, whose levels are the start.
@@ -69,7 +69,7 @@ class FittedLevels(Keeper):
         return dataclasses.replace(self.inner.element, grid=dataclasses.replace(self._grid, levels=levels))
 
     def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
-        """float32 [n, group] on the grid, in the order of the codes, and bool [n]: which of them count."""
+        """The scaled groups, float32 [n, group] in the order of the codes; and which of them count, bool [n]."""
         layout, grid = self.inner.layout(x.shape), self._grid
         y, _ = self.inner.scaling.on_grid(self.inner.element, layout.split(x), params, layout)
         there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
@@ -83,7 +83,7 @@ class FittedLevels(Keeper):
         return groups, in_order(jnp.all(counted, -1))
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
-        """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
+        """Moves each level to the mean of its groups, summed in a fixed order. A level without groups stays."""
         element = self._with(levels)
         cell = jnp.where(counted, element.encode_drawn(y.reshape(-1), None).astype(jnp.int32), jnp.int32(-1))
 
