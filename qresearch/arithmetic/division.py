@@ -29,7 +29,7 @@ _EXPONENT = np.int32(0xFF)
 
 
 class _Fields(NamedTuple):
-    """A float32 taken apart: its bits, its exponent field, its significand with the hidden bit, and whether it is normal."""
+    """The fields of a float32: its bits, its exponent field, its significand with the hidden bit, and whether it is normal."""
 
     word: Array
     exponent: Array

@@ -76,15 +76,7 @@ def threefry(key: Array, place: Array, high: Array | None = None) -> tuple[Array
 
 
 def _counted(key: Array) -> bool:
-    """Whether each number depends only on the key and its index, so that the formula here applies."""
-    return _is_threefry(key) and _partitionable()
-
-
-def _partitionable() -> bool:
-    """Whether JAX uses the index of an element as its counter, which is its default."""
-    return bool(jax.config.jax_threefry_partitionable)  # type: ignore[attr-defined]
-
-
-def _is_threefry(key: Array) -> bool:
+    """Whether the formula here applies: one key of threefry, with the index of an element as its counter (JAX's default)."""
     single = isinstance(key, Array) and key.ndim == 0 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return single and str(jax.random.key_impl(key)) == "threefry2x32"
+    threefry = single and str(jax.random.key_impl(key)) == "threefry2x32"
+    return threefry and bool(jax.config.jax_threefry_partitionable)  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ codes, params -> decode -> x'
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,6 @@ from jax import Array
 
 from qresearch.coders.gradient import everywhere, straight_through
 from qresearch.coders.packer import Packer
-from qresearch.coders.scheme_names import scheme_of
 from qresearch.element.element import Element
 from qresearch.scales.block import Block, Layout
 from qresearch.scales.params import Encoded, Params
@@ -202,3 +202,17 @@ class Coder:
         value = self.round_trip(still, params, u)
         passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
         return straight_through(x, value, passes)
+
+
+_SCHEMES: WeakKeyDictionary[Coder, str] = WeakKeyDictionary()
+"""Coder -> the text that it was built from. A coder itself has no name, so that schemes can share traces."""
+
+
+def remember(coder: Coder, text: str) -> None:
+    """Records the canonical text of the scheme that a coder was built from."""
+    _SCHEMES[coder] = text
+
+
+def scheme_of(coder: Coder) -> str | None:
+    """The text of the scheme; None for a coder that was not built from one."""
+    return _SCHEMES.get(coder)

@@ -19,27 +19,28 @@ import numpy as np
 from jax import Array
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
-from qresearch.coders.coder import Coder
+from qresearch.base.part import part, static
+from qresearch.coders.coder import Coder, remember, scheme_of
 from qresearch.coders.quantizer import Quantizer
-from qresearch.coders.scheme_names import remember, scheme_of
 from qresearch.scales.params import Encoded
 
 
 @dataclass(frozen=True, eq=False)
-class _Constant:
+class Constant:
     """A coder with NumPy leaves as static pytree structure: hashable, and equal to coders with equal parts and numbers."""
 
     coder: Coder
 
     @cached_property
     def flat(self) -> tuple[list[Any], Any]:
+        """The leaves and the structure."""
         return jax.tree.flatten(self.coder)
 
     def __hash__(self) -> int:
         return hash(self.flat[1])
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Constant):
+        if not isinstance(other, Constant):
             return False
         if self.coder is other.coder:
             return True
@@ -136,7 +137,7 @@ def _restored(params: Any, quantizer: Coder, ndim: int, scheme: str | None) -> F
     return Fitted(params, quantizer, ndim)
 
 
-@dataclass(frozen=True, eq=False)
+@part
 class QTensor:
     """A quantized array. `jax.vmap` returns a batch of them, on which everything but `pack` works too.
 
@@ -158,8 +159,8 @@ class QTensor:
 
     codes: Array
     fitted: Fitted
-    dtype: str = "float32"
-    whole: tuple[int, ...] | None = None
+    dtype: str = static(default="float32")
+    whole: tuple[int, ...] | None = static(default=None)
 
     @classmethod
     def of(cls, encoded: Encoded, quantizer: Coder, dtype: str = "float32") -> QTensor:
@@ -264,34 +265,21 @@ def _constant(coder: Coder) -> bool:
     return all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(coder))
 
 
-def _flatten_fitted(fitted: Fitted) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _flatten(fitted: Fitted) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if _constant(fitted.quantizer):
-        return (fitted.params,), (_Constant(fitted.quantizer), fitted.ndim)
+        return (fitted.params,), (Constant(fitted.quantizer), fitted.ndim)
     return (fitted.params, fitted.quantizer), (None, fitted.ndim)
 
 
-def _unflatten_fitted(structure: tuple[Any, ...], children: Any) -> Fitted:
+def _flatten_with_keys(fitted: Fitted) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    children, structure = _flatten(fitted)
+    return list(zip(map(GetAttrKey, ("params", "quantizer")), children)), structure
+
+
+def _unflatten(structure: tuple[Any, ...], children: Any) -> Fitted:
     constant, ndim = structure
     params, *rest = children
     return Fitted(params, rest[0] if constant is None else constant.coder, ndim)
 
 
-def _with_keys(flatten: Callable[[Any], Any], names: tuple[str, ...]) -> Callable[[Any], Any]:
-    def flatten_with_keys(thing: Any) -> Any:
-        children, structure = flatten(thing)
-        return list(zip(map(GetAttrKey, names), children)), structure
-
-    return flatten_with_keys
-
-
-def _flatten_qtensor(q: QTensor) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    return (q.codes, q.fitted), (q.dtype, q.whole)
-
-
-register_pytree_with_keys(Fitted, _with_keys(_flatten_fitted, ("params", "quantizer")), _unflatten_fitted, _flatten_fitted)
-register_pytree_with_keys(
-    QTensor,
-    _with_keys(_flatten_qtensor, ("codes", "fitted")),
-    lambda structure, children: QTensor(*children, *structure),
-    _flatten_qtensor,
-)
+register_pytree_with_keys(Fitted, _flatten_with_keys, _unflatten, _flatten)

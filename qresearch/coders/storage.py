@@ -1,4 +1,4 @@
-"""Nested storage: scales or minima that are stored by another scheme (double quantization, NVFP4, K-quants)."""
+"""Nested storage: numbers that another scheme stores, such as scales (double quantization, NVFP4, K-quants) or outliers."""
 
 from __future__ import annotations
 
@@ -53,5 +53,13 @@ class Nested(Storage):
 
 
 def storage(coder: Coder | None) -> Storage:
-    """The storage of scales or minima: a coder, or None for float32."""
+    """The storage of numbers: a coder, or None for float32."""
     return Storage() if coder is None else Nested(coder)
+
+
+def plain_storage(coder: Coder | None, wrapper: str, numbers: str) -> Storage:
+    """The storage of the numbers that a wrapper keeps. Raises `ValueError` if they are rounded at random or entropy-coded."""
+    if coder is not None and (coder.stochastic or not coder.packer.fixed):
+        kind = "round stochastically" if coder.stochastic else "be entropy-coded"
+        raise ValueError(f"{wrapper}: the format of the {numbers} must not {kind}; write {wrapper.replace('...', 'bf16')}")
+    return storage(coder)

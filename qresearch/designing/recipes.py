@@ -154,9 +154,9 @@ def _bits(levels: int) -> int:
 
 def nf(levels: int, *, zero: bool = True) -> Design:
     """NormalFloat: normal quantiles over the largest; 16 levels are the published table, to the last bit."""
-    return Design(normal_float(_bits(levels), zero))
+    return Design(normal_float(_bits(levels), zero=zero))
 
 
 def sf(levels: int, *, df: float = 5, zero: bool = True) -> Design:
     """Student float: the same quantiles of Student's t."""
-    return Design(student_float(_bits(levels), df, zero))
+    return Design(student_float(_bits(levels), df, zero=zero))

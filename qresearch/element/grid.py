@@ -9,6 +9,7 @@ from jax import Array
 
 from qresearch.base.part import Leaf
 from qresearch.element.rounding import Rounding
+from qresearch.floats.float_format import FloatFormat
 
 
 class Grid:
@@ -48,6 +49,11 @@ class Grid:
     def bit_patterns(self) -> np.ndarray | None:
         """float32 [2^bits]: the number of every bit pattern, if the codes are those of a float format; else None."""
         return None
+
+    def has_codes_of(self, form: FloatFormat) -> bool:
+        """Whether the codes are those of a float format."""
+        patterns = self.bit_patterns
+        return patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True)
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
         """float32 -> codes. `u` is uniform in [0, 1), for stochastic rounding; `shift` is a zero point, only for `integers`."""

@@ -12,6 +12,7 @@ from qresearch.arithmetic.exact import flush, rounded
 from qresearch.arithmetic.packing import code_dtype
 from qresearch.base.part import Leaf, part, static
 from qresearch.element.grid import Grid
+from qresearch.element.levels.book import check_width
 from qresearch.element.rounding import Position, Rounding
 
 _LAST_BITS = np.float32(1.5 * 2**23)
@@ -118,10 +119,9 @@ def uniform(bits: int, signed: bool = True, restricted: bool = False) -> Uniform
     Raises:
         ValueError: for other widths, and for a restricted grid of unsigned or 1-bit integers.
     """
-    if not 1 <= bits <= 16:
-        raise ValueError(f"{'int' if signed else 'uint'}{bits}: the width of an integer must be 1 to 16 bits, not {bits}")
+    name = f"{'int' if signed else 'uint'}{bits}"
+    check_width(name, bits, 1)
     if restricted and (bits == 1 or not signed):
-        name = f"{'int' if signed else 'uint'}{bits}"
         raise ValueError(f"{name}-restricted: only signed integers of 2 bits or more have a restricted range; leave it out")
     least = -(2 ** (bits - 1)) + restricted if signed else 0
     most = 2 ** (bits - 1) - 1 if signed else 2**bits - 1

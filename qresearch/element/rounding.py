@@ -94,18 +94,12 @@ _add(
     Rounding("add_half", lambda p: (p.at > p.tie) | ((p.at == p.tie) & ~p.negative), from_least=_add_half),
     "as half_up, but integers by floor(y + (1/2 - least)) + least with the sum rounded: ggml's (int)(x + 8.5f)",
 )
-_add(
-    Rounding("half_away", lambda p: p.at >= p.tie),
-    "to nearest, a tie away from zero (C's round; IEEE 754 roundTiesToAway)",
-)
+_add(Rounding("half_away", lambda p: p.at >= p.tie), "to nearest, a tie away from zero (C's round; IEEE 754 roundTiesToAway)")
 _add(
     Rounding("half_toward_zero", lambda p: p.at > p.tie),
     "to nearest, a tie toward zero (IEEE 754-2019 augmented operations; the first of the nearest in ggml's MXFP4)",
 )
-_add(
-    Rounding("toward_zero", lambda p: p.at != p.at, integer=jnp.trunc),
-    "the neighbour toward zero (IEEE 754 roundTowardZero)",
-)
+_add(Rounding("toward_zero", lambda p: p.at != p.at, integer=jnp.trunc), "the neighbour toward zero (IEEE 754 roundTowardZero)")
 _add(
     Rounding("up", lambda p: ~(p.exact | p.negative), integer=lambda y: jnp.ceil(flush(y))),
     "the neighbour toward plus infinity (IEEE 754 roundTowardPositive)",

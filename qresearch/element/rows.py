@@ -8,9 +8,12 @@ from typing import Any
 from qresearch.element.codebook import codebook
 from qresearch.element.integers import uniform
 from qresearch.element.levels import families
-from qresearch.element.levels.dynamic import dynamic_map
+from qresearch.element.levels.dynamic import check_exponent, dynamic_map
+from qresearch.element.levels.posit import posit
+from qresearch.element.levels.powers import additive_powers, logarithmic, powers
 from qresearch.element.levels.published import CODEBOOKS
-from qresearch.element.levels.width import check_width
+from qresearch.element.levels.quantiles import equal_probability, student_float
+from qresearch.element.levels.takum import log_takum, takum
 from qresearch.element.table import (
     ELEMENTS,
     INTEGER_RANGES,
@@ -37,12 +40,7 @@ def _dynamic(signed: bool) -> ElementRow:
     def build(choice: Choice, bits: int, exponent: int | None = None) -> Any:
         return codebook(dynamic_map(bits, exponent, signed), choice.rounding)
 
-    def check(name: str, bits: int, exponent: int | None = None) -> None:
-        check_width(name, bits)
-        if exponent is not None and not 1 <= exponent <= bits - 1:
-            raise ValueError(f"{name}: the longest exponent must be 1 to {bits - 1} bits, not {exponent}")
-
-    return ElementRow(build, check=check)
+    return ElementRow(build, check=check_exponent)
 
 
 def _listed(choice: Choice, *levels: Any) -> Any:
@@ -50,7 +48,7 @@ def _listed(choice: Choice, *levels: Any) -> Any:
 
 
 def _posit(choice: Choice, bits: int, exponent: int) -> Any:
-    return grid_of(families.posits(bits, exponent), choice)
+    return grid_of(posit(bits, exponent), choice)
 
 
 _INT_DOC = "integers in two's complement, 1-16 bits; symmetric schemes leave out the least code"
@@ -84,27 +82,27 @@ _SF_DOC = "Student float: quantiles of Student's t, nu = 5 unless given (arXiv 2
 _LOG_DOC = "the levels of pot, but the logarithm is rounded (arXiv 1603.01025)"
 _BOOKS: list[tuple[str, families.Family, str, list[str]]] = [
     ("nf{bits}", families.normal, _NF_DOC, ["nf3", "nf8"]),
-    ("sf{bits}", families.student, _SF_DOC, ["sf4", "sf4(3)"]),
-    ("pot{bits}", families.powers_of_two, "powers of two, or of a root of two", ["pot4", "pot4(2)", "pot4(nozero)"]),
-    ("log{bits}", families.rounded_logarithm, _LOG_DOC, ["log4", "log8(8)"]),
-    ("apot{bits}", families.sums_of_powers, "APoT: sums of powers of two (arXiv 1909.13144)", ["apot4", "apot8"]),
+    ("sf{bits}", student_float, _SF_DOC, ["sf4", "sf4(3)"]),
+    ("pot{bits}", powers, "powers of two, or of a root of two", ["pot4", "pot4(2)", "pot4(nozero)"]),
+    ("log{bits}", logarithmic, _LOG_DOC, ["log4", "log8(8)"]),
+    ("apot{bits}", additive_powers, "APoT: sums of powers of two (arXiv 1909.13144)", ["apot4", "apot8"]),
 ]
 for _name, _family, _doc, _examples in _BOOKS:
     ELEMENTS.add(_name, book_row(_family), doc=_doc, examples=_examples)
     ELEMENTS.add("u" + _name, book_row(_family, unsigned=True), doc=f"unsigned; {_doc}", examples=["u" + _examples[0]])
 _QUANTILE_DOC = "equally probable quantiles of a distribution or a file of numbers, and a zero"
 _SOURCES = ["quantile4(laplace)", "quantile8(student_t,5)"]
-ELEMENTS.add("quantile{bits}", book_row(families.quantiles, texts=True), doc=_QUANTILE_DOC, examples=_SOURCES)
-_HALF = book_row(families.quantiles, unsigned=True, texts=True)
+ELEMENTS.add("quantile{bits}", book_row(equal_probability, texts=True), doc=_QUANTILE_DOC, examples=_SOURCES)
+_HALF = book_row(equal_probability, unsigned=True, texts=True)
 ELEMENTS.add("uquantile{bits}", _HALF, doc=f"unsigned; {_QUANTILE_DOC}", examples=["uquantile4(normal)"])
 _POSIT_DOC = "posits, rounded as bit strings; a cast unless a statistic is given; NaR left out (Posit Standard 2022: es2)"
 _POSITS = ["posit8es2", "posit16es2", "posit6es1"]
 ELEMENTS.add("posit{bits}es{exponent}", ElementRow(_posit, statistic="unit", check=widths()), doc=_POSIT_DOC, examples=_POSITS)
 _TAKUMS = ["takum8", "takum12"]
 _TAKUM_DOC = "takums, rounded as bit strings, inside the range of float32; NaR left out (arXiv 2404.18603)"
-_TAKUM = book_row(families.takums, statistic="unit")
+_TAKUM = book_row(takum, statistic="unit")
 ELEMENTS.add("takum{bits}", _TAKUM, doc=f"linear {_TAKUM_DOC}", examples=_TAKUMS)
-_LOG_TAKUM = book_row(families.log_takums, statistic="unit")
+_LOG_TAKUM = book_row(log_takum, statistic="unit")
 ELEMENTS.add("logtakum{bits}", _LOG_TAKUM, doc=f"logarithmic {_TAKUM_DOC}", examples=["logtakum8"])
 for _row in CODEBOOKS.rows:
     if _row.name not in ELEMENTS:  # those of a family were added above

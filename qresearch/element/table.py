@@ -10,7 +10,7 @@ from qresearch.arithmetic.exact import TINY
 from qresearch.base.table import Table
 from qresearch.element.codebook import codebook
 from qresearch.element.levels import families
-from qresearch.element.levels.width import check_width
+from qresearch.element.levels.book import Book, check_width
 from qresearch.element.minifloat import minifloat
 from qresearch.element.rounding import Rounding
 from qresearch.floats.float_format import FloatFormat
@@ -116,7 +116,7 @@ def book_row(
     """A row for a family of codebooks, for `ELEMENTS.add`; its name contains `{bits}`.
 
     Args:
-        family: `(bits, *arguments, zero=True) -> Book`.
+        family: makes the table (`families.Family`).
         unsigned: whether the row is the unsigned form of the family, without negative levels.
         texts: whether arguments may be words.
         check: `ElementRow.check`; by default, codes of 2 to 16 bits.
@@ -129,6 +129,6 @@ def book_row(
     return ElementRow(build, check=check or widths(), **defaults)
 
 
-def grid_of(book: families.Book, choice: Choice) -> Any:
+def grid_of(book: Book, choice: Choice) -> Any:
     """The grid of a table of levels, with thresholds for the rounding of the scheme."""
     return codebook(book.levels, choice.rounding, book.reach, book.middles, book.words)

@@ -1,7 +1,7 @@
 """Grids of vectors: one code for a group of numbers, the nearest of a table of vectors (vector quantization).
 
-Gray, "Vector quantization", IEEE ASSP Magazine 1 (1984). Two bits a number are four numbers in eight bits: a table of 256
-vectors can follow the density of a group, which a scalar table cannot.
+Gray, "Vector quantization", IEEE ASSP Magazine 1 (1984). At two bits per number, a code of eight bits stands for four
+numbers: a table of 256 vectors can follow the density of a group, which a scalar table cannot do.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ LEVELS_PER_STEP = 16
 """Vectors that one step of the search compares."""
 
 FAR = np.float32(8)
-"""Coordinates beyond that many times the largest one of the table are moved there before the search."""
+"""Before the search, coordinates are clipped to this many times the largest one in the table."""
 
 
 @part
 class Vectors(Grid):
     """A table of vectors; the code of a vector is its index. Arrays hold groups along their last axis.
 
-    A group takes the vector of least squared distance, the first of equals. The distance is a sum over coordinates in their
-    order, every square and every sum rounded to float32. A NaN counts as zero. There is no other rounding.
+    A group becomes the vector at the least squared distance; of several, the first. The distance is a sum over coordinates in
+    their order, with every square and every sum rounded to float32. A NaN counts as zero. There is no other rounding.
 
     Attributes:
         levels: float32 [2^bits, group].
         reach: float32 scalar, the number that a block's width is mapped to.
-        bits: int32 scalar, the bits of a code.
-        group: numbers in a code.
-        dtype: of the codes.
+        bits: int32 scalar, the width of a code.
+        group: how many numbers share a code.
+        dtype: the dtype of the codes.
     """
 
     levels: Leaf
@@ -96,7 +96,7 @@ class Vectors(Grid):
 
 
 def squared_distance(groups: Array, level: Array) -> Array:
-    """float32 [...]: of vectors [..., group] from one, summed in the order of the coordinates."""
+    """float32 [...]: the squared distance of vectors [..., group] from one vector, summed in the order of the coordinates."""
     total: Any = None
     for place in range(groups.shape[-1]):
         off = groups[..., place] - level[place]

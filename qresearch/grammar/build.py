@@ -11,9 +11,8 @@ import jax
 import numpy as np
 
 from qresearch.arithmetic.exact import TINY
-from qresearch.coders.coder import Coder
+from qresearch.coders.coder import Coder, remember
 from qresearch.coders.quantizer import Quantizer
-from qresearch.coders.scheme_names import remember
 from qresearch.coders.storage import storage
 from qresearch.element.element import Element
 from qresearch.element.levels.files import stamps

@@ -52,20 +52,9 @@ _ROWS = {
     "MXFP8A16": ("e4m3@32:e8m0", None),
     "MXFP8": ("e4m3@32:e8m0", "e4m3@32:e8m0"),
     **{
-        f"W{weights}A{activations}": (
-            f"int{weights}-full@128:bf16",
-            None if activations == 16 else f"int{activations}-full@row",
-        )
-        for weights, kinds in {
-            2: (4, 8, 16),
-            3: (4, 8, 16),
-            4: (4, 8, 16),
-            5: (8, 16),
-            6: (8, 16),
-            7: (8, 16),
-            8: (16,),
-        }.items()
-        for activations in kinds
+        f"W{w}A{a}": (f"int{w}-full@128:bf16", None if a == 16 else f"int{a}-full@row")
+        for w, kinds in {2: (4, 8, 16), 3: (4, 8, 16), 4: (4, 8, 16), 5: (8, 16), 6: (8, 16), 7: (8, 16), 8: (16,)}.items()
+        for a in kinds
     },
 }
 for _name, (_weights, _activations) in _ROWS.items():

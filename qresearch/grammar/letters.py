@@ -52,9 +52,8 @@ def shortest(given: str) -> str:
 
 
 def _shortest_number(text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
+    number = number_or_word(text)
+    if isinstance(number, str):
         return text
     short = f"{number:.15g}"
     return short if float(short) == number else repr(number)

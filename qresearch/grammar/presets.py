@@ -16,11 +16,7 @@ _add("uint8-affine", "uint8-asym", "unsigned 8-bit integers with a zero point")
 _add("int4-group", "int4@32:bf16", "4-bit integers in groups of 32")
 _add("int4-affine-group", "int4-asym@32:f16", "4-bit integers with a zero point for each group")
 _add("int4-min-group", "int4-offset@32:f16", "4-bit integers from a free minimum, as in GGUF Q4_1")
-_add(
-    "int4-signmax-group",
-    "int4-full-signmax@32~half_up:f16",
-    "the full range from the signed maximum, the idea of GGUF Q4_0",
-)
+_add("int4-signmax-group", "int4-full-signmax@32~half_up:f16", "the full range from the signed maximum, the idea of GGUF Q4_0")
 _add("int4-tile", "int4@8x8", "tiles of 8 x 8")
 _add("int4-tile-stochastic", "int4@8x8~stochastic", "tiles of 8 x 8, unbiased rounding")
 _add("int3-clipped-rms", "int3-rms(2.5)@64", "3-bit integers clipped at 2.5 RMS")
@@ -151,11 +147,7 @@ _add(
 
 for _bits in (2, 3, 4, 8):
     _add(f"mlx-int{_bits}", f"uint{_bits}-edge-exact-divided@64:f16", "mx.quantize on float16 weights, mode affine")
-_add(
-    "awq-int4",
-    "uint4-asym-divided@128:f16",
-    "AWQ's group format: w = s (q - z), z in 4 bits; the range includes zero",
-)
+_add("awq-int4", "uint4-asym-divided@128:f16", "AWQ's group format: w = s (q - z), z in 4 bits; the range includes zero")
 # Choices of scales: the rules for power-of-two scales (`power_of_two.py`), block floating point, searches (`search.py`).
 for _rule in ("ceil", "round", "loground", "even", "rceil", "oas"):
     _add(f"mxfp4-{_rule}", f"e2m1-{_rule}@32:e8m0", f"MXFP4, scales by the rule {_rule}")

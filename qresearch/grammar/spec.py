@@ -16,7 +16,7 @@ from qresearch.base.table import Table, UnknownName, brief, shown, suggestion
 from qresearch.element.rounding import ROUNDINGS
 from qresearch.element.table import ELEMENTS, INTEGER_RANGES, ElementRow
 from qresearch.grammar.hugging_face import HUGGING_FACE
-from qresearch.grammar.letters import listed, outside_brackets, shortest, split, split_call
+from qresearch.grammar.letters import listed, number_or_word, outside_brackets, shortest, split, split_call
 from qresearch.grammar.words import FLAGS, RANGES, fields_of
 from qresearch.scales.block import Block
 from qresearch.scales.form import FORMS
@@ -246,7 +246,5 @@ def schemes_in(given: str) -> list[float | str]:
 
 def _argument(text: str) -> float | str:
     """A number, or else the canonical text of a scheme."""
-    try:
-        return float(text)
-    except ValueError:
-        return str(_stored(text) or "f32")
+    found = number_or_word(text)
+    return found if isinstance(found, float) else str(_stored(found) or "f32")

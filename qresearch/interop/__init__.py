@@ -12,9 +12,8 @@ interop.to_torch(q)["scale"].dtype                              # the name of a 
 
 from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
 from qresearch.interop.gguf_file import load_gguf, save_gguf
-from qresearch.interop.parts import StoredPart, stored_parts
+from qresearch.interop.parts import StoredPart, stored_parts, to_torch
 from qresearch.interop.safetensors_file import load_safetensors, save_safetensors
-from qresearch.interop.torch_bytes import to_torch
 
 __all__ = [
     "HUGGING_FACE",

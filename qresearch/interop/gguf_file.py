@@ -38,12 +38,12 @@ def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], arc
         if not isinstance(q, QTensor):
             writer.add_tensor(name, np.asarray(q))
             continue
-        kind = ggml_name(q)
-        length = q.quantizer.stored.length  # type: ignore[attr-defined]
+        coder = _ggml(q)
+        length = coder.stored.length
         if not q.shape or q.shape[-1] % length:
             raise ValueError(f"{name!r} has the shape {q.shape}; the last axis of a GGUF tensor must be a multiple of {length}")
         data = np.ascontiguousarray(q.pack()["blocks"])
-        writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[kind.upper()])
+        writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[coder.name.upper()])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -84,10 +84,7 @@ def load_gguf(path: str | Path, names: Iterable[str] | None = None) -> dict[str,
     return found
 
 
-def ggml_name(q: QTensor) -> str:
-    """The name in ggml of the type of a quantized array. Raises `ValueError` if there is none."""
-    coder = q.quantizer
-    for name, layout in LAYOUTS.items():
-        if isinstance(coder, GGML) and coder.stored == layout and coder.name == name:
-            return name
+def _ggml(q: QTensor) -> GGML:
+    if isinstance(q.quantizer, GGML):
+        return q.quantizer
     raise ValueError(f"only the presets {', '.join(PRESETS.values())} have a type in GGUF files; quantize with one of them")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from qresearch.coders.coder import Coder
@@ -32,11 +31,11 @@ class StoredPart:
     """One stored array.
 
     Attributes:
-        data: uint8 [..., bytes].
+        data: uint8 [..., bytes]; a torch tensor in the result of `to_torch`.
         dtype: the name of its dtype in torch, such as `float8_e4m3fn` or `int8`; `uint8` for packed codes without a dtype.
     """
 
-    data: Array
+    data: Any
     dtype: str
 
     @property
@@ -57,6 +56,19 @@ def stored_parts(q: QTensor) -> dict[str, StoredPart]:
         path -> part. Paths are `codes` and `scale`; if another scheme stores the scale, `scale.codes`, `scale.scale` and so on.
     """
     return {path: _part(leaf, _dtype(q.quantizer, path, leaf)) for path, leaf in flatten(q.pack()).items()}
+
+
+def to_torch(q: QTensor) -> dict[str, StoredPart]:
+    """The parts of `q.pack()`, with torch tensors as `data`: bytes by DLPack, without a copy where torch allows it.
+
+    DLPack has no 4-bit floats and few 8-bit ones, so bytes are exchanged. `data.view(getattr(torch, dtype))` gives the numbers.
+
+    Raises:
+        ImportError: if torch is not installed.
+    """
+    import torch
+
+    return {name: replace(part, data=torch.from_dlpack(part.data)) for name, part in stored_parts(q).items()}
 
 
 def flatten(packed: dict[str, Any], before: str = "") -> dict[str, Array]:
@@ -101,7 +113,7 @@ def _beside(coder: Coder, folder: str) -> Coder:
     if folder in ("scale", "offset"):
         return getattr(coder.scaling, folder).coder or coder
     if folder == "values":
-        return next((each.values for each in chain(coder) if isinstance(each, Outliers) and each.values), coder)
+        return next((each.values.coder for each in chain(coder) if isinstance(each, Outliers)), None) or coder
     return coder
 
 
@@ -110,9 +122,4 @@ def dtype_of(element: Element) -> str:
     bits = int(element.bits)
     if element.grid.integers is not None:
         return str(element.code_dtype) if bits in (8, 16) else "uint8"
-    patterns = element.grid.bit_patterns
-    for name, dtype in DTYPES.items():
-        form = FORMATS[name]
-        if patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True):
-            return dtype
-    return "uint8"
+    return next((dtype for name, dtype in DTYPES.items() if element.grid.has_codes_of(FORMATS[name])), "uint8")

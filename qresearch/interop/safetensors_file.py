@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import from_packed
-from qresearch.coders.qtensor import QTensor
+from qresearch.coders.qtensor import Constant, QTensor
 from qresearch.grammar.build import build
 from qresearch.interop.parts import flatten, stored_parts, unflatten
 
@@ -39,7 +39,7 @@ def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: 
     specs, about, kept = {}, {}, []
     for name, q in tensors.items():
         text = _scheme(name, q, schemes)
-        if not _same(build(text), q.quantizer):
+        if Constant(build(text)) != Constant(q.quantizer):
             raise ValueError(f"{name!r} was not quantized with {text!r}; pass the scheme that made it")
         parts = stored_parts(q)
         kinds = {part: each.dtype for part, each in parts.items()}
@@ -89,18 +89,6 @@ def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
 
 def flat_shapes(coder: Any, shape: tuple[int, ...], parts: Mapping[str, str]) -> dict[str, Any]:
     """The shapes and dtypes that `pack` would give for an array of this shape: path -> `jax.ShapeDtypeStruct`."""
-
-    def packed(x: Any, key: Any) -> Any:
-        return coder.packer.pack(coder.quantize(x, key))
-
-    spec = jax.eval_shape(packed, jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0)))
-    shapes = flatten(spec)
+    x, key = jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
+    shapes = flatten(jax.eval_shape(lambda x, key: coder.packer.pack(coder.quantize(x, key)), x, key))
     return {part: shapes[part] for part in parts}
-
-
-def _same(one: Any, two: Any) -> bool:
-    """Whether two coders have the same structure and the same numbers."""
-    structures: list[Any] = [jax.tree.structure(one), jax.tree.structure(two)]
-    if structures[0] != structures[1]:
-        return False
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two)))

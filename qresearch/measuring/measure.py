@@ -112,7 +112,7 @@ def sums_of(
 
 
 def _known_of(
-    size: int, names: Iterable[str], scale: Array, weights: Array | None, known: Mapping[str, Array] = MappingProxyType({})
+    size: int, names: Iterable[str], scale: Array, weights: Array | None, known: Mapping[str, Array]
 ) -> tuple[Sums, tuple[str, ...]]:
     """The sums that are known without another pass over the data, and the names of the others."""
     names = tuple(names)

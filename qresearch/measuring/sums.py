@@ -37,7 +37,7 @@ class Observed:
         value: float32, the reconstructed array. This and the following are None if only sums of the data are needed
             (`OF_DATA`).
         codes: a function that returns the codes; only the sum that needs codes calls it.
-        clipped: a function that returns which elements are clipped (bool); likewise.
+        clipped: a function that returns which elements are clipped (bool); only the sum that needs them calls it.
     """
 
     x: Array
@@ -104,10 +104,7 @@ ADDED: dict[str, Callable[[Observed], Array]] = {
 LARGEST: dict[str, Callable[[Observed], Array]] = {"max": lambda o: jnp.abs(o.error)}
 """Terms whose maximum over the elements is taken, by name."""
 
-WHOLE: dict[str, Callable[[Observed], Array]] = {
-    "relative_at_least": _relative_at_least,
-    "histogram": _histogram,
-}
+WHOLE: dict[str, Callable[[Observed], Array]] = {"relative_at_least": _relative_at_least, "histogram": _histogram}
 """Results that are computed from a whole array, or a whole chunk, at once."""
 
 OF_DATA = ("power", "weight", "x2", "count", "xx")

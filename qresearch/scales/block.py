@@ -6,6 +6,7 @@ An array is padded and reshaped, never transposed. An axis of length n that is s
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -231,13 +232,8 @@ class Layout:
 
     def counts(self) -> np.ndarray:
         """int64 [grid]: the number of elements in each block, without padding."""
-        counts = np.ones((), np.int64)
-        for n, b in zip(self.cut, self.lengths):
-            each = np.full(-(-n // b), b, np.int64)
-            if n % b:
-                each[-1] = n % b
-            counts = np.multiply.outer(counts, each)
-        return counts
+        along = (np.minimum(b, n - np.arange(0, n, b)) for n, b in zip(self.cut, self.lengths))
+        return functools.reduce(np.multiply.outer, along, np.ones((), np.int64))
 
     def inside(self) -> Array | None:
         """bool, shaped like a split array: False on padding. None if there is no padding."""

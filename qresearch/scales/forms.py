@@ -112,7 +112,7 @@ class ZeroPoint(Symmetric):
 
 def _ends(element: Element) -> tuple[Any, Any]:
     found = element.grid.integers
-    assert found is not None  # `grammar.refuse` saw to that
+    assert found is not None  # `grammar.refuse` checks this
     return found
 
 

@@ -19,7 +19,7 @@ class Params:
         scale: float32 [grid]; `Encoded` if another quantizer stores the scales; None for a cast.
         offset: zero points (integers [grid]), minima (float32 [grid] or `Encoded`), or None.
         raw: float32 [grid], the scale before it was stored. Only `-exact` schemes keep it; only encoding uses it.
-        low: float32 [grid], the minimum before it was stored; likewise.
+        low: float32 [grid], the minimum before it was stored; kept and used in the same way.
     """
 
     scale: Any = None

@@ -33,7 +33,7 @@ class Scaling(Steps):
     # --- fitting ---------------------------------------------------------------------------------------------------------
 
     def fit(self, element: Element, blocks: Blocks, key: Array | None = None, outer: Params | None = None) -> Params:
-        """The parameters of every block; in the outer scales of `outer`, where that is given."""
+        """The parameters of every block; with the outer scales of `outer`, if it is given."""
         return self.statistic.choose(_Candidates(self, element, blocks, key, outer))
 
     def extent(self, element: Element, blocks: Blocks) -> Any:
@@ -110,7 +110,7 @@ class Scaling(Steps):
 
 @dataclass(frozen=True, eq=False)
 class _Candidates(Candidates):
-    """Those of a scaling, for an element."""
+    """The candidates of a scaling, for an element."""
 
     scaling: Scaling
     element: Element
@@ -120,18 +120,14 @@ class _Candidates(Candidates):
 
     @cached_property
     def extent(self) -> Any:
-        """The result of the statistic for every block."""
         return self.scaling.extent(self.element, self.blocks)
 
     def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:
-        """Scale and offset of every block, as they are stored."""
         trial = Trial(factor, minimum, self.outer if outer is None else outer, self.key)
         return self.scaling.form.params(self.scaling, self.element, self.extent, trial)
 
     def values(self, params: Params) -> Array:
-        """A round trip."""
         return self.scaling.round_trip(self.element, self.blocks.x, params, self.blocks.layout)
 
     def minimum(self, params: Params) -> Array:
-        """float32 [grid]: the minima as they are stored."""
         return self.scaling.offset.load(params.offset)

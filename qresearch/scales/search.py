@@ -54,16 +54,14 @@ def least_error(candidates: Candidates, factors: tuple[float, ...], p: float) ->
 
 
 class _Searching(Statistic):
-    """Base of the searches over factors of the ordinary extent of a block."""
+    """Base of the searches over factors of the ordinary extent: the largest magnitude, or the least and the largest element."""
 
     searches = True
 
     def width(self, blocks: Blocks) -> Array:
-        """float32 [grid]: the largest magnitude, which the factors multiply."""
         return largest(blocks)
 
     def interval(self, blocks: Blocks) -> tuple[Array, Array]:
-        """Two float32 [grid]: the least and the largest element, an interval which the factors shrink or widen."""
         return bounds(blocks)
 
 

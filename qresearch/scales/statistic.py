@@ -59,7 +59,7 @@ class Blocks(NamedTuple):
 
 
 class Candidates:
-    """The parameters that a statistic may choose among, and what each of them would give.
+    """The parameters that a statistic may choose among, and the round trip with each of them.
 
     Attributes:
         blocks: the array.
@@ -68,11 +68,11 @@ class Candidates:
     blocks: Blocks
 
     def params(self, factor: Any = None, minimum: Array | None = None, outer: Params | None = None) -> Params:
-        """The parameters for a factor of the extent, or for another minimum; in the outer scales of `outer`."""
+        """The stored parameters for a factor of the extent, or for another minimum; with the outer scales of `outer`."""
         raise NotImplementedError
 
     def values(self, params: Params) -> Array:
-        """What comes back of the blocks with some parameters, in their shape."""
+        """The blocks after a round trip with some parameters, in the same shape."""
         raise NotImplementedError
 
     def minimum(self, params: Params) -> Array:

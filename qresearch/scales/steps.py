@@ -1,4 +1,4 @@
-"""Steps: from the width of a block to its scale as it is stored. What forms need of a `Scaling`, without statistic and form."""
+"""Steps: from the width of a block to its scale as it is stored. The part of a `Scaling` that forms use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SCALES, _MINIMA = 1, 2
 
 
 class Trial(NamedTuple):
-    """What is tried on a block in the place of what follows from its extent.
+    """What is tried on a block instead of what follows from its extent.
 
     Attributes:
         factor: float32, of the extent; None for 1.
-        minimum: float32 [grid], in the place of the one of the extent; only where a form is `movable`.
+        minimum: float32 [grid], replaces that of the extent; only for forms that are `movable`.
         outer: parameters whose outer scales (of nested storages) are kept.
         key: for storages that round stochastically.
     """
@@ -36,11 +36,11 @@ class Steps:
     """How scales, and minima, are computed and stored.
 
     Attributes:
-        gain: float32 scalar, a block's scale over its width (or, in asymmetric forms, over half of its interval); where it is
-            `divided`, the inverse of that: what the width is divided by.
+        gain: float32 scalar, a block's scale over its width (in asymmetric forms, over half of its interval); if `divided`,
+            the inverse, by which the width is divided.
         scale: how scales are stored.
         offset: how the minima of the offset form are stored.
-        rise: int32 scalar where scales are stored as powers of two: the least fraction that goes up (`power_of_two`).
+        rise: int32 scalar, the least fraction that is rounded up (`power_of_two`); None if scales are not powers of two.
         exact: whether encoding uses the scale (and the minimum) before it is stored.
         divided: whether the scale is a true quotient, not a product with a reciprocal.
     """
@@ -66,5 +66,5 @@ class Steps:
         return self.offset.store(low, trial.key, _MINIMA, None if trial.outer is None else trial.outer.offset)
 
     def encoding_scale(self, params: Params) -> Array:
-        """float32 [grid]: the scale that encodes, before it was stored where the scheme is `-exact`."""
+        """float32 [grid]: the scale for encoding. In `-exact` schemes, that is the scale before it was stored."""
         return self.scale.load(params.scale) if params.raw is None else params.raw

@@ -34,7 +34,7 @@ class Storage:
             number: float32 [grid].
             key: for a coder that rounds stochastically.
             stream: scales and minima draw different random numbers.
-            like: what an earlier call returned; its outer scales are used again.
+            like: what an earlier call returned; its outer scales are reused.
         """
         return number
 
@@ -43,11 +43,11 @@ class Storage:
         return stored
 
     def spoil(self, stored: Any, bad: Array) -> Any:
-        """NaN where `bad`, which is bool [grid], as far as the storage can."""
+        """Sets numbers to NaN where `bad` (bool [grid]), if the storage can hold a NaN."""
         return jnp.where(bad, np.float32(np.nan), stored)
 
     def bits(self, grid: tuple[int, ...]) -> int:
-        """The size of a grid of numbers once packed."""
+        """The bits that a grid of numbers takes when packed."""
         return 32 * math.prod(grid)
 
     def pack(self, stored: Any) -> Any:

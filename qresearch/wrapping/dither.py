@@ -25,11 +25,9 @@ class Dithered(Shifted):
     """Quantizes x + d s, with d uniform in [-1/2, 1/2) and s the stored scale of the element's block.
 
     Attributes:
-        inner: the coder inside, with an integer grid.
         seed: int32 scalar, the seed of the noise.
     """
 
-    inner: Coder
     seed: Leaf
 
     def shift(self, params: object, shape: tuple[int, ...]) -> Array:
@@ -41,14 +39,10 @@ class Dithered(Shifted):
 
 
 def dither(inner: Coder, seed: int = 0) -> Dithered:
-    """Subtractive dither around a coder.
-
-    Args:
-        inner: the coder inside, with an integer grid and without a rotation.
-        seed: the seed of the noise, 0 to 2^31 - 1.
+    """Subtractive dither around a coder. The seed is that of the noise.
 
     Raises:
-        ValueError: for another seed, a grid that is not uniform, and a rotation inside.
+        ValueError: for a seed that is not 0 to 2^31 - 1, and for a coder inside without an integer grid or with a rotation.
     """
     if not 0 <= seed < 2**31:
         raise ValueError(f"dither({seed}): the seed must be 0 to 2^31 - 1, such as dither(0)")

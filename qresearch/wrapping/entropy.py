@@ -62,9 +62,35 @@ class Coded(Wrapper):
         return self.inner.straight_through(x, params, u, all_pass)
 
 
+@part
+class Ideal(Coded):
+    """Counts the codes at their entropy, but packs like the coder inside."""
+
+    @property
+    def packer(self) -> Packer:
+        """Packs like the coder inside, and counts the entropy of the codes."""
+        return EntropyPacker(self.inner.packer)
+
+
+@part
+class Real(Coded):
+    """Packs the codes with a real coder.
+
+    Attributes:
+        coding: compresses the bytes of the codes: one byte each, or all low bytes and then all high bytes.
+    """
+
+    coding: Coding = static()
+
+    @property
+    def packer(self) -> Packer:
+        """Packs the codes as the bytes of the coder."""
+        return RealPacker(self.inner.packer, self)
+
+
 @dataclass(frozen=True)
 class EntropyPacker(Packer):
-    """Packs like the coder inside, but counts the bytes of the codes separately."""
+    """Packs like the coder inside, but counts the codes at their entropy."""
 
     inner: Packer
     fixed = False
@@ -90,44 +116,9 @@ class EntropyPacker(Packer):
         return bytes_of(packed) - bytes_of(_codes(packed)) + self.codes_bytes(np.asarray(encoded.codes))
 
     def codes_bytes(self, codes: np.ndarray) -> int:
-        """The bytes that the codes take."""
-        raise NotImplementedError
-
-
-@part
-class Ideal(Coded):
-    """Counts the ideal size of the codes. Packing is that of the coder inside."""
-
-    @property
-    def packer(self) -> Packer:
-        """Packs like the coder inside, and counts the entropy of the codes."""
-        return IdealPacker(self.inner.packer)
-
-
-class IdealPacker(EntropyPacker):
-    """Counts the entropy of all codes, rounded up to whole bytes."""
-
-    def codes_bytes(self, codes: np.ndarray) -> int:
-        """The entropy of the codes."""
-        return math.ceil(_entropy(codes) / 8)
-
-
-@part
-class Real(Coded):
-    """Packs the codes with a real coder.
-
-    Attributes:
-        inner: the coder inside.
-        coding: compresses the bytes of the codes: one byte each, or all low bytes and then all high bytes.
-    """
-
-    inner: Coder
-    coding: Coding = static()
-
-    @property
-    def packer(self) -> Packer:
-        """Packs the codes as the bytes of the coder."""
-        return RealPacker(self.inner.packer, self)
+        """The sum of -log2 of the frequency over all codes, rounded up to whole bytes."""
+        counts = np.unique_counts(codes.reshape(-1)).counts
+        return math.ceil(float(-(counts * np.log2(counts / max(codes.size, 1))).sum()) / 8)
 
 
 @dataclass(frozen=True)
@@ -174,50 +165,30 @@ def _from_planes(data: bytes, dtype: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(planes.T).view(dtype).reshape(-1)
 
 
-def _entropy(codes: np.ndarray) -> float:
-    """The sum of -log2 of the frequency over all codes, in bits."""
-    counts = np.unique_counts(codes.reshape(-1)).counts
-    return float(-(counts * np.log2(counts / max(codes.size, 1))).sum())
-
-
-def _coded(make: Callable[[Coder], Coder], inner: Coder) -> Coder:
-    """Raises `ValueError` if there is already an entropy coder inside."""
-    if not inner.packer.fixed:
-        raise ValueError("there is already an entropy coder inside; leave one of them out")
-    return make(inner)
-
-
 def _deflate(strategy: int, data: bytes) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
     return packer.compress(data) + packer.flush()
 
 
-def _inflate(data: bytes) -> bytes:
-    return zlib.decompress(data, -15)
-
-
+_inflate = partial(zlib.decompress, wbits=-15)
 _LZMA: Any = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2, "preset": 9}]}
-
-CODINGS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes], str]] = {
-    "huffman": (
-        partial(_deflate, zlib.Z_HUFFMAN_ONLY),
-        _inflate,
-        "Huffman codes alone: DEFLATE (RFC 1951) without matches, raw",
-    ),
-    "deflate": (partial(_deflate, zlib.Z_DEFAULT_STRATEGY), _inflate, "DEFLATE (RFC 1951), raw: matches and Huffman codes"),
-    "bz2": (bz2.compress, bz2.decompress, "bzip2: the Burrows-Wheeler transform and Huffman codes"),
-    "lzma": (partial(lzma.compress, **_LZMA), partial(lzma.decompress, **_LZMA), "LZMA2, raw: matches and a range coder"),
-}
-"""The real coders: name -> shrink, restore, description."""
 
 
 def _add(name: str, make: Callable[[Coder], Coder], doc: str) -> None:
     def coded(inner: Coder) -> Coder:
-        return _coded(make, inner)
+        if not inner.packer.fixed:
+            raise ValueError("there is already an entropy coder inside; leave one of them out")
+        return make(inner)
 
     WRAPPERS.add(name, coded, doc=doc)
 
 
+def _add_real(name: str, doc: str, shrink: Callable[[bytes], bytes], restore: Callable[[bytes], bytes]) -> None:
+    _add(name, partial(Real, coding=Coding(name, shrink, restore)), f"the codes packed with {doc}")
+
+
 _add("entropy", Ideal, "the codes counted at their entropy, the lower bound for coding them one by one (Shannon 1948)")
-for _name, (_shrink, _restore, _doc) in CODINGS.items():
-    _add(_name, partial(Real, coding=Coding(_name, _shrink, _restore)), f"the codes packed with {_doc}")
+_add_real("huffman", "Huffman codes alone: raw DEFLATE without matches", partial(_deflate, zlib.Z_HUFFMAN_ONLY), _inflate)
+_add_real("deflate", "DEFLATE (RFC 1951), raw: matches and Huffman codes", partial(_deflate, zlib.Z_DEFAULT_STRATEGY), _inflate)
+_add_real("bz2", "bzip2: the Burrows-Wheeler transform and Huffman codes", bz2.compress, bz2.decompress)
+_add_real("lzma", "LZMA2, raw: matches and a range coder", partial(lzma.compress, **_LZMA), partial(lzma.decompress, **_LZMA))

@@ -25,12 +25,12 @@ from qresearch.wrapping.wrapper import Wrapper
 class Fed(Wrapper):
     """Encodes one slice after another, and adds the error of each to the next. Scales are those of the original array.
 
+    The coder inside must be `separable`. What counts as clipped is decided without the errors that are passed on.
+
     Attributes:
-        inner: the coder inside; must be `separable`.
         axis: the axis along which errors are passed on; negative numbers count from the end.
     """
 
-    inner: Coder
     axis: int = static()
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
@@ -55,10 +55,6 @@ class Fed(Wrapper):
         slices = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, axis, 0), (x, per_element, u))
         _, codes = lax.scan(step, jnp.zeros_like(slices[0][0]), slices)
         return jnp.moveaxis(codes, 0, axis)
-
-    def clipped(self, x: Array, params: Any) -> Array:
-        """Which elements are clipped without the error that is passed to them."""
-        return self.inner.clipped(x, params)
 
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """As inside, but whole along the axis of the feedback."""

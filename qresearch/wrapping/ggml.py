@@ -9,12 +9,11 @@ References: `ggml-common.h` (the block structures) and `ggml-quants.c` (`quantiz
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from qresearch.base.part import part, static
@@ -140,7 +139,8 @@ def ggml(name: str, inner: Coder) -> GGML:
         raise ValueError(f"ggml_{name} stores blocks of {block} that share a scale; write @{block} before it")
     stored = {"scale": inner.scaling.scale.coder, "offset": inner.scaling.offset.coder}
     for each, coder in stored.items():
-        if each in layout.counts and not (isinstance(coder, Quantizer) and coder.bare and _holds(coder, layout.words)):
+        cast = isinstance(coder, Quantizer) and coder.bare
+        if each in layout.counts and not (cast and coder.element.grid.has_codes_of(FORMATS[layout.words])):
             raise ValueError(f"ggml_{name} stores the {each} in {layout.words}; write :{layout.words}, as in its preset")
     least, bits = int(inner.element.grid.codes().min()), int(inner.element.bits)
     offset = inner.scaling.form.asymmetric
@@ -149,24 +149,10 @@ def ggml(name: str, inner: Coder) -> GGML:
     return GGML(inner, layout, name)
 
 
-def _holds(quantizer: Quantizer, name: str) -> bool:
-    """Whether a cast has the codes of this float format."""
-    element, form = quantizer.element, FORMATS[name]
-    patterns = element.grid.bit_patterns
-    return patterns is not None and np.array_equal(patterns, form.values.astype(np.float32), equal_nan=True)
-
-
-def _row(name: str) -> Callable[[Coder], Coder]:
-    def wrap(inner: Coder) -> Coder:
-        return ggml(name, inner)
-
-    return wrap
-
-
 for _name, _layout in LAYOUTS.items():
     WRAPPERS.add(
         f"ggml_{_name}",
-        _row(_name),
+        partial(ggml, _name),
         doc=f"the bytes of ggml's {_name.upper()}: {_layout.nbytes} for a block of {_layout.length}",
         examples=[f"ggml_{_name}"],
     )

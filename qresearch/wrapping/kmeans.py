@@ -1,4 +1,4 @@
-"""A codebook fitted to the array: k-means on the array's own scaled groups; the levels are stored beside it and counted.
+"""A codebook fitted to the array: k-means on its scaled groups. The levels are stored with the codes, and their bits count.
 
 `vq8x2@64:bf16 + kmeans` starts from the levels of the element and moves each to the mean of the groups nearest to it, several
 times (Lloyd's algorithm). Codebooks for each tensor pay for themselves on large ones (SqueezeLLM, arXiv 2306.07629; GPTVQ,
@@ -8,7 +8,6 @@ arXiv 2402.15319).
 from __future__ import annotations
 
 import dataclasses
-from math import prod
 from typing import Any
 
 import jax
@@ -21,58 +20,56 @@ from qresearch.arithmetic.reductions import tree_sum
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
+from qresearch.coders.storage import plain_storage
 from qresearch.element.element import Element
 from qresearch.element.vectors import Vectors
 from qresearch.scales.params import Params
+from qresearch.scales.storage import Storage
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Keeper, Kept
 
 
 @part
 class FittedLevels(Keeper):
-    """Quantizes with levels that were fitted to the array, and keeps those.
+    """Quantizes with levels that were fitted to the array, and stores them.
 
     Attributes:
         inner: a quantizer of a vector element, whose levels are the start.
-        values: the coder of the levels, an array [2^bits, group]; None for float32.
+        values: how the levels are stored, as an array [2^bits, group].
         iterations: of Lloyd's algorithm.
     """
 
     inner: Quantizer
-    values: Coder | None
+    values: Storage
     iterations: int = static()
 
     def resolve(self, params: Kept) -> tuple[Quantizer, Params]:
         """The quantizer with the levels that are stored."""
-        levels = params.own if self.values is None else self.values.dequantize(params.own)
-        return dataclasses.replace(self.inner, element=self._with(levels)), params.inner
+        return dataclasses.replace(self.inner, element=self._with(self.values.load(params.own))), params.inner
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
         """The scales, and the levels of least squared error that Lloyd's algorithm finds for the scaled numbers.
 
-        A group counts where all of its numbers do: inside the array, finite, and of a weight that is not zero. Weights other
-        than zero count alike.
+        A group counts if all its numbers lie inside the array, are finite and have a nonzero weight. All nonzero weights have
+        the same effect.
         """
         params = self.inner.fit(x, weights, key)
         y, counted = self._groups(x, weights, params)
-        levels = lax.fori_loop(0, self.iterations, lambda _, each: self._moved(each, y, counted), self._start)
-        return Kept(params, levels if self.values is None else self.values.quantize(levels))
+        start = jnp.asarray(self._grid.levels)
+        levels = lax.fori_loop(0, self.iterations, lambda _, each: self._moved(each, y, counted), start)
+        return Kept(params, self.values.store(levels, None, 0))
 
     @property
     def _grid(self) -> Vectors:
         grid = self.inner.element.grid
-        assert isinstance(grid, Vectors)  # `kmeans` saw to that
+        assert isinstance(grid, Vectors)  # `kmeans` checks this
         return grid
-
-    @property
-    def _start(self) -> Array:
-        return jnp.asarray(self._grid.levels)
 
     def _with(self, levels: Array) -> Element:
         return dataclasses.replace(self.inner.element, grid=dataclasses.replace(self._grid, levels=levels))
 
     def _groups(self, x: Array, weights: Array | None, params: Params) -> tuple[Array, Array]:
-        """float32 [n, group] on the grid, in the order of the codes, and bool [n]: which of them count."""
+        """The scaled groups, float32 [n, group] in the order of the codes; and which of them count, bool [n]."""
         layout, grid = self.inner.layout(x.shape), self._grid
         y, _ = self.inner.scaling.on_grid(self.inner.element, layout.split(x), params, layout)
         there = jnp.ones(x.shape, bool) if weights is None else jnp.broadcast_to(weights > 0, x.shape)
@@ -86,7 +83,7 @@ class FittedLevels(Keeper):
         return groups, in_order(jnp.all(counted, -1))
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
-        """Each level at the mean of its groups, summed in a fixed order; a level without any stays."""
+        """Moves each level to the mean of its groups, summed in a fixed order. A level without groups stays."""
         element = self._with(levels)
         cell = jnp.where(counted, element.encode_drawn(y.reshape(-1), None).astype(jnp.int32), jnp.int32(-1))
 
@@ -120,15 +117,15 @@ class FittedLevels(Keeper):
 
     def own_bits(self, shape: tuple[int, ...]) -> int:
         """The levels."""
-        return 32 * prod(self._shape) if self.values is None else self.values.packer.bits(self._shape)
+        return self.values.bits(self._shape)
 
     def own_pack(self, own: Any, shape: tuple[int, ...]) -> dict[str, Any]:
         """`levels`, as float32 or bytes."""
-        return {"levels": own if self.values is None else self.values.packer.pack(own)}
+        return {"levels": self.values.pack(own)}
 
     def own_unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Any:
         """The inverse of `own_pack`."""
-        return packed["levels"] if self.values is None else self.values.packer.unpack(packed["levels"], self._shape)
+        return self.values.unpack(packed["levels"], self._shape)
 
 
 def kmeans(inner: Coder, iterations: int = 10, values: Coder | None = None) -> FittedLevels:
@@ -146,9 +143,7 @@ def kmeans(inner: Coder, iterations: int = 10, values: Coder | None = None) -> F
         raise ValueError("kmeans fits a table of vectors, directly after the element: write it as in vq8x2@64:bf16 + kmeans")
     if not 1 <= iterations <= 1000:
         raise ValueError(f"kmeans({iterations}): the iterations must be 1 to 1000, such as kmeans(10)")
-    if values is not None and (values.stochastic or not values.packer.fixed):
-        raise ValueError(f"kmeans({iterations},...): the levels must not be rounded at random or entropy-coded; take bf16")
-    return FittedLevels(inner, values, iterations)
+    return FittedLevels(inner, plain_storage(values, f"kmeans({iterations},...)", "levels"), iterations)
 
 
 WRAPPERS.add(

@@ -68,11 +68,8 @@ def mean_of(x: Array, counted: Array) -> Array:
 def mean(inner: Coder) -> Centred:
     """Subtracts the mean of the array before the coder inside, and stores it.
 
-    Args:
-        inner: the coder inside, with a signed grid or an asymmetric form.
-
     Raises:
-        ValueError: for an unsigned grid in a symmetric form.
+        ValueError: if the coder inside has an unsigned grid in a symmetric form.
     """
     refuse_unsigned("mean", inner)
     return Centred(inner)

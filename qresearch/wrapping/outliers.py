@@ -18,6 +18,8 @@ from qresearch.arithmetic.packing import pack_codes, packed_length, unpack_codes
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.coders.gradient import straight_through
+from qresearch.coders.storage import plain_storage
+from qresearch.scales.storage import Storage
 from qresearch.wrapping.rotation import rotates
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Keeper, Kept
@@ -44,13 +46,11 @@ class Outliers(Keeper):
     outlier: it poisons its block, and in a poisoned block the outliers become NaN too.
 
     Attributes:
-        inner: the coder of the rest.
-        values: the coder of the outliers, which form an array with one axis; None for float32.
+        values: how the outliers are stored, as an array with one axis.
         fraction: the fraction of elements that are outliers. Static, since shapes depend on it.
     """
 
-    inner: Coder
-    values: Coder | None
+    values: Storage
     fraction: float = static()
 
     def count(self, shape: tuple[int, ...]) -> int:
@@ -80,11 +80,10 @@ class Outliers(Keeper):
         return self._joined(self.inner.decode(codes, params.inner, shape), params.own)
 
     def _joined(self, rest: Array, own: Sparse) -> Array:
-        values = own.values if self.values is None else self.values.dequantize(own.values)
         flat = rest.reshape(-1)
         # If the rest is NaN here, the block is poisoned, so the outlier becomes NaN too.
         here = flat[own.places]
-        return _put(flat, own.places, jnp.where(jnp.isnan(here), here, values)).reshape(rest.shape)
+        return _put(flat, own.places, jnp.where(jnp.isnan(here), here, self.values.load(own.values))).reshape(rest.shape)
 
     def straight_through(self, x: Array, params: Kept, u: Array | None, all_pass: bool) -> Array:
         """Outliers get the straight-through gradient of their own format, the rest that of the coder inside."""
@@ -99,10 +98,10 @@ class Outliers(Keeper):
         """Which elements are clipped: the rest by the coder inside, outliers by their own format."""
         out = self._mask(x, params.own)
         rest = self.inner.clipped(_without(x, out), params.inner)
-        if self.values is None:
+        if self.values.coder is None:
             return rest & ~out
         kept, places = _finite(x.reshape(-1)[params.own.places]), params.own.places
-        beyond = self.values.clipped(kept, params.own.values.params)
+        beyond = self.values.coder.clipped(kept, params.own.values.params)
         return _put((rest & ~out).reshape(-1), places, beyond).reshape(x.shape)
 
     def _found(self, x: Array) -> Sparse:
@@ -111,7 +110,7 @@ class Outliers(Keeper):
         _, places = jax.lax.top_k(jnp.where(jnp.isfinite(magnitude), magnitude, jnp.float32(-1)), self.count(x.shape))
         places = jnp.sort(places)
         values = _finite(x.reshape(-1)[places])
-        return Sparse(places, values if self.values is None else self.values.quantize(values))
+        return Sparse(places, self.values.store(values, None, 0))
 
     def _mask(self, x: Array, found: Sparse) -> Array:
         return _marked(x, found) & jnp.isfinite(x)
@@ -121,20 +120,17 @@ class Outliers(Keeper):
     def own_bits(self, shape: tuple[int, ...]) -> int:
         """The bits of places and values, each rounded up to whole bytes."""
         k = self.count(shape)
-        values = 32 * k if self.values is None else self.values.packer.bits((k,))
-        return 8 * packed_length(k, place_bits(shape)) + values
+        return 8 * packed_length(k, place_bits(shape)) + self.values.bits((k,))
 
     def own_pack(self, own: Sparse, shape: tuple[int, ...]) -> dict[str, Any]:
         """`places` as bytes, `values` as bytes or float32."""
-        values = own.values if self.values is None else self.values.packer.pack(own.values)
-        return {"places": pack_codes(own.places, place_bits(shape)), "values": values}
+        return {"places": pack_codes(own.places, place_bits(shape)), "values": self.values.pack(own.values)}
 
     def own_unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Sparse:
         """The inverse of `own_pack`."""
         k = self.count(shape)
         places = unpack_codes(packed["places"], place_bits(shape), k).astype(jnp.int32)
-        values = packed["values"] if self.values is None else self.values.packer.unpack(packed["values"], (k,))
-        return Sparse(places, values)
+        return Sparse(places, self.values.unpack(packed["values"], (k,)))
 
 
 def place_bits(shape: tuple[int, ...]) -> int:
@@ -173,10 +169,7 @@ def outliers(inner: Coder, fraction: float, values: Coder | None = None) -> Outl
     """
     if not 0 < fraction < 1:
         raise ValueError(f"outliers({fraction:g}): the fraction must be above 0 and below 1, such as outliers(0.01,bf16)")
-    if values is not None and (values.stochastic or not values.packer.fixed):
-        kind = "round stochastically" if values.stochastic else "be entropy-coded"
-        raise ValueError(f"outliers({fraction:g},...): the format of the outliers must not {kind}; write outliers(0.01,bf16)")
-    return Outliers(inner, values, fraction)
+    return Outliers(inner, plain_storage(values, f"outliers({fraction:g},...)", "outliers"), fraction)
 
 
 WRAPPERS.add(

@@ -34,12 +34,10 @@ class Rotated(Wrapper):
     """Quantizes rotated groups of the last axis. A remainder at its end that is shorter than a group is not rotated.
 
     Attributes:
-        inner: the coder inside.
         rotation: the rotation of one group.
         size: the length of a group.
     """
 
-    inner: Coder
     rotation: Rotation
     size: int = static()
 

@@ -170,7 +170,7 @@ def test_batches_have_levels_of_their_own():
         ("vq8x2 + kmeans + kmeans", "directly after the element"),
         ("vq8x2 + kmeans(0)", "1 to 1000"),
         ("vq8x2 + kmeans(1.5)", "must be an integer"),
-        ("vq8x2 + kmeans(1,int8~stochastic)", "rounded at random"),
+        ("vq8x2 + kmeans(1,int8~stochastic)", "must not round stochastically"),
         ("vq8x2 + kmeans(1,int8 + huffman)", "entropy-coded"),
         ("vq8x2 + kmeans + feedback", "one code of a vector covers several"),
         ("vq8x2@16 + feedback", "one code of a vector covers several"),

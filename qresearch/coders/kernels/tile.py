@@ -47,21 +47,11 @@ class TileLayout:
         """Codes have the layout of the numbers."""
         return self
 
-    def groups_last(self, blocks: Array) -> Array:
-        """Unchanged: kernels do not support groups."""
-        return blocks
-
-    def groups_back(self, blocks: Array) -> Array:
-        """Unchanged: kernels do not support groups."""
-        return blocks
-
     def split(self, x: Array) -> Array:
-        """Unchanged: a tile is already split."""
+        """Unchanged: a tile is already split and stays so, and kernels do not support groups."""
         return x
 
-    def merge(self, x: Array) -> Array:
-        """Unchanged: a tile stays split."""
-        return x
+    merge = groups_last = groups_back = split
 
     def expand(self, scales: Array) -> Array:
         """[blocks] -> [blocks, 1, ...]."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qresearch.element.levels.width import check_width
+from qresearch.element.levels.book import check_width
 
 
 def dynamic_map(bits: int, exponent: int | None = None, signed: bool = True) -> np.ndarray:
@@ -32,16 +32,21 @@ def dynamic_map(bits: int, exponent: int | None = None, signed: bool = True) -> 
     (256, 1.0, -0.99296875, '5.5e-07')
     """
     name = f"{'' if signed else 'u'}dynamic{bits}"
-    check_width(name, bits)
+    check_exponent(name if exponent is None else f"{name}e{exponent}", bits, exponent)
     n = bits - 1 if exponent is None else exponent
-    if not 1 <= n <= bits - 1:
-        raise ValueError(f"{name}e{exponent}: the longest exponent must be 1 to {bits - 1} bits, not {exponent}")
     signs = 2 if signed else 1
     steps = [2 ** (i + bits - 1 - n) * 2 // signs for i in range(n)]
     magnitudes = [_middles(count) * 10.0 ** (i - n + 1) for i, count in enumerate(steps)]
     spare = (2**bits - 2) // signs - sum(steps)
     positive = np.concatenate([*magnitudes, _middles(spare)])
     return np.sort(np.concatenate([-positive if signed else positive[:0], positive, [0.0, 1.0]]))
+
+
+def check_exponent(name: str, bits: int, exponent: int | None = None) -> None:
+    """Raises `ValueError` for a width or a longest exponent that a dynamic map cannot have."""
+    check_width(name, bits)
+    if exponent is not None and not 1 <= exponent <= bits - 1:
+        raise ValueError(f"{name}: the longest exponent must be 1 to {bits - 1} bits, not {exponent}")
 
 
 def _middles(count: int) -> np.ndarray:

@@ -10,13 +10,13 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from qresearch.element.levels.tapered import Tapered, tapered
-from qresearch.element.levels.width import check_width
+from qresearch.element.levels.book import Book, check_width
+from qresearch.element.levels.tapered import tapered
 
 
 @lru_cache
-def posit(bits: int, exponent: int) -> Tapered:
-    """The table of `posit<bits, exponent>`, without NaR.
+def posit(bits: int, exponent: int) -> Book:
+    """The table of `posit<bits, exponent>`, without NaR. Precision is highest up to `2^2^exponent`.
 
     Args:
         bits: the width of a code, 2 to 16.
@@ -31,7 +31,7 @@ def posit(bits: int, exponent: int) -> Tapered:
     check_width(f"posit{bits}es{exponent}", bits)
     if not 0 <= exponent <= 5:
         raise ValueError(f"posit{bits}es{exponent}: the exponent must have 0 to 5 bits, not {exponent}; the standard has 2")
-    return tapered(partial(posit_value, exponent=exponent), bits)
+    return tapered(partial(posit_value, exponent=exponent), bits, 2.0**2**exponent)
 
 
 def posit_value(words: np.ndarray, bits: int, exponent: int) -> np.ndarray:

@@ -10,13 +10,13 @@ from itertools import product
 
 import numpy as np
 
-from qresearch.element.levels.width import check_width
+from qresearch.element.levels.book import Book, check_width
 
 MOST_NEGATIVE_EXPONENT = -126
 """No level is below 2^-126, the smallest normal float32."""
 
 
-def powers(bits: int, sub: int = 1, zero: bool = True) -> np.ndarray:
+def powers(bits: int, sub: int = 1, *, zero: bool = True) -> np.ndarray:
     """The levels `+-2^(-i/sub)` for i = 0, 1, 2 ... and zero, float64, ascending.
 
     There are `2^bits - 1` levels with a zero (one code is unused) and 2^bits without. Zhou et al., INQ (arXiv 1702.03044);
@@ -36,31 +36,19 @@ def powers(bits: int, sub: int = 1, zero: bool = True) -> np.ndarray:
     return _signed(np.exp2(-_steps("pot", bits, sub, zero) / sub), zero)
 
 
-def logarithmic(bits: int, sub: int = 1, zero: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def logarithmic(bits: int, sub: int = 1, *, zero: bool = True) -> Book:
     """The levels of `powers`, and the middles between them if the *logarithm* is rounded and not the number.
 
     This is the quantizer of a logarithmic number system (arXiv 1603.01025, section 3). A middle is the geometric mean of its
     neighbours. A magnitude more than half a step below the smallest level becomes zero; without a zero level, negative and
-    positive numbers are separated at zero.
+    positive numbers are separated at zero. Arguments and errors are those of `powers`.
 
-    Args:
-        bits: as for `powers`.
-        sub: as for `powers`.
-        zero: as for `powers`.
-
-    Returns:
-        levels: float64 [n], ascending.
-        middles: float64 [n - 1].
-
-    Raises:
-        ValueError: as `powers` does.
-
-    >>> logarithmic(2, 1)[1].round(6).tolist()
+    >>> logarithmic(2, 1).middles.round(6).tolist()
     [-0.707107, 0.707107]
     """
     i = _steps("log", bits, sub, zero)
     between = np.exp2(-(i + 0.5) / sub)
-    return _signed(np.exp2(-i / sub), zero), _signed(between if zero else between[:-1], False, [] if zero else [0.0])
+    return Book(_signed(np.exp2(-i / sub), zero), _signed(between if zero else between[:-1], False, [] if zero else [0.0]))
 
 
 @lru_cache

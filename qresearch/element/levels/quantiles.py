@@ -18,14 +18,14 @@ from functools import lru_cache, partial
 import numpy as np
 
 from qresearch.densities.distribution import DISTRIBUTIONS
+from qresearch.element.levels.book import check_width
 from qresearch.element.levels.files import is_file, read_numbers
-from qresearch.element.levels.width import check_width
 
 Quantile = Callable[[np.ndarray], np.ndarray]
 
 
 @lru_cache
-def normal_float(bits: int, zero: bool = True) -> np.ndarray:
+def normal_float(bits: int, *, zero: bool = True) -> np.ndarray:
     """NormalFloat: quantiles of the normal distribution, float64 [2^bits], ascending (QLoRA, arXiv 2305.14314).
 
     For 4 bits the result equals the 16 published numbers to the last bit. This needs the tail probability 0.9677083 with
@@ -48,7 +48,7 @@ def normal_float(bits: int, zero: bool = True) -> np.ndarray:
 
 
 @lru_cache
-def student_float(bits: int, nu: float = 5, zero: bool = True) -> np.ndarray:
+def student_float(bits: int, nu: float = 5, *, zero: bool = True) -> np.ndarray:
     """Student float: the same for Student's t, float64 [2^bits], ascending ("Learning from Students", arXiv 2405.03103).
 
     Args:

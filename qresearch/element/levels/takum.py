@@ -12,35 +12,35 @@ from functools import lru_cache
 
 import numpy as np
 
-from qresearch.element.levels.tapered import Tapered, tapered
-from qresearch.element.levels.width import check_width
+from qresearch.element.levels.book import Book, check_width
+from qresearch.element.levels.tapered import tapered
 
 PADDING_BITS = 13
 """Zeros appended to a string, so that it has every field: at most 5 + 7 bits come before the mantissa."""
 
 
 @lru_cache
-def takum(bits: int) -> Tapered:
-    """The table of linear takums of 2 to 16 bits, without NaR and numbers that float32 cannot hold.
+def takum(bits: int) -> Book:
+    """The table of linear takums, without NaR and numbers that float32 cannot hold. Precision is highest up to 2.
 
-    Raises `ValueError` for other widths.
+    Raises `ValueError` for a width other than 2 to 16 bits.
 
     >>> [float(level) for level in takum(6).levels if 0.2 < level < 5]
     [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0]
     """
-    return tapered(takum_value, check_width(f"takum{bits}", bits))
+    return tapered(takum_value, check_width(f"takum{bits}", bits), 2.0)
 
 
 @lru_cache
-def log_takum(bits: int) -> Tapered:
-    """The table of logarithmic takums of 2 to 16 bits, without NaR and numbers that float32 cannot hold.
+def log_takum(bits: int) -> Book:
+    """The table of logarithmic takums, with the same omissions. Precision is highest up to sqrt(e).
 
-    Raises `ValueError` for other widths.
+    Raises `ValueError` for a width other than 2 to 16 bits.
 
     >>> round(float(min(log_takum(8).levels, key=lambda level: abs(level - 4))), 3)  # the example of Takums.jl
     3.955
     """
-    return tapered(log_takum_value, check_width(f"logtakum{bits}", bits))
+    return tapered(log_takum_value, check_width(f"logtakum{bits}", bits), float(np.exp(0.5)))
 
 
 def takum_value(words: np.ndarray, bits: int) -> np.ndarray:

@@ -11,42 +11,34 @@ number rounds to NaR.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
+
+from qresearch.element.levels.book import Book
 
 Value = Callable[[np.ndarray, int], np.ndarray]
 """`value(words, bits)`: the numbers, float64, of positive bit strings, int64."""
 
 
-class Tapered(NamedTuple):
-    """The table of a tapered format in ascending order, as `codebook` takes it.
-
-    Attributes:
-        levels: float64 [n].
-        middles: float64 [n - 1], the numbers that separate two neighbours.
-        words: int64 [n], the bit string of each level as a two's complement integer.
-    """
-
-    levels: np.ndarray
-    middles: np.ndarray
-    words: np.ndarray
-
-
-def tapered(value: Value, bits: int) -> Tapered:
+def tapered(value: Value, bits: int, precise: float) -> Book:
     """The table of a format, without NaR and without numbers that are not zero or normal in float32.
 
     Args:
         value: gives the numbers of positive bit strings.
         bits: the width of a code, 2 to 16.
+        precise: where the range of highest precision ends; the maximum of a block is scaled to it.
+
+    Returns:
+        Levels and middles in float64; words in int64, two's complement.
     """
     positive = np.arange(1, 2 ** (bits - 1))
     numbers = value(positive, bits)
     held = (numbers >= 2.0**-126) & (numbers <= np.finfo(np.float32).max)
     positive, numbers = positive[held], numbers[held]
     between = value(2 * positive[:-1] + 1, bits + 1)
-    return Tapered(
+    return Book(
         np.concatenate([-numbers[::-1], [0.0], numbers]),
         np.concatenate([-between[::-1], [0.0, 0.0], between]),
         np.concatenate([-positive[::-1], [0], positive]),
+        min(precise, float(numbers[-1])),
     )

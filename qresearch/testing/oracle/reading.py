@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from qresearch.coders.coder import Coder
+from qresearch.coders.coder import Coder, scheme_of
 from qresearch.coders.quantizer import Quantizer
-from qresearch.coders.scheme_names import scheme_of
 from qresearch.element.codebook import Codebook
 from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
@@ -32,6 +31,7 @@ from qresearch.scales.mlx import Edge
 from qresearch.scales.moments import RMS
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
+from qresearch.scales.storage import Storage
 from qresearch.testing.oracle import description
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
@@ -140,7 +140,7 @@ def _wrapping(wrapper: Any) -> list[Wrapping]:
     if kind is Rotated and type(wrapper.rotation) is Orthogonal:
         return [description.Orthogonal(np.asarray(wrapper.rotation.matrix))]
     if kind is Outliers:
-        return [description.Outliers(wrapper.fraction, None if wrapper.values is None else describe(wrapper.values))]
+        return [description.Outliers(wrapper.fraction, _stored(wrapper.values))]
     if kind is Dithered:
         return [Dither(int(wrapper.seed))]
     if kind is Fed:
@@ -148,8 +148,12 @@ def _wrapping(wrapper: Any) -> list[Wrapping]:
     if kind is Centred:
         return [Mean()]
     if kind is FittedLevels:
-        return [description.FittedLevels(wrapper.iterations, None if wrapper.values is None else describe(wrapper.values))]
+        return [description.FittedLevels(wrapper.iterations, _stored(wrapper.values))]
     raise NotDescribed(f"the oracle does not know the wrapper {kind.__name__}")
+
+
+def _stored(values: Storage) -> Description | None:
+    return None if values.coder is None else describe(values.coder)
 
 
 def _arguments(statistic: Any) -> tuple[float, ...]:
