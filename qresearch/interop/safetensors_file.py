@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import from_packed
+from qresearch.coders.coder import Coder
 from qresearch.coders.qtensor import Constant, QTensor
 from qresearch.grammar.build import build
 from qresearch.interop.parts import flatten, stored_parts, unflatten
 
 KEY = "qresearch"
-"""The key of the metadata. Its value is JSON: name -> scheme, shape, and the dtype of each part."""
+"""The key of the metadata. Its value is JSON: name -> scheme, shape, and the dtype and shape of each part of `pack`."""
 
 
 def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: str | Mapping[str, str] | None = None) -> None:
@@ -41,10 +42,9 @@ def save_safetensors(path: str | Path, tensors: Mapping[str, QTensor], schemes: 
         text = _scheme(name, q, schemes)
         if Constant(build(text)) != Constant(q.quantizer):
             raise ValueError(f"{name!r} was not quantized with {text!r}; pass the scheme that made it")
-        parts = stored_parts(q)
-        kinds = {part: each.dtype for part, each in parts.items()}
-        about[name] = {"scheme": text, "shape": list(q.shape), "dtype": q.dtype, "parts": kinds}
-        for part, each in parts.items():
+        packed = {part: [str(leaf.dtype), leaf.shape] for part, leaf in flatten(q.pack()).items()}
+        about[name] = {"scheme": text, "shape": list(q.shape), "dtype": q.dtype, "parts": packed}
+        for part, each in stored_parts(q).items():
             data = np.ascontiguousarray(each.data)
             kept.append(data)  # the specs hold addresses
             specs[f"{name}.{part}"] = TensorSpec(
@@ -81,14 +81,16 @@ def load_safetensors(path: str | Path) -> dict[str, QTensor]:
 def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
     coder, shape = build(about["scheme"]), tuple(about["shape"])
     leaves = {}
-    for part, wanted in flat_shapes(coder, shape, about["parts"]).items():
-        data = np.frombuffer(bytes(found[f"{name}.{part}"]), wanted.dtype)
-        leaves[part] = jnp.asarray(data.reshape(wanted.shape))
+    for part, (dtype, part_shape) in _packed(coder, shape, about["parts"]).items():
+        data = np.frombuffer(bytes(found[f"{name}.{part}"]), jnp.dtype(dtype))
+        leaves[part] = jnp.asarray(data.reshape(part_shape))
     return dataclasses.replace(from_packed(unflatten(leaves), coder, shape), dtype=about.get("dtype", "float32"))
 
 
-def flat_shapes(coder: Any, shape: tuple[int, ...], parts: Mapping[str, str]) -> dict[str, Any]:
-    """The shapes and dtypes that `pack` would give for an array of this shape: path -> `jax.ShapeDtypeStruct`."""
+def _packed(coder: Coder, shape: tuple[int, ...], parts: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of each part of `pack`; older files have neither, so the coder is asked."""
+    if not any(isinstance(each, str) for each in parts.values()):
+        return {part: (dtype, tuple(part_shape)) for part, (dtype, part_shape) in parts.items()}
     x, key = jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
     shapes = flatten(jax.eval_shape(lambda x, key: coder.packer.pack(coder.quantize(x, key)), x, key))
-    return {part: shapes[part] for part in parts}
+    return {part: (str(shapes[part].dtype), shapes[part].shape) for part in parts}

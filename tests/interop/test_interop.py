@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import qresearch as qr
 from qresearch import interop
@@ -47,6 +48,29 @@ def test_safetensors_there_and_back(tmp_path, text, dtypes):
         np.testing.assert_array_equal(back.codes, q.codes)
         np.testing.assert_array_equal(back.dequantize(), q.dequantize())
         jax.tree.map(np.testing.assert_array_equal, back.pack(), q.pack())
+
+
+@pytest.mark.parametrize("coding", ["huffman", "deflate", "bz2", "lzma", "entropy"])
+def test_entropy_coded_arrays_there_and_back(tmp_path, coding):
+    q = qr.quantize(X, f"nf4@32:bf16 + {coding}")
+    interop.save_safetensors(tmp_path / "x.safetensors", {"w": q})
+    back = interop.load_safetensors(tmp_path / "x.safetensors")["w"]
+    np.testing.assert_array_equal(back.dequantize(), q.dequantize())
+    assert back.nbytes == q.nbytes
+    jax.tree.map(np.testing.assert_array_equal, back.pack(), q.pack())
+
+
+def test_files_without_the_shapes_of_parts_are_read(tmp_path):
+    q = qr.quantize(X, "nvfp4")
+    interop.save_safetensors(tmp_path / "x.safetensors", {"w": q})
+    with safe_open(tmp_path / "x.safetensors", "np") as file:
+        about = json.loads(file.metadata()["qresearch"])
+    about["w"]["parts"] = dict.fromkeys(about["w"]["parts"], "uint8")  # as earlier versions wrote them
+    length = struct.unpack("<Q", (data := (tmp_path / "x.safetensors").read_bytes())[:8])[0]
+    old = json.dumps(header(tmp_path / "x.safetensors") | {"__metadata__": {"qresearch": json.dumps(about)}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(old)) + old + data[8 + length :])
+    back = interop.load_safetensors(tmp_path / "x.safetensors")["w"]
+    np.testing.assert_array_equal(back.dequantize(), q.dequantize())
 
 
 def test_a_scheme_that_did_not_make_it_is_refused(tmp_path):
