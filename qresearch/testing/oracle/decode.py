@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing.oracle import nearest
 from qresearch.testing.oracle.blocks import grouped, spread, ungrouped
 from qresearch.testing.oracle.description import Description
-from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
+from qresearch.testing.oracle.float32 import FLUSHING, TINY, Arithmetic, limited
 from qresearch.testing.oracle.grids import Integers, Vectors, numbers_of
 from qresearch.testing.oracle.vectors import beyond
 
@@ -28,11 +28,10 @@ class OracleParams:
     low: np.ndarray | None = None
 
 
-def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic | None = None) -> tuple[np.ndarray, Any]:
+def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic = FLUSHING) -> tuple[np.ndarray, Any]:
     """The numbers that are rounded, float32 in the shape of x, and what is added after rounding: section 2."""
     if scheme.unit:
         return x, 0
-    arithmetic = arithmetic or Arithmetic()
     scale = spread(params.encoding, scheme.block, x.shape)
     if params.offset is None:
         return arithmetic.divided(x, scale), 0
@@ -64,10 +63,9 @@ def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
 
 
 def decode(
-    codes: np.ndarray, scheme: Description, params: Any, shape: tuple[int, ...], arithmetic: Arithmetic | None = None
+    codes: np.ndarray, scheme: Description, params: Any, shape: tuple[int, ...], arithmetic: Arithmetic = FLUSHING
 ) -> np.ndarray:
     """The numbers that codes stand for, in the shape of the array: section 4."""
-    arithmetic = arithmetic or Arithmetic()
     numbers = nearest.decode(codes, scheme.grid)
     if isinstance(scheme.grid, Vectors):
         numbers = ungrouped(numbers, scheme.block, shape)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from qresearch.testing.oracle.blocks import grid_shape, slices
 from qresearch.testing.oracle.decode import OracleParams
 from qresearch.testing.oracle.description import Description
-from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited
+from qresearch.testing.oracle.float32 import LARGEST, Arithmetic, flushed, limited, without_subnormals
 from qresearch.testing.oracle.scale_rules import raised
 from qresearch.testing.oracle.search import Sums, factors, half_quadratic, least_error
 from qresearch.testing.oracle.statistics import Extent, measure
@@ -21,7 +22,7 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
     shape = grid_shape(scheme.block, x.shape)
     extents = _extents(x, scheme, weights, arithmetic)
     width, low, high = (np.array([e[i] for e in extents], np.float32).reshape(shape) for i in range(3))
-    extent = [flushed(width), _without_subnormals(low), _without_subnormals(high)]
+    extent = [flushed(width), without_subnormals(low), without_subnormals(high)]
     storing = _Storing(scheme, key, arithmetic, coder_of)
     plain = _trial(extent, scheme, storing)
     if scheme.statistic not in ("search", "among", "hqq"):
@@ -52,7 +53,7 @@ class _Storing:
 
     def __init__(self, scheme: Description, key: Any, arithmetic: Arithmetic, coder_of: Any) -> None:
         self.storages = {"scale": scheme.scale, "offset": scheme.offset}
-        self.keys = {"scale": _folded(key, 1), "offset": _folded(key, 2)}
+        self.keys = {name: None if key is None else jax.random.fold_in(key, n) for n, name in enumerate(self.storages, 1)}
         self.arithmetic = arithmetic
         self.coder_of = coder_of
         self.outer: dict[str, Any] = {}
@@ -101,10 +102,14 @@ def _drawn_in(low: np.ndarray, high: np.ndarray, factor: Any, arithmetic: Arithm
     """Both ends, moved toward the middle of the interval."""
     if factor is None:
         return low, high
+    by = arithmetic.product(_half_width(low, high, arithmetic), arithmetic.difference(np.float32(1), factor))
+    return without_subnormals(arithmetic.total(low, by)), without_subnormals(arithmetic.difference(high, by))
+
+
+def _half_width(low: np.ndarray, high: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
+    """Half of an interval, from halves: the whole might overflow."""
     half = np.float32(0.5)
-    span = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
-    by = arithmetic.product(span, arithmetic.difference(np.float32(1), factor))
-    return _without_subnormals(arithmetic.total(low, by)), _without_subnormals(arithmetic.difference(high, by))
+    return arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
 
 
 def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
@@ -133,11 +138,6 @@ def _extents(x: np.ndarray, scheme: Description, weights: Any, arithmetic: Arith
     ]
 
 
-def _without_subnormals(x: np.ndarray) -> np.ndarray:
-    """Magnitudes below the least normal float32 become plus zero: "flush" on the page, whatever the processor does."""
-    return np.where(np.abs(x) < TINY, np.float32(0), x)
-
-
 def _per_step(width: np.ndarray, target: float, factor: float, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
     """A scale: the width over the target, as a quotient or as a product with a reciprocal that the host has rounded."""
     if scheme.divided:
@@ -161,10 +161,8 @@ def _symmetric_target(scheme: Description) -> tuple[float, float]:
 
 
 def _interval_scale(low: np.ndarray, high: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
-    half = np.float32(0.5)
     bottom, top = scheme.grid.ends
-    width = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
-    return _per_step(width, (top - bottom) / 2, 1.0, scheme, arithmetic)
+    return _per_step(_half_width(low, high, arithmetic), (top - bottom) / 2, 1.0, scheme, arithmetic)
 
 
 def _zero_point(low: np.ndarray, scale: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
@@ -178,14 +176,4 @@ def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
     """float32 in [0, 1), from JAX: what a stochastic rounding draws. `ValueError` without a key."""
     if key is None:
         raise ValueError("stochastic rounding needs random numbers: give a key")
-    import jax
-
     return np.asarray(jax.random.uniform(key, shape, np.float32))
-
-
-def _folded(key: Any, number: int) -> Any:
-    if key is None:
-        return None
-    import jax
-
-    return jax.random.fold_in(key, number)

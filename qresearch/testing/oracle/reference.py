@@ -18,7 +18,7 @@ from qresearch.testing.oracle.coder import OracleCoder
 from qresearch.testing.oracle.decode import OracleParams, clipped, decode, on_grid
 from qresearch.testing.oracle.description import Block, Description
 from qresearch.testing.oracle.fit import uniform
-from qresearch.testing.oracle.float32 import Arithmetic
+from qresearch.testing.oracle.float32 import FLUSHING, Arithmetic
 from qresearch.testing.oracle.grids import Floats, Vectors
 from qresearch.testing.oracle.reading import describe
 
@@ -63,9 +63,8 @@ def quantize(x: Any, scheme: Any, key: Any = None, weights: Any = None, keeps_su
     return OracleResult(codes, found and found.stored, found and found.offset, coder.decode(codes, params, x.shape))
 
 
-def coder_of(scheme: Description, arithmetic: Arithmetic | None = None) -> OracleCoder:
+def coder_of(scheme: Description, arithmetic: Arithmetic = FLUSHING) -> OracleCoder:
     """The scheme with its wrappers as one coder: fit, encode, decode, clipped, gradient."""
-    arithmetic = arithmetic or Arithmetic()
     coder: OracleCoder = Plain(replace(scheme, wrappers=()), arithmetic)
     for each in scheme.wrappers:
         coder = wrapping.wrap(each, coder, arithmetic, coder_of)
@@ -117,7 +116,7 @@ class Plain(OracleCoder):
     def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
         """Elements at `where`, each a block of its own; `ValueError` where a code stands for several."""
         if self.scheme.group > 1:
-            raise ValueError(f"codes stand for groups of {self.scheme.group} numbers, which cannot be taken apart")
+            raise ValueError(f"codes stand for groups of {self.scheme.group} numbers, which cannot be encoded one by one")
         if params is None:
             return self, None
         each = [params.encoding, params.stored, params.offset]
@@ -126,7 +125,7 @@ class Plain(OracleCoder):
 
 
 def fit(
-    x: np.ndarray, scheme: Description, key: Any = None, weights: Any = None, arithmetic: Arithmetic | None = None
+    x: np.ndarray, scheme: Description, key: Any = None, weights: Any = None, arithmetic: Arithmetic = FLUSHING
 ) -> OracleParams:
     """Scales and offsets of every block: section 1."""
-    return fitting.fit(x, scheme, key, weights, arithmetic or Arithmetic(), coder_of)
+    return fitting.fit(x, scheme, key, weights, arithmetic, coder_of)

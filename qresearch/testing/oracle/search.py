@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing.oracle.blocks import grid_shape, padded, slices, spread
 from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.exact_power import power
-from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited
+from qresearch.testing.oracle.float32 import LARGEST, Arithmetic, limited, without_subnormals
 
 Back = Callable[[Any], np.ndarray]
 """From parameters to the array that comes back with them."""
@@ -99,7 +99,6 @@ def half_quadratic(sums: Sums, arguments: tuple[float, ...], start: np.ndarray, 
         error = sums.mean(sums.small(size))
         better = error < least
         least, best = np.where(better, error, least), np.where(better, minimum, best)
-        moved = flushed(limited(arithmetic.total(params.offset, move)))
-        minimum = np.where(np.abs(moved) < TINY, np.float32(0), moved)
+        minimum = without_subnormals(limited(arithmetic.total(params.offset, move)))
     assert not (np.abs(best) > LARGEST).any()
     return trial(best)
