@@ -7,14 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from qresearch.coders.quantizer import Quantizer
 from qresearch.testing import samples
 from qresearch.testing.laws.law import assert_same, both, described, differences, law, one_by_one
 from qresearch.testing.oracle import nearest
 from qresearch.testing.oracle.description import Description, Dither, Feedback, Hadamard, Orthogonal
 from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed
 from qresearch.testing.oracle.grids import Floats, Integers, Levels, Vectors, numbers_of
-from qresearch.testing.subject import Subject
+from qresearch.testing.subject import Subject, at_params, fit
 
 _encode = jax.jit(lambda element, y, key, shift: element.encode(y, key, shift))
 _encode_drawn = jax.jit(lambda element, y, u: element.decode(element.encode_drawn(y, u)))
@@ -74,6 +73,12 @@ def _nearest_vectors(grid: Vectors, subject: Subject) -> None:
     assert not wrong.size, f"{wrong.size} codes differ: {vectors[first]} becomes {got[first]}, not {flushing[first]}"
 
 
+ENDS = np.array(
+    [0.0, -0.0, LARGEST, -LARGEST, np.inf, -np.inf, np.nan, TINY, -TINY, 1e30, -1e30, 2.0**-149, -(2.0**-130)], np.float32
+)
+"""Numbers that are special on every grid."""
+
+
 def critical_vectors(grid: Vectors) -> np.ndarray:
     """float32 [n, group]: levels, the middles between each and its nearest neighbour, the float32 numbers beside both; zeros, a
     NaN in one place, and what is far away, infinite or subnormal.
@@ -82,13 +87,11 @@ def critical_vectors(grid: Vectors) -> np.ndarray:
     distances = ((levels[:, None] - levels) ** 2).sum(-1)
     np.fill_diagonal(distances, np.inf)
     points = np.concatenate([levels, (levels + levels[distances.argmin(1)]) / 2]).astype(np.float32)
-    near = [np.nextafter(points, np.float32(side)) for side in (-np.inf, np.inf)]
     holes = points.copy()
     holes[np.arange(len(points)), np.arange(len(points)) % grid.group] = np.nan
-    ends = [0.0, -0.0, LARGEST, -LARGEST, np.inf, -np.inf, np.nan, TINY, -TINY, 1e30, -1e30, 2.0**-149, -(2.0**-130)]
-    far = np.stack(np.meshgrid(*[np.array(ends, np.float32)] * min(grid.group, 2)), -1).reshape(-1, min(grid.group, 2))
+    far = np.stack(np.meshgrid(*[ENDS] * min(grid.group, 2)), -1).reshape(-1, min(grid.group, 2))
     far = np.concatenate([far, np.ones((len(far), grid.group - far.shape[1]), np.float32)], 1)
-    return np.concatenate([points, *near, holes, points * np.float32(1e3), far])
+    return np.concatenate([points, *_beside(points), holes, points * np.float32(1e3), far])
 
 
 def _flushed_code(y: np.ndarray, scheme: Description, shift: Any, u: np.ndarray | None) -> np.ndarray:
@@ -103,19 +106,18 @@ def critical(scheme: Description) -> np.ndarray:
     grid = scheme.grid
     assert not isinstance(grid, Vectors), "`critical_vectors` has those of vectors"
     levels = np.arange(grid.low - 1, grid.high + 2.0) if isinstance(grid, Integers) else numbers_of(grid)
+    declared = grid.middles if isinstance(grid, Levels) and grid.middles is not None else np.zeros(0)
+    middles = [levels[:-1] / 2 + levels[1:] / 2, declared[~np.isnan(declared)]]
     with np.errstate(over="ignore"):
-        points = np.concatenate([levels, levels[:-1] / 2 + levels[1:] / 2, _declared(grid)]).astype(np.float32)
-    ends = [0.0, -0.0, LARGEST, -LARGEST, np.inf, -np.inf, np.nan, TINY, -TINY, 1e30, -1e30, 2.0**-149, -(2.0**-130)]
-    with np.errstate(over="ignore", under="ignore"):
-        near = [np.nextafter(points, np.float32(side)) for side in (-np.inf, np.inf)]
+        points = np.concatenate([levels, *middles]).astype(np.float32)
     payload = np.array([0x7F800001, 0xFFC12345], np.uint32).view(np.float32)
-    return np.concatenate([points, *near, np.array(ends, np.float32), payload])
+    return np.concatenate([points, *_beside(points), ENDS, payload])
 
 
-def _declared(grid: Any) -> np.ndarray:
-    """The middles that a table declares."""
-    middles = grid.middles if isinstance(grid, Levels) and grid.middles is not None else np.zeros(0)
-    return middles[~np.isnan(middles)]
+def _beside(points: np.ndarray) -> list[np.ndarray]:
+    """The float32 numbers below and above each point."""
+    with np.errstate(over="ignore", under="ignore"):
+        return [np.nextafter(points, np.float32(side)) for side in (-np.inf, np.inf)]
 
 
 def mirrored(subject: Subject) -> str | None:
@@ -172,7 +174,8 @@ def _monotone(subject: Subject) -> None:
     scheme, quantizer = subject.description, subject.quantizer
     known = scheme is not None and not isinstance(scheme.grid, Vectors)
     y = critical(subject.known) if known else np.geomspace(1e-6, 1e6, 1024)
-    y = np.sort(padded(np.concatenate([-y, y])[~np.isnan(np.concatenate([-y, y]))])).astype(np.float32)
+    y = y[~np.isnan(y)]
+    y = np.sort(padded(np.concatenate([-y, y]))).astype(np.float32)
     for u in (0.0, 0.37, 0.99):
         back = np.asarray(_encode_drawn(quantizer.element, y, np.full(y.shape, u, np.float32)))
         falls = np.flatnonzero(back[1:] < back[:-1])
@@ -185,14 +188,9 @@ def _monotone(subject: Subject) -> None:
 def _monotone_in_array(subject: Subject) -> None:
     x = samples.ordinary()
     more = x + np.abs(np.random.default_rng(3).standard_normal(x.shape)).astype(np.float32) * np.float32(0.1)
-    first, second = _at_same_scale(subject.quantizer, x, more, subject.key)
-    assert (np.asarray(second) >= np.asarray(first)).all(), "a larger element came back smaller at the same scale"
-
-
-@jax.jit
-def _at_same_scale(quantizer: Quantizer, x: Any, more: Any, key: Any) -> tuple[Any, Any]:
-    params = quantizer.fit(x, key=key)
-    return tuple(quantizer.decode(quantizer.encode(each, params, key), params, each.shape) for each in (x, more))  # type: ignore[return-value]
+    params = fit(subject.quantizer, x, None, subject.key)
+    first, second = (np.asarray(at_params(subject.quantizer, each, params, subject.key)[1]) for each in (x, more))
+    assert (second >= first).all(), "a larger element came back smaller at the same scale"
 
 
 def random_rounding(subject: Subject) -> str | None:
@@ -211,7 +209,7 @@ def _unbiased(subject: Subject) -> None:
     """
     grid, element = subject.known.grid, subject.quantizer.element
     assert not isinstance(grid, Vectors), "vectors are never rounded at random"
-    levels = np.arange(grid.low, grid.high + 1.0) if isinstance(grid, Integers) else numbers_of(grid)
+    levels = numbers_of(grid)
     gaps = np.linspace(0, levels.size - 2, 16).astype(int)
     low, high = levels[gaps], levels[gaps + 1]
     share = np.resize([0.5, 0.1, 0.75, 0.9], 16)

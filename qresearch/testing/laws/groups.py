@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import jax
 import numpy as np
 
-from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
 from qresearch.testing import samples
-from qresearch.testing.laws.dependence import by_code, touched_at_fixed_scales
+from qresearch.testing.laws.dependence import by_code, touched
 from qresearch.testing.laws.law import assert_same, law
 from qresearch.testing.oracle.blocks import codes_shape
 from qresearch.testing.oracle.description import Description, Feedback
 from qresearch.testing.oracle.grids import Vectors
 from qresearch.testing.oracle.reading import block_of
-from qresearch.testing.subject import Subject
+from qresearch.testing.subject import Subject, at_params, fit
 
 SHAPES = (samples.SHAPE, (), (1,), (7,), (40,), (0,), (3, 0), (5, 41), (2, 3, 33))
 
@@ -46,8 +42,10 @@ def _groups(subject: Subject) -> None:
     mark = np.zeros(x.shape, bool)
     rows = np.arange(0, x.shape[0], 3)
     mark[rows, rows * 37 % x.shape[1]] = True
-    before, after = _at_same_params(subject.quantizer, x, np.where(mark, -x - np.sign(x) * np.abs(x).max(), x), subject.key)
-    near = touched_at_fixed_scales(scheme, mark)
+    changed = np.where(mark, -x - np.sign(x) * np.abs(x).max(), x)
+    params = fit(subject.quantizer, x, None, subject.key)
+    before, after = (at_params(subject.quantizer, each, params, subject.key) for each in (x, changed))
+    near = touched(scheme, mark, fixed_scales=True)
     for name, mine, first, second in zip(("codes", "values"), (by_code(scheme, near), near), before, after, strict=True):
         assert_same(np.asarray(second)[~mine], np.asarray(first)[~mine], f"{name} of groups that did not change")
     assert (np.asarray(before[0]) != np.asarray(after[0])).any(), "numbers moved beyond the other end, but no code changed"
@@ -69,10 +67,3 @@ def _described(subject: Subject) -> Description:
     core = subject.quantizer
     grid = Vectors(np.zeros((1, core.element.group)))
     return Description(grid, int(core.element.bits), "even", "sym", "unit", None, block_of(core))
-
-
-@jax.jit
-def _at_same_params(coder: Coder, x: Any, changed: Any, key: Any) -> tuple[Any, Any]:
-    params = coder.fit(x, key=key)
-    codes = [coder.encode(each, params, key) for each in (x, changed)]
-    return tuple((each, coder.decode(each, params, x.shape)) for each in codes)  # type: ignore[return-value]

@@ -48,14 +48,7 @@ from qresearch.wrapping.rotation import Rotated
 from qresearch.wrapping.wrapper import Wrapper
 
 _STATISTICS: dict[type, str] = {
-    AbsMax: "absmax",
-    SignMax: "signmax",
-    FirstMax: "firstmax",
-    MinMax: "minmax",
-    RMS: "rms",
-    Quantile: "quantile",
-    Unit: "unit",
-    **{Search: "search", Among: "among", KL: "kl", HQQ: "hqq"},
+    cls: cls.__name__.lower() for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, Quantile, Unit, Search, Among, KL, HQQ)
 }
 _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
@@ -104,8 +97,8 @@ def _described(coder: Coder, spec: Spec | None) -> Description:
         argument=next(iter(_arguments(statistic)), None),
         block=block_of(coder),
         exact=scaling.exact,
-        scale=None if scale is None else describe(scale),
-        offset=None if offset is None else describe(offset),
+        scale=_stored(scale),
+        offset=_stored(offset),
         divided=scaling.divided,
         wrappers=tuple(wrappers),
         arguments=_arguments(statistic),
@@ -114,6 +107,11 @@ def _described(coder: Coder, spec: Spec | None) -> Description:
         return dataclasses.replace(read, rule=spec.rule if _ruled(read) else None)
     # Only the built quantizer is there, and it does not know the rule by name: its number is taken, and so not checked.
     return dataclasses.replace(read, rise=None if scaling.rise is None else int(scaling.rise))
+
+
+def _stored(coder: Coder | None) -> Description | None:
+    """How numbers are stored: by a coder, or as float32 (None)."""
+    return None if coder is None else describe(coder)
 
 
 def _ruled(scheme: Description) -> bool:
@@ -140,7 +138,7 @@ def _wrapping(wrapper: Any) -> list[Wrapping]:
     if kind is Rotated and type(wrapper.rotation) is Orthogonal:
         return [description.Orthogonal(np.asarray(wrapper.rotation.matrix))]
     if kind is Outliers:
-        return [description.Outliers(wrapper.fraction, None if wrapper.values is None else describe(wrapper.values))]
+        return [description.Outliers(wrapper.fraction, _stored(wrapper.values))]
     if kind is Dithered:
         return [Dither(int(wrapper.seed))]
     if kind is Fed:
@@ -148,7 +146,7 @@ def _wrapping(wrapper: Any) -> list[Wrapping]:
     if kind is Centred:
         return [Mean()]
     if kind is FittedLevels:
-        return [description.FittedLevels(wrapper.iterations, None if wrapper.values is None else describe(wrapper.values))]
+        return [description.FittedLevels(wrapper.iterations, _stored(wrapper.values))]
     raise NotDescribed(f"the oracle does not know the wrapper {kind.__name__}")
 
 
