@@ -95,14 +95,9 @@ class Subject:
         return self.run(samples.ordinary())
 
     @cached_property
-    def nasty(self) -> Result:
-        """`run` on nasty numbers."""
-        return self.run(samples.nasty())
-
-    @property
     def runs(self) -> tuple[tuple[np.ndarray, Result], ...]:
-        """Both sample arrays, each with its result."""
-        return (samples.ordinary(), self.ordinary), (samples.nasty(), self.nasty)
+        """The ordinary and the nasty numbers, each with its result."""
+        return (samples.ordinary(), self.ordinary), (samples.nasty(), self.run(samples.nasty()))
 
 
 def whole(quantizer: Coder, x: Any, key: Any) -> Result:

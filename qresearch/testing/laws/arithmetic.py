@@ -34,9 +34,7 @@ def params_of(subject: Subject, x: np.ndarray, result: Result) -> oracle.OracleP
 
 @law("bounds", applies=both(described, unwrapped, one_by_one("it moves as a whole, so that no number has a bound of its own")))
 def _bounds(subject: Subject) -> None:
-    """The error of an element that is not clipped is at most half of the local gap (if the rounding is not to nearest: the
-    whole gap) times the stored scale, plus three ulp.
-    """
+    """The error of an unclipped element is at most half of the local gap (not to nearest: the whole gap) plus three ulp."""
     for x, result in subject.runs:
         allowed = bound(x, subject.known, params_of(subject, x, result), result.values)
         with np.errstate(invalid="ignore"):

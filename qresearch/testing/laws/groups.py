@@ -28,9 +28,7 @@ def known_mixing(subject: Subject) -> str | None:
 
 @law("groups", applies=known_mixing, of_program=True)
 def _groups(subject: Subject) -> None:
-    """An element answers for its `group`: codes and values have the shapes that follow from it, and at fixed parameters each
-    group depends on its own numbers alone (and on those rotated with them).
-    """
+    """Codes and values have the shapes that `group` implies; at fixed parameters a group depends on its own numbers alone."""
     element, scheme = subject.quantizer.element, _described(subject)
     codes = element.grid.codes()
     assert np.unique(codes).size == codes.size <= 2 ** int(element.bits), f"{codes.size} codes of {int(element.bits)} bits"
@@ -45,6 +43,7 @@ def _groups(subject: Subject) -> None:
     changed = np.where(mark, -x - np.sign(x) * np.abs(x).max(), x)
     params = fit(subject.quantizer, x, None, subject.key)
     before, after = (at_params(subject.quantizer, each, params, subject.key) for each in (x, changed))
+    # Where a rotation is around, the numbers rotated with a group count as its own.
     near = touched(scheme, mark, fixed_scales=True)
     for name, mine, first, second in zip(("codes", "values"), (by_code(scheme, near), near), before, after, strict=True):
         assert_same(np.asarray(second)[~mine], np.asarray(first)[~mine], f"{name} of groups that did not change")

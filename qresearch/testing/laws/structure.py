@@ -38,9 +38,7 @@ def fits(subject: Subject, shape: tuple[int, ...]) -> bool:
 
 @law("shapes")
 def _shapes(subject: Subject) -> None:
-    """0-d arrays and axes of length zero give codes of the shape that the coder says, and values of the array's own; a block
-    that needs more axes says so.
-    """
+    """0-d and empty arrays give codes and values of the declared shapes and dtypes; a block that needs more axes says so."""
     for shape in EMPTY:
         x = np.full(shape, 1.5, np.float32)
         if not fits(subject, shape):
@@ -146,9 +144,7 @@ def _packed(shape: tuple[int, ...], bits: int) -> int:
 
 @law("packing", applies=packed)
 def _packing(subject: Subject) -> None:
-    """Packed bytes unpack to the same codes, scales and offsets, and their number is what `storage_bits`, `nbytes` and
-    the definition say.
-    """
+    """Packed bytes unpack to the same arrays; `storage_bits`, `nbytes` and the definition agree on their number."""
     x, quantizer = samples.ordinary(), subject.quantizer
     q = quantize(x, quantizer, key=subject.key)
     packed = q.pack()
@@ -169,15 +165,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 @law("lowering", of_program=True)
 def _lowering(subject: Subject) -> None:
-    """It lowers for CPU, CUDA and TPU with `jax.export`, which needs none of them. Kernels are left out: JAX refuses to export
-    them, because it does not promise to read again what they lower to.
-    """
+    """It lowers for CPU, CUDA and TPU with `jax.export`, which needs none of them."""
     quantizer = subject.quantizer
 
     def function(x: Any) -> Any:
         return whole(quantizer, x, jax.random.key(0)).values
 
     shape = jax.ShapeDtypeStruct(samples.SHAPE, jnp.float32)
+    # No kernels: JAX refuses to export them, because it does not promise to read again what they lower to.
     with using("xla"):
         exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shape)
     assert exported.platforms == PLATFORMS

@@ -15,11 +15,6 @@ class OracleCoder(ABC):
     """What the oracle does with a scheme, wrapped or not."""
 
     @property
-    @abstractmethod
-    def random(self) -> bool:
-        """Whether encoding needs uniform numbers."""
-
-    @property
     def mixes(self) -> bool:
         """Whether a rotation stands between the elements and what is quantized."""
         return False
@@ -40,13 +35,9 @@ class OracleCoder(ABC):
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
         """bool: which elements are clipped."""
 
-    @abstractmethod
-    def core(self, params: Any) -> Any:
-        """The parameters of the innermost scheme."""
-
-    @abstractmethod
-    def steps(self, params: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-        """The stored scale of every element; None for a cast."""
+    def core(self, params: Any) -> tuple[Any, Any]:
+        """The innermost coder and its parameters."""
+        return self, params
 
     def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
         """The coder of the elements at `where`, and their parameters."""
@@ -72,11 +63,6 @@ class Around(OracleCoder):
 
     inner: OracleCoder
     arithmetic: Arithmetic
-
-    @property
-    def random(self) -> bool:
-        """As inside."""
-        return self.inner.random
 
     @property
     def mixes(self) -> bool:
@@ -111,10 +97,6 @@ class Around(OracleCoder):
         """The clipped elements of what enters."""
         return self.inside(params).clipped(self.enter(x, params), params[0])
 
-    def core(self, params: Any) -> Any:
-        """As inside."""
+    def core(self, params: Any) -> tuple[Any, Any]:
+        """Those inside."""
         return self.inner.core(params[0])
-
-    def steps(self, params: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-        """As inside."""
-        return self.inner.steps(params[0], shape)

@@ -70,7 +70,7 @@ class Orthogonal:
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """A fraction of the elements, those of largest magnitude, kept apart; `values` is how (None: float32)."""
+    """A fraction of the elements, those of largest magnitude, stored apart; `values` is how (None: float32)."""
 
     fraction: float
     values: Description | None
@@ -78,7 +78,7 @@ class Outliers:
 
 @dataclass(frozen=True)
 class Dither:
-    """Noise of one step, drawn from a seed, added before and taken off after."""
+    """Noise of one step, drawn from a seed, added before and subtracted after."""
 
     seed: int
 
@@ -92,14 +92,12 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean taken off and kept in float32."""
+    """The mean, subtracted before and added after, and stored in float32."""
 
 
 @dataclass(frozen=True)
 class FittedLevels:
-    """The levels of a grid of vectors, moved to the array's own groups by `iterations` of Lloyd's algorithm and kept beside the
-    codes; `values` is how (None: float32).
-    """
+    """Levels of vectors, fitted to the array's groups by Lloyd's algorithm and stored; `values` is how (None: float32)."""
 
     iterations: int
     values: Description | None

@@ -65,7 +65,7 @@ class _Storing:
         coder = self.coder_of(storage, self.arithmetic)
         if which not in self.outer:
             self.outer[which] = coder.fit(raw, key, None)
-        codes = coder.encode(raw, self.outer[which], uniform(key, raw.shape) if coder.random else None)
+        codes = coder.encode(raw, self.outer[which], drawn(storage, key, raw.shape))
         return coder.decode(codes, self.outer[which], raw.shape)
 
 
@@ -147,17 +147,13 @@ def _per_step(width: np.ndarray, target: float, factor: float, scheme: Descripti
 
 def _symmetric_target(scheme: Description) -> tuple[float, float]:
     """What a width is mapped to, and the factor k of `absmax(k)`."""
-    target, factor = scheme.grid.reach, 1.0
-    low, high = scheme.grid.ends
+    target, (low, high) = scheme.grid.reach, scheme.grid.ends
     if scheme.statistic in ("signmax", "firstmax") and -low > high:
         target = low
     if scheme.scale is not None and scheme.scale.power_of_two:
         # The largest power of two that is not above the target (OCP MX).
-        mantissa, power = np.frexp(abs(target))
-        target = float(np.copysign(np.ldexp(0.5, int(power)), target)) if mantissa != 0.5 else target
-    if scheme.statistic == "absmax" and scheme.argument is not None:
-        factor = scheme.argument
-    return target, factor
+        target = float(np.copysign(np.ldexp(0.5, np.frexp(target)[1]), target))
+    return target, 1.0 if scheme.argument is None or scheme.statistic != "absmax" else scheme.argument
 
 
 def _interval_scale(low: np.ndarray, high: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
@@ -172,8 +168,15 @@ def _zero_point(low: np.ndarray, scale: np.ndarray, scheme: Description, arithme
     return np.clip(bottom - steps, bottom, top).astype(np.int64)
 
 
-def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 in [0, 1), from JAX: what a stochastic rounding draws. `ValueError` without a key."""
+def drawn(scheme: Description, key: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The `uniform` numbers that a stochastic rounding needs; None for other roundings. `ValueError` without a key."""
+    if scheme.rounding != "stochastic":
+        return None
     if key is None:
         raise ValueError("stochastic rounding needs random numbers: give a key")
+    return uniform(key, shape)
+
+
+def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 in [0, 1), from JAX."""
     return np.asarray(jax.random.uniform(key, shape, np.float32))

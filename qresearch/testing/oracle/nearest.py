@@ -30,9 +30,9 @@ def encode(
         grid: where the numbers lie.
         rounding: its name in the table of section 3.
         shift: what is added to a rounded integer (integers only).
-        u: float32 in [0, 1), the shape of `y`; needed for "stochastic".
+        u: float32 in [0, 1), the shape of `y`; only "stochastic" needs it.
         keeps_infinities: whether infinities stay infinite (casts to a format that has them).
-        arithmetic: how subnormals are treated, where the grid is no float format.
+        arithmetic: of the grids that are no float formats.
 
     Returns:
         int64 codes in the shape of `y`; [...] for vectors.
@@ -138,9 +138,11 @@ def _goes_up(between: _Between, rounding: str, u: np.ndarray | None, arithmetic:
     # In a codebook without a zero, a gap may straddle zero: none of its ends is toward zero.
     negative, straddles = b <= 0, (a < 0) & (b > 0)
     if rounding == "stochastic":
+        if u is None:
+            raise ValueError("stochastic rounding needs random numbers: give a key")
         # The fraction is counted from the neighbour toward zero: the upper one of two that are not positive.
         start, stop = np.where(negative, b, a), np.where(negative, a, b)
-        leaves = _needed(u) < arithmetic.quotient(arithmetic.difference(y, start), arithmetic.difference(stop, start))
+        leaves = u.astype(np.float64) < arithmetic.quotient(arithmetic.difference(y, start), arithmetic.difference(stop, start))
         return leaves ^ negative
     above, tie, past, reaches = side > 0, side == 0, y > a, y >= b
     return {
@@ -192,9 +194,3 @@ def side_of_middle(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     part = total - a
     error = (a - (total - part)) + (b - part)
     return np.sign(np.where(2 * y == total, -error, 2 * y - total)).astype(np.int64)
-
-
-def _needed(u: np.ndarray | None) -> np.ndarray:
-    if u is None:
-        raise ValueError("stochastic rounding needs random numbers: give a key")
-    return np.asarray(u, np.float64)

@@ -7,7 +7,8 @@ power of two a scale becomes) comes from the name, so that the oracle works it o
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -46,6 +47,8 @@ from qresearch.wrapping.orthogonal import Orthogonal
 from qresearch.wrapping.outliers import Outliers
 from qresearch.wrapping.rotation import Rotated
 from qresearch.wrapping.wrapper import Wrapper
+
+T = TypeVar("T")
 
 _STATISTICS: dict[type, str] = {
     cls: cls.__name__.lower() for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, Quantile, Unit, Search, Among, KL, HQQ)
@@ -128,26 +131,24 @@ def _rounding(element: Element) -> str:
     return rounding.name
 
 
+_WRAPPINGS: dict[type, Callable[[Any], list[Wrapping]]] = {
+    # Entropy coders do not change numbers.
+    Ideal: lambda wrapper: [],
+    Real: lambda wrapper: [],
+    Hadamard: lambda rotation: [description.Hadamard(np.asarray(rotation.signs))],
+    Orthogonal: lambda rotation: [description.Orthogonal(np.asarray(rotation.matrix))],
+    Outliers: lambda wrapper: [description.Outliers(wrapper.fraction, _stored(wrapper.values))],
+    Dithered: lambda wrapper: [Dither(int(wrapper.seed))],
+    Fed: lambda wrapper: [Feedback(wrapper.axis)],
+    Centred: lambda wrapper: [Mean()],
+    FittedLevels: lambda wrapper: [description.FittedLevels(wrapper.iterations, _stored(wrapper.values))],
+}
+
+
 def _wrapping(wrapper: Any) -> list[Wrapping]:
-    """What a wrapper does to numbers: nothing, where it is an entropy coder."""
-    kind = type(wrapper)
-    if kind in (Ideal, Real):
-        return []
-    if kind is Rotated and type(wrapper.rotation) is Hadamard:
-        return [description.Hadamard(np.asarray(wrapper.rotation.signs))]
-    if kind is Rotated and type(wrapper.rotation) is Orthogonal:
-        return [description.Orthogonal(np.asarray(wrapper.rotation.matrix))]
-    if kind is Outliers:
-        return [description.Outliers(wrapper.fraction, _stored(wrapper.values))]
-    if kind is Dithered:
-        return [Dither(int(wrapper.seed))]
-    if kind is Fed:
-        return [Feedback(wrapper.axis)]
-    if kind is Centred:
-        return [Mean()]
-    if kind is FittedLevels:
-        return [description.FittedLevels(wrapper.iterations, _stored(wrapper.values))]
-    raise NotDescribed(f"the oracle does not know the wrapper {kind.__name__}")
+    """What a wrapper does to numbers."""
+    part = wrapper.rotation if type(wrapper) is Rotated else wrapper
+    return _known(_WRAPPINGS, part, "wrapper")(part)
 
 
 def _arguments(statistic: Any) -> tuple[float, ...]:
@@ -155,10 +156,10 @@ def _arguments(statistic: Any) -> tuple[float, ...]:
     return tuple(np.hstack([(), *(getattr(statistic, field.name) for field in dataclasses.fields(statistic))]).tolist())
 
 
-def _known(names: dict[type, str], part: Any, kind: str) -> str:
-    if type(part) not in names:
+def _known(rows: dict[type, T], part: Any, kind: str) -> T:
+    if type(part) not in rows:
         raise NotDescribed(f"the oracle does not know the {kind} {type(part).__name__}")
-    return names[type(part)]
+    return rows[type(part)]
 
 
 def _grid(element: Element) -> Grid:

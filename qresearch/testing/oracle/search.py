@@ -17,14 +17,7 @@ Back = Callable[[Any], np.ndarray]
 
 
 class Sums:
-    """Sums and means over the blocks of one array.
-
-    Args:
-        x: float32.
-        scheme: whose blocks.
-        weights: broadcastable to x, or None.
-        arithmetic: how subnormals are treated.
-    """
+    """Sums and means over the blocks of a scheme in a float32 array; weights, if any, are broadcastable to it."""
 
     def __init__(self, x: np.ndarray, scheme: Description, weights: Any, arithmetic: Arithmetic) -> None:
         self.x, self.block, self.arithmetic = x, scheme.block, arithmetic

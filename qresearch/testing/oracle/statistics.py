@@ -34,8 +34,8 @@ def measure(
         part: the block's elements, float32, its own shape (shorter at the end of an axis).
         weights: their weights in the same shape, or None; elements of weight zero are left out.
         lengths: the shape of a full block, for the order of sums.
-        scheme: says which statistic.
-        arithmetic: how subnormals are treated.
+        scheme: names the statistic.
+        arithmetic: of sums, products and logarithms.
     """
     kept = np.ones(part.shape, bool) if weights is None else weights > 0
     if not np.isfinite(part[kept]).all():

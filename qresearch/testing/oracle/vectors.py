@@ -11,13 +11,7 @@ FARTHEST = 8
 
 
 def nearest_vectors(groups: np.ndarray, levels: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """int64 [...]: the code of the nearest level, the first of equals.
-
-    Args:
-        groups: float32 [..., group].
-        levels: [n, group], float32 numbers.
-        arithmetic: how subnormals are treated.
-    """
+    """int64 [...]: the code of the nearest of levels [n, group] for groups [..., group], the first of equals. All float32."""
     groups = held(groups, levels)
     codes, least = np.zeros(groups.shape[:-1], np.int64), np.full(groups.shape[:-1], np.inf, np.float32)
     for code, level in enumerate(levels.astype(np.float32)):

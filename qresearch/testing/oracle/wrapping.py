@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from qresearch.testing.oracle import description
+from qresearch.testing.oracle.blocks import spread
 from qresearch.testing.oracle.coder import Around, OracleCoder
 from qresearch.testing.oracle.fit import uniform
 from qresearch.testing.oracle.fitted_levels import OracleFitted
@@ -136,8 +137,8 @@ class OracleDither(OracleShifted):
     def shift(self, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """float32 in the shape of the array."""
         d = uniform(jax.random.key(self.seed), shape) - np.float32(0.5)
-        steps = self.inner.steps(params[0], shape)
-        return d if steps is None else self.arithmetic.product(d, steps)
+        core, blocks = self.core(params)
+        return d if blocks is None else self.arithmetic.product(d, spread(blocks.stored, core.scheme.block, shape))
 
 
 @dataclass(frozen=True, eq=False)
