@@ -68,13 +68,9 @@ NOT_FINITE = (float("nan"), float("inf"), float("-inf"))
 
 @st.composite
 def arrays(draw: DrawFn, shapes: Any = SHAPES, finite: bool = True, subnormal: bool = True) -> np.ndarray:
-    """float32 arrays: zeros, constants, normal numbers, ties or powers of two, with up to eight nasty values put in.
+    """float32 arrays of these shapes: zeros, constants, normal numbers, ties or powers of two, with up to eight nasty values.
 
-    Args:
-        draw: given by hypothesis.
-        shapes: to choose from.
-        finite: whether NaN and infinities are left out.
-        subnormal: whether subnormal numbers may occur (platforms treat them differently).
+    NaN and infinities occur unless `finite`; subnormal numbers, which platforms treat differently, occur if `subnormal`.
     """
     shape = draw(st.sampled_from(shapes))
     x = _background(draw, shape)
@@ -120,9 +116,7 @@ def _builds(text: str) -> bool:
 
 @st.composite
 def _wrapped(draw: DrawFn, stochastic: bool) -> str:
-    """A quarter has one wrapper around it or two, in an order that fits: what is coded slice by slice, or fitted, is innermost.
-    One scheme in six has vectors.
-    """
+    """One scheme in six has vectors, one in four up to two wrappers; those that only a plain scheme takes are innermost."""
     text = draw(vector_schemes() if draw(st.integers(0, 5)) == 5 else _composed(stochastic))
     if draw(st.integers(0, 3)):
         return text

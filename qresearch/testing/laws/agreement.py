@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -32,11 +33,6 @@ def assert_oracle(subject: Subject, x: np.ndarray, got: Result, key: Any = None)
     for name, a, one, two in zip(Result._fields, got, flushing, keeping, strict=True):
         if a is not None:
             assert_same(a, np.where(differences(np.asarray(a), one), two, one), f"against the oracle: {name}")
-
-
-def item(stack: Result, index: int) -> Result:
-    """The result of one array of a stack."""
-    return jax.tree.map(lambda each: each[index], stack)
 
 
 def _comparable(wanted: Result, got: Result) -> Result:
@@ -73,7 +69,7 @@ def _vmap(subject: Subject) -> None:
     stack = jnp.asarray(np.stack([x for x, _ in subject.runs]))
     got = to_numpy(vmapped(subject.quantizer, stack, jnp.stack([subject.key] * 2)))
     for index, (_, wanted) in enumerate(subject.runs):
-        assert_agree(item(got, index), wanted, "vmap")
+        assert_agree(jax.tree.map(itemgetter(index), got), wanted, "vmap")
 
 
 @law("apart")

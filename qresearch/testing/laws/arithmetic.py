@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
+from scipy.spatial.distance import pdist
 
 from qresearch.coders.quantizer import Quantizer
 from qresearch.scales.storage import Storage
@@ -22,13 +23,9 @@ from qresearch.testing.subject import Result, Subject, at_params, fit
 
 def params_of(subject: Subject, x: np.ndarray, result: Result) -> oracle.OracleParams:
     """The numbers of every block as the library reports them; with `-exact`, the scale that encodes is the oracle's."""
-    scheme = subject.known
-    if scheme.unit:
-        empty = np.zeros(())
-        return oracle.OracleParams(empty, empty, None)
-    if not scheme.exact:
+    if not subject.known.exact:
         return oracle.OracleParams(result.scales, result.scales, result.offsets)
-    own = oracle.fit(x, scheme, subject.key)
+    own = oracle.fit(x, subject.known, subject.key)
     return oracle.OracleParams(own.encoding, result.scales, result.offsets, own.low)
 
 
@@ -48,8 +45,6 @@ def _bounds(subject: Subject) -> None:
 def settles(subject: Subject) -> str | None:
     """Applies where a second round trip must change nothing."""
     scheme = subject.known
-    if reason := unwrapped(subject):
-        return reason
     if scheme.exact:
         return "it encodes with one scale and decodes with another"
     if scheme.unit:
@@ -63,13 +58,12 @@ def settles(subject: Subject) -> str | None:
 
 def _too_close(grid: Grid) -> bool:
     if isinstance(grid, Vectors):
-        distances = ((grid.levels[:, None] - grid.levels) ** 2).sum(-1) ** 0.5
-        return bool((distances + np.diag(np.full(len(distances), np.inf))).min() < 2.0**-19 * np.abs(grid.levels).max())
+        return bool(pdist(grid.levels).min() < 2.0**-19 * np.abs(grid.levels).max())
     numbers = numbers_of(grid)
     return bool((np.diff(numbers) < 2.0**-19 * np.maximum(np.abs(numbers[1:]), np.abs(numbers[:-1]))).any())
 
 
-@law("idempotent", applies=both(described, settles))
+@law("idempotent", applies=both(described, unwrapped, settles))
 def _idempotent(subject: Subject) -> None:
     """At the same scales, a second round trip changes nothing."""
     for x, _ in subject.runs:

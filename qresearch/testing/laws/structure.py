@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from qresearch.api import fake_quantize, from_packed, quantize
 from qresearch.coders.kernels import using
 from qresearch.coders.quantizer import Quantizer
 from qresearch.testing import samples
-from qresearch.testing.laws.agreement import assert_agree, item
+from qresearch.testing.laws.agreement import assert_agree
 from qresearch.testing.laws.law import assert_refused, assert_same, described, law
 from qresearch.testing.oracle import reference as oracle
 from qresearch.testing.oracle.blocks import codes_shape, grid_shape
@@ -70,7 +71,7 @@ def _leading(subject: Subject) -> None:
     assert got.values.shape == stack.shape, f"{stack.shape} came back as {got.values.shape}"
     if isinstance(quantizer, Quantizer) and _own(quantizer) and not subject.stochastic:
         for index, (_, wanted) in enumerate(subject.runs):
-            assert_agree(item(got, index), wanted, f"array {index} of a stack")
+            assert_agree(jax.tree.map(itemgetter(index), got), wanted, f"array {index} of a stack")
 
 
 @law("gradient", applies=described)

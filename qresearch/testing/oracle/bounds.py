@@ -14,17 +14,13 @@ from qresearch.testing.oracle.float32 import TINY
 from qresearch.testing.oracle.grids import Grid, Integers, Levels, Vectors, numbers_of
 
 ULPS = 3.0
-"""Rounding errors of a scale and back, in units of the last place of the largest number involved.
+"""Rounding errors of a round trip, in ulp of the largest number involved: one each for the reciprocal and two products."""
 
-The reciprocal, the product with it and the product back are each off by at most 2^-24 of the result, which is at most one ulp,
-so three at the very most; two are hardly ever reached.
-"""
+ULPS_OFFSET = 5.0
+"""The same with a stored minimum: the difference and the final sum add two."""
 
 ONE_WAY = ("toward_zero", "up", "down", "odd", "stochastic")
 """Roundings that may take the farther neighbour."""
-
-ULPS_OFFSET = 5.0
-"""The same for a stored minimum: the difference and the final sum add two."""
 
 
 def gap(y: np.ndarray, grid: Grid) -> np.ndarray:

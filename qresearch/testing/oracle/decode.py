@@ -12,7 +12,6 @@ from qresearch.testing.oracle.blocks import grouped, spread, ungrouped
 from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import FLUSHING, TINY, Arithmetic, limited
 from qresearch.testing.oracle.grids import Integers, Vectors, numbers_of
-from qresearch.testing.oracle.vectors import beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +46,10 @@ def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithme
 
 
 def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
-    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it (in a group: outside the table
-    in their coordinate); NaN does not.
-    """
+    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it (section 5); NaN does not."""
     y, shift = on_grid(x, scheme, params)
     if isinstance(scheme.grid, Vectors):
-        return ungrouped(beyond(grouped(y, scheme.block), scheme.grid.levels), scheme.block, x.shape)
+        return ungrouped(nearest.beyond(grouped(y, scheme.block), scheme.grid.levels), scheme.block, x.shape)
     y = y.astype(np.float64)
     low, high = scheme.grid.ends
     if isinstance(scheme.grid, Integers):

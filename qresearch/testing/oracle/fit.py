@@ -47,9 +47,7 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
 
 
 class _Storing:
-    """What comes back when scales and offsets are stored. The first array that is stored fits the outer scales of a nested
-    storage; they stay for all later ones.
-    """
+    """Stores scales or offsets and reads them back. The first array fits the outer scales of a storage; later ones use them."""
 
     def __init__(self, scheme: Description, key: Any, arithmetic: Arithmetic, coder_of: Any) -> None:
         self.storages = {"scale": scheme.scale, "offset": scheme.offset}

@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing.oracle.blocks import grouped
 from qresearch.testing.oracle.coder import Around, OracleCoder
 from qresearch.testing.oracle.decode import on_grid
-from qresearch.testing.oracle.vectors import held, nearest_vectors
+from qresearch.testing.oracle.nearest import held, nearest_vectors
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,7 @@
-"""The oracle's rounding: which code does a number get? Comparisons are exact, in float64; NumPy only."""
+"""The oracle's rounding: which code does a number, or a group of them, get? NumPy only.
+
+Comparisons of numbers are exact, in float64. Vectors are compared level by level, each operation rounded.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ import numpy as np
 
 from qresearch.testing.oracle.float32 import FLUSHING, TINY, Arithmetic
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
-from qresearch.testing.oracle.vectors import nearest_vectors
 
 _ON_BITS = Arithmetic(keeps_subnormals=True)
 """Float formats are encoded on the bits of float32, so no platform flushes their subnormals."""
+
+FARTHEST = 8
+"""Coordinates beyond this many times the largest of the table are moved there."""
 
 
 def encode(
@@ -194,3 +199,35 @@ def side_of_middle(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     part = total - a
     error = (a - (total - part)) + (b - part)
     return np.sign(np.where(2 * y == total, -error, 2 * y - total)).astype(np.int64)
+
+
+def nearest_vectors(groups: np.ndarray, levels: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
+    """int64 [...]: the code of the nearest of levels [n, group] for groups [..., group], the first of equals. All float32."""
+    groups = held(groups, levels)
+    codes, least = np.zeros(groups.shape[:-1], np.int64), np.full(groups.shape[:-1], np.inf, np.float32)
+    for code, level in enumerate(levels.astype(np.float32)):
+        distance = _squared_distance(groups, level, arithmetic)
+        closer = distance < least
+        codes, least = np.where(closer, code, codes), np.where(closer, distance, least)
+    return codes
+
+
+def held(groups: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The groups that are searched for: zero in the place of NaN, and no coordinate far beyond the table."""
+    with np.errstate(over="ignore"):
+        limit = np.float32(FARTHEST * np.abs(levels).max())
+    return np.clip(np.where(np.isnan(groups), np.float32(0), groups), -limit, limit)
+
+
+def _squared_distance(groups: np.ndarray, level: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
+    total = np.zeros(groups.shape[:-1], np.float32)
+    for place, coordinate in enumerate(level):
+        off = arithmetic.difference(groups[..., place], coordinate)
+        total = arithmetic.total(total, arithmetic.product(off, off))  # adding the first square to zero changes nothing
+    return total
+
+
+def beyond(groups: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """For groups [..., group], bool of the same shape: which coordinates lie outside those of all levels in their place."""
+    low, high = levels.min(0), levels.max(0)
+    return (groups < low) | (groups > high)

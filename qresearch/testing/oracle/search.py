@@ -46,10 +46,8 @@ class Sums:
         if self.weights is None:
             counts = self._each(np.ones(self.x.shape), np.size)
             return self.arithmetic.product(self.sum(values), (1 / np.maximum(counts, 1).astype(np.float64)).astype(np.float32))
-        total = self.sum(self.weights)
-        return self.arithmetic.quotient(
-            self.sum(self.arithmetic.product(self.weights, values)), np.where(total > 0, total, np.float32(1))
-        )
+        total, weight = self.sum(self.arithmetic.product(self.weights, values)), self.sum(self.weights)
+        return self.arithmetic.quotient(total, np.where(weight > 0, weight, np.float32(1)))
 
 
 def factors(scheme: Description) -> list[float]:

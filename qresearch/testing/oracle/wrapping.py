@@ -216,9 +216,7 @@ class OracleFeedback(Around):
             return self.inner.encode(x, params[0], u)
         codes, error = np.zeros(x.shape, np.int64), np.zeros((1,) * x.ndim, np.float32)
         for i in range(x.shape[self.axis]):
-            where: list[Any] = [slice(None)] * x.ndim
-            where[self.axis] = slice(i, i + 1)
-            at = tuple(where)
+            at = (*[slice(None)] * (self.axis % x.ndim), slice(i, i + 1))
             coder, inside = self.inner.piece(params[0], x.shape, at)
             wanted = self.arithmetic.total(x[at], error)
             codes[at] = coder.encode(wanted, inside, None if u is None else u[at])
