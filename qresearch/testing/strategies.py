@@ -20,7 +20,7 @@ from qresearch.element.table import ELEMENTS, INTEGER_RANGES
 from qresearch.grammar.build import build
 from qresearch.grammar.letters import split_call
 from qresearch.scales.form import FORMS
-from qresearch.scales.statistic import STATISTICS, Need, Statistic
+from qresearch.scales.statistic import STATISTICS, Statistic
 from qresearch.testing.oracle.float32 import LARGEST, TINY
 from qresearch.wrapping.table import WRAPPERS
 
@@ -40,19 +40,8 @@ VECTORS = ("vq8x2", "vq4x2", "vq6x3", "vq5x4", "vq3x1", "vq6x2(laplace)")
 """Elements of vectors, few because each is designed when it is first asked for."""
 
 VECTOR_BLOCKS = (
-    "tensor",
-    "row",
-    "column",
-    "channel0",
-    "channel-1",
-    "12",
-    "24",
-    "4x12",
-    "12x1",
-    "*x12",
-    "24x4",
-    "flat12",
-    "flat48",
+    *("tensor", "row", "column", "channel0", "channel-1"),
+    *("12", "24", "4x12", "12x1", "*x12", "24x4", "flat12", "flat48"),
 )
 """Blocks of whole groups of 1 to 4 numbers."""
 
@@ -79,13 +68,9 @@ NOT_FINITE = (float("nan"), float("inf"), float("-inf"))
 
 @st.composite
 def arrays(draw: DrawFn, shapes: Any = SHAPES, finite: bool = True, subnormal: bool = True) -> np.ndarray:
-    """float32 arrays: zeros, constants, normal numbers, ties or powers of two, with up to eight nasty values put in.
+    """float32 arrays of these shapes: zeros, constants, normal numbers, ties or powers of two, with up to eight nasty values.
 
-    Args:
-        draw: given by hypothesis.
-        shapes: to choose from.
-        finite: whether NaN and infinities are left out.
-        subnormal: whether subnormal numbers may occur (platforms treat them differently).
+    NaN and infinities occur unless `finite`; subnormal numbers, which platforms treat differently, occur if `subnormal`.
     """
     shape = draw(st.sampled_from(shapes))
     x = _background(draw, shape)
@@ -113,17 +98,12 @@ def _background(draw: DrawFn, shape: tuple[int, ...]) -> np.ndarray:
     return np.abs(x) if kind == "positive" else x
 
 
-@st.composite
-def schemes(draw: DrawFn, stochastic: bool = True) -> str:
+def schemes(stochastic: bool = True) -> SearchStrategy[str]:
     """Texts of schemes composed from the tables: elements, forms, statistics, ranges, blocks, roundings, scales, wrappers.
 
-    Whatever is registered in the tables takes part. Compositions that `qr.build` refuses are not drawn.
-
-    Args:
-        draw: given by hypothesis.
-        stochastic: whether stochastic rounding may occur.
+    Whatever is registered takes part, stochastic rounding if wanted. Compositions that `qr.build` refuses are not drawn.
     """
-    return draw(_wrapped(stochastic).filter(_builds))
+    return _wrapped(stochastic).filter(_builds)
 
 
 def _builds(text: str) -> bool:
@@ -136,9 +116,7 @@ def _builds(text: str) -> bool:
 
 @st.composite
 def _wrapped(draw: DrawFn, stochastic: bool) -> str:
-    """A quarter has one wrapper around it or two, in an order that fits: what is coded slice by slice, or fitted, is innermost.
-    One scheme in six has vectors.
-    """
+    """One scheme in six has vectors, one in four up to two wrappers; those that only a plain scheme takes are innermost."""
     text = draw(vector_schemes() if draw(st.integers(0, 5)) == 5 else _composed(stochastic))
     if draw(st.integers(0, 3)):
         return text
@@ -178,9 +156,7 @@ def _composed(draw: DrawFn, stochastic: bool) -> str:
 
 
 def elements() -> SearchStrategy[str]:
-    """Names of elements, but for vectors: every example in the table, integers of 1 to 16 bits, dynamic maps, floats, inline
-    codebooks.
-    """
+    """Names of elements of single numbers: the table's examples, integers, dynamic maps, floats and inline codebooks."""
     rows = [row for row in ELEMENTS.rows if row.name != "vq{bits}x{dim}"]
     listed = [example for row in rows for example in row.examples if "{" not in example]
     integers = st.builds("{}int{}".format, st.sampled_from(("", "u")), st.integers(1, 16))
@@ -193,7 +169,8 @@ def elements() -> SearchStrategy[str]:
 
 def _statistics(form: str, default: str) -> SearchStrategy[str]:
     need = FORMS[form].need or "width"
-    listed = [e for row in STATISTICS.rows if _gives(row.value, need) for e in row.examples]
+    classes = [(row, row.value) for row in STATISTICS.rows if isinstance(row.value, type)]
+    listed = [e for row, made in classes if issubclass(made, Statistic) and made.gives(need) for e in row.examples]
     unit = ["unit"] if form == "sym" and default == "unit" else []
     return st.sampled_from(listed + unit)
 
@@ -201,7 +178,3 @@ def _statistics(form: str, default: str) -> SearchStrategy[str]:
 def _rounding(stochastic: bool) -> SearchStrategy[str]:
     names = [row.name for row in ROUNDINGS.rows if stochastic or not row.value.stochastic]
     return st.sampled_from(names).map("~{}".format)
-
-
-def _gives(made: Any, need: Need) -> bool:
-    return isinstance(made, type) and issubclass(made, Statistic) and made.gives(need)

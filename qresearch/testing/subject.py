@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from qresearch.api import quantize
 from qresearch.coders.coder import Coder
+from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.testing import samples
 from qresearch.testing.oracle import reference as oracle
@@ -18,12 +20,17 @@ from qresearch.testing.oracle.reading import NotDescribed, describe
 
 
 class Result(NamedTuple):
-    """What quantizing gives. `scales` and `offsets` are None where the scheme has none."""
+    """The outcome of quantizing. `scales` and `offsets` are None where the scheme has none."""
 
     codes: Any
     scales: Any
     offsets: Any
     values: Any
+
+    @classmethod
+    def of(cls, q: QTensor) -> Result:
+        """That of a quantized array, as NumPy arrays."""
+        return to_numpy(cls(q.codes, q.scales, q.offsets, q.dequantize()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +38,9 @@ class Subject:
     """A scheme under test.
 
     Attributes:
-        name: as it is shown in messages.
+        name: as messages show it.
         quantizer: the scheme, built.
-        description: what the oracle computes; None where it does not know a part.
+        description: what the oracle computes; None if it does not know a part.
         unknown: which part that is, or None.
     """
 
@@ -47,9 +54,9 @@ class Subject:
         """The subject of a text, Spec or Coder.
 
         Args:
-            scheme: to be tested.
-            reference: what the oracle is to compute instead of the scheme's own description (for parts of your own): a scheme
-                or a `Description`.
+            scheme: under test.
+            reference: what the oracle computes instead of the scheme's own description, for parts of your own: a scheme or
+                a `Description`.
         """
         try:
             description, unknown = describe(scheme if reference is None else reference), None
@@ -74,14 +81,11 @@ class Subject:
         return self.quantizer.stochastic
 
     def run(self, x: Any, key: Any = None) -> Result:
-        """Compiled, through the public face; NumPy arrays."""
-        from qresearch.api import quantize
-
-        q = quantize(x, self.quantizer, key=self.key if key is None else key)
-        return to_numpy(Result(q.codes, q.scales, q.offsets, q.dequantize()))
+        """Quantizes an array, compiled, by the public function."""
+        return Result.of(quantize(x, self.quantizer, key=self.key if key is None else key))
 
     def oracle(self, x: Any, key: Any = None, keeps_subnormals: bool = False) -> Result:
-        """What the definition says."""
+        """Quantizes an array by the definition."""
         wanted = oracle.quantize(x, self.known, self.key if key is None else key, keeps_subnormals=keeps_subnormals)
         return Result(wanted.codes, wanted.scale, wanted.offset, wanted.values)
 
@@ -91,9 +95,9 @@ class Subject:
         return self.run(samples.ordinary())
 
     @cached_property
-    def nasty(self) -> Result:
-        """`run` on nasty ones."""
-        return self.run(samples.nasty())
+    def runs(self) -> tuple[tuple[np.ndarray, Result], ...]:
+        """The ordinary and the nasty numbers, each with its result."""
+        return (samples.ordinary(), self.ordinary), (samples.nasty(), self.run(samples.nasty()))
 
 
 def whole(quantizer: Coder, x: Any, key: Any) -> Result:
@@ -105,7 +109,7 @@ def whole(quantizer: Coder, x: Any, key: Any) -> Result:
 
 def to_numpy(result: Result) -> Result:
     """The same with NumPy arrays."""
-    return Result(*(None if each is None else np.asarray(each) for each in result))
+    return jax.tree.map(np.asarray, result)
 
 
 jitted = jax.jit(whole)
@@ -113,3 +117,13 @@ jitted = jax.jit(whole)
 
 vmapped = jax.jit(jax.vmap(whole, in_axes=(None, 0, 0)))
 """`whole` over a leading axis of arrays and keys."""
+
+fit = jax.jit(lambda coder, x, weights, key: coder.fit(x, weights, key))
+"""The parameters of an array, compiled."""
+
+
+@jax.jit
+def at_params(coder: Coder, x: Any, params: Any, key: Any) -> tuple[Any, Any]:
+    """Codes and values of an array at given parameters, compiled."""
+    codes = coder.encode(x, params, key)
+    return codes, coder.decode(codes, params, x.shape)

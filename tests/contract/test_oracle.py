@@ -48,6 +48,11 @@ def test_rounding_is_that_of_ml_dtypes_inside_the_range(text):
     np.testing.assert_array_equal(nearest.encode(y, scheme.grid, "even", keeps_infinities=True), theirs)
 
 
+@pytest.mark.parametrize("rounding", qr.roundings)
+def test_every_rounding_may_overflow(rounding):
+    testing.check(f"e5m2-overflow-unit~{rounding}", ["oracle", "nearest"])
+
+
 def test_nearest_level_is_that_of_exact_fractions():
     random = np.random.default_rng(1)
     for _ in range(20):

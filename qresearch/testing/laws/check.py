@@ -1,4 +1,4 @@
-"""Every law, and `check`: whether a scheme keeps them.
+"""`check`: whether a scheme keeps the laws.
 
 >>> from qresearch import testing
 >>> outcomes = testing.check("int4@32:bf16")  # raises AssertionError, naming each law that is broken
@@ -24,7 +24,7 @@ MODULES = (grid, groups, arithmetic, agreement, structure)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one law: it held, or it does not apply for a `reason`."""
+    """The outcome of one law: it holds, or it does not apply for a `reason`."""
 
     law: str
     reason: str | None
@@ -48,11 +48,11 @@ def check(scheme: Any, laws: Iterable[str] | None = None, reference: Any = None)
     Args:
         scheme: a text, a Spec or a Quantizer; registered parts of your own included.
         laws: their names; all of them by default.
-        reference: what the oracle is to compute, where the scheme has parts that it does not know: a scheme that must agree
-            bit for bit, or a `Description`.
+        reference: what the oracle computes if it does not know a part of the scheme: a scheme that must agree bit for bit,
+            or a `Description`.
 
     Returns:
-        An outcome for every law: it held, or why it does not apply.
+        An outcome for every law: it holds, or why it does not apply.
 
     Raises:
         LawBroken: naming every law that is broken.
@@ -70,12 +70,12 @@ def check(scheme: Any, laws: Iterable[str] | None = None, reference: Any = None)
 
 
 def run(row: Law, subject: Subject) -> Outcome:
-    """One law on one subject. Raises `LawBroken`."""
+    """Checks one law on one subject. Raises `LawBroken`."""
     if (reason := row.applies(subject)) is not None:
         return Outcome(row.name, reason)
     try:
         row.check(subject)
-    except Exception as error:  # whatever stops it: a law that cannot be followed is broken
+    except Exception as error:  # a law that stops with any error is broken
         said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         raise LawBroken(f"{subject.name} breaks the law {row.name!r} ({row.doc}): {said}") from error
     return Outcome(row.name, None)

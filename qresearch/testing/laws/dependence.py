@@ -6,27 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from qresearch.testing.oracle.blocks import grouped, slices, spread, ungrouped
+from qresearch.testing.oracle.blocks import grid_shape, grouped, slices, spread, ungrouped
 from qresearch.testing.oracle.description import Description, Feedback, FittedLevels, Hadamard, Mean, Orthogonal, Outliers
 
 
-def touched(scheme: Description, mark: np.ndarray) -> np.ndarray:
-    """Which elements, bool: those whose scale, or whose scale's scale, depends on a marked element, or that share a code or are
-    rotated with one.
+def touched(scheme: Description, mark: np.ndarray, fixed_scales: bool = False) -> np.ndarray:
+    """bool: which elements depend on a marked element through a scale (or its scale), a code or a rotation that they share.
+
+    With `fixed_scales`, through a code or a rotation alone.
     """
     for wrapping in reversed(scheme.wrappers):
         mark = _turned(wrapping, mark)
-    mark = _same_code(scheme, mark) if scheme.unit else _same_scale(scheme, mark)
-    for wrapping in scheme.wrappers:
-        mark = _turned(wrapping, mark)
-    return mark
-
-
-def touched_at_fixed_scales(scheme: Description, mark: np.ndarray) -> np.ndarray:
-    """Which elements, bool: those that share a code or are rotated with a marked one."""
-    for wrapping in reversed(scheme.wrappers):
-        mark = _turned(wrapping, mark)
-    mark = _same_code(scheme, mark)
+    mark = _same_code(scheme, mark) if fixed_scales or scheme.unit else _same_scale(scheme, mark)
     for wrapping in scheme.wrappers:
         mark = _turned(wrapping, mark)
     return mark
@@ -43,16 +34,12 @@ def _same_code(scheme: Description, mark: np.ndarray) -> np.ndarray:
 
 
 def _same_scale(scheme: Description, mark: np.ndarray) -> np.ndarray:
-    shape, cut = mark.shape, mark.reshape(scheme.block.viewed(mark.shape))
-    marks = {cell: cut[where].any() for cell, where in slices(scheme.block, shape)}
-    grid = np.zeros(tuple(max(cell[axis] for cell in marks) + 1 for axis in range(cut.ndim)), bool)
-    for cell, marked in marks.items():
-        grid[cell] = marked
-    wide = grid.copy()
-    for storage in (scheme.scale, scheme.offset):
-        if storage is not None:
-            wide |= touched(storage, grid)
-    return spread(wide, scheme.block, shape).astype(bool)
+    cut = mark.reshape(scheme.block.viewed(mark.shape))
+    marked = np.zeros(grid_shape(scheme.block, mark.shape), bool)
+    for cell, where in slices(scheme.block, mark.shape):
+        marked[cell] = cut[where].any()
+    stored = [touched(storage, marked) for storage in (scheme.scale, scheme.offset) if storage is not None]
+    return spread(np.logical_or.reduce([marked, *stored]), scheme.block, mark.shape)
 
 
 def _turned(wrapping: Any, mark: np.ndarray) -> np.ndarray:
@@ -70,8 +57,6 @@ _OF_THE_WHOLE_ARRAY = (Mean, Outliers, Feedback, FittedLevels)
 
 
 def shared(scheme: Description) -> bool:
-    """Whether numbers of the whole array enter every element: a mean, a count of outliers, an error that is passed on,
-    levels that are fitted.
-    """
+    """Whether the whole array enters every element: by a mean, a count of outliers, fed back errors or fitted levels."""
     stored = [each for each in (scheme.scale, scheme.offset) if each is not None]
     return any(isinstance(each, _OF_THE_WHOLE_ARRAY) for each in scheme.wrappers) or any(map(shared, stored))

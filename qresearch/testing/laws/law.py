@@ -113,11 +113,11 @@ def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def assert_refused(call: Callable[[], object], kind: type[Exception], word: str, what: str) -> None:
-    """The call raises this kind of exception, and its message holds the word."""
-    said = None
+    """The call raises this kind of exception, and its message contains the word."""
     try:
         call()
     except kind as error:
         said = str(error)
-    assert said is not None, f"{what} passed silently"
+    else:
+        raise AssertionError(f"{what} passed silently")
     assert word in said, f"{what}: the error does not name {word!r}: {said}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from qresearch.api import fake_quantize, from_packed, quantize
 from qresearch.coders.kernels import using
 from qresearch.coders.quantizer import Quantizer
 from qresearch.testing import samples
@@ -19,7 +21,6 @@ from qresearch.testing.laws.law import assert_refused, assert_same, described, l
 from qresearch.testing.oracle import reference as oracle
 from qresearch.testing.oracle.blocks import codes_shape, grid_shape
 from qresearch.testing.oracle.description import Description, FittedLevels, Mean, Outliers
-from qresearch.testing.oracle.grids import Vectors
 from qresearch.testing.subject import Result, Subject, whole
 from qresearch.wrapping.entropy import Ideal
 from qresearch.wrapping.wrapper import Wrapper
@@ -38,9 +39,7 @@ def fits(subject: Subject, shape: tuple[int, ...]) -> bool:
 
 @law("shapes")
 def _shapes(subject: Subject) -> None:
-    """0-d arrays and axes of length zero give codes of the shape that the coder says, and values of the array's own; a block
-    that needs more axes says so.
-    """
+    """0-d and empty arrays give codes and values of the declared shapes and dtypes; a block that needs more axes says so."""
     for shape in EMPTY:
         x = np.full(shape, 1.5, np.float32)
         if not fits(subject, shape):
@@ -55,7 +54,7 @@ def _shapes(subject: Subject) -> None:
 
 
 def _own(quantizer: Quantizer) -> bool:
-    """Whether nothing is shared between the arrays of a stack."""
+    """Whether the arrays of a stack share nothing."""
     stored = (quantizer.scaling.scale.coder, quantizer.scaling.offset.coder)
     nested = any(each is not None and not each.bare for each in stored)
     block = quantizer.block
@@ -71,8 +70,8 @@ def _leading(subject: Subject) -> None:
     assert got.codes.shape == quantizer.codes_shape(stack.shape), f"{stack.shape} became codes of {got.codes.shape}"
     assert got.values.shape == stack.shape, f"{stack.shape} came back as {got.values.shape}"
     if isinstance(quantizer, Quantizer) and _own(quantizer) and not subject.stochastic:
-        for index, wanted in enumerate((subject.ordinary, subject.nasty)):
-            assert_agree(Result(*(None if a is None else a[index] for a in got)), wanted, f"array {index} of a stack")
+        for index, (_, wanted) in enumerate(subject.runs):
+            assert_agree(jax.tree.map(itemgetter(index), got), wanted, f"array {index} of a stack")
 
 
 @law("gradient", applies=described)
@@ -80,8 +79,6 @@ def _gradient(subject: Subject) -> None:
     """`fake_quantize` gives exactly what `quantize` and `dequantize` give, and passes gradients everywhere ("unclipped")
     or exactly where nothing was clipped ("clipped"); through a rotation by its transpose.
     """
-    from qresearch.api import fake_quantize
-
     x = samples.ordinary() * np.where(samples.ordinary() > 1.5, np.float32(3), np.float32(1))
     weights = np.random.default_rng(5).standard_normal(x.shape).astype(np.float32)
     values = subject.run(x).values
@@ -108,8 +105,10 @@ def packed(subject: Subject) -> str | None:
     return None
 
 
-def stored_bits(scheme: Description, shape: tuple[int, ...]) -> int:
-    """Section 6: codes, scales, offsets and their own scales, and what wrappers keep, each row of codes on whole bytes."""
+def stored_bits(scheme: Description | None, shape: tuple[int, ...]) -> int:
+    """The bits of a stored array (section 6), None being float32: codes, scales and offsets, and what wrappers keep."""
+    if scheme is None:
+        return 32 * math.prod(shape)
     if scheme.stored is not None:
         (length, nbytes), (*rows, last) = scheme.stored, shape or (1,)
         return math.prod(rows) * 8 * -(-last // length) * nbytes
@@ -118,11 +117,11 @@ def stored_bits(scheme: Description, shape: tuple[int, ...]) -> int:
     if scheme.unit:
         return bits
     grid = grid_shape(scheme.block, shape)
-    bits += 32 * math.prod(grid) if scheme.scale is None else stored_bits(scheme.scale, grid)
+    bits += stored_bits(scheme.scale, grid)
     if scheme.form == "asym":
         bits += _packed(grid, scheme.bits)
     if scheme.minimum:
-        bits += 32 * math.prod(grid) if scheme.offset is None else stored_bits(scheme.offset, grid)
+        bits += stored_bits(scheme.offset, grid)
     return bits
 
 
@@ -131,28 +130,22 @@ def _kept_bits(wrapping: Any, scheme: Description, size: int) -> int:
     if isinstance(wrapping, Mean):
         return 32
     if isinstance(wrapping, FittedLevels):
-        assert isinstance(scheme.grid, Vectors)
-        table = (2**scheme.bits, scheme.group)
-        return 32 * math.prod(table) if wrapping.values is None else stored_bits(wrapping.values, table)
+        return stored_bits(wrapping.values, (2**scheme.bits, scheme.group))
     if not isinstance(wrapping, Outliers):
         return 0
     k = round(wrapping.fraction * size)
-    values = 32 * k if wrapping.values is None else stored_bits(wrapping.values, (k,))
-    return _packed((k,), math.ceil(math.log2(size))) + values
+    return _packed((k,), math.ceil(math.log2(size))) + stored_bits(wrapping.values, (k,))
 
 
 def _packed(shape: tuple[int, ...], bits: int) -> int:
+    """The bits of packed codes, each row on whole bytes."""
     *rows, length = shape or (1,)
     return math.prod(rows) * 8 * -(-length * bits // 8)
 
 
 @law("packing", applies=packed)
 def _packing(subject: Subject) -> None:
-    """Packed bytes unpack to the same codes, scales and offsets, and their number is what `storage_bits`, `nbytes` and
-    the definition say.
-    """
-    from qresearch.api import from_packed, quantize
-
+    """Packed bytes unpack to the same arrays; `storage_bits`, `nbytes` and the definition agree on their number."""
     x, quantizer = samples.ordinary(), subject.quantizer
     q = quantize(x, quantizer, key=subject.key)
     packed = q.pack()
@@ -165,9 +158,7 @@ def _packing(subject: Subject) -> None:
     if subject.description is not None and quantizer.packer.fixed:
         wanted = stored_bits(subject.known, x.shape)
         assert measured == wanted, f"{measured} bits packed, {wanted} by the definition"
-    back = from_packed(packed, quantizer, x.shape)
-    got = Result(back.codes, back.scales, back.offsets, back.dequantize())
-    assert_agree(Result(*(None if a is None else np.asarray(a) for a in got)), subject.ordinary, "unpacked")
+    assert_agree(Result.of(from_packed(packed, quantizer, x.shape)), subject.ordinary, "unpacked")
 
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -175,15 +166,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 @law("lowering", of_program=True)
 def _lowering(subject: Subject) -> None:
-    """It lowers for CPU, CUDA and TPU (`jax.export`; none of them is needed for that). Kernels are left out: JAX does not
-    promise that what they lower to can be read again, and refuses to export it.
-    """
+    """It lowers for CPU, CUDA and TPU with `jax.export`, which needs none of them."""
     quantizer = subject.quantizer
 
     def function(x: Any) -> Any:
         return whole(quantizer, x, jax.random.key(0)).values
 
     shape = jax.ShapeDtypeStruct(samples.SHAPE, jnp.float32)
+    # No kernels: JAX refuses to export them, because it does not promise to read again what they lower to.
     with using("xla"):
         exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(shape)
     assert exported.platforms == PLATFORMS

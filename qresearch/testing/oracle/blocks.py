@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -51,26 +51,17 @@ def grouped(x: np.ndarray, block: Block) -> np.ndarray:
     if block.group == 1:
         return x[..., None]
     cut = x.reshape(block.viewed(x.shape))
-    groups = np.zeros((*codes_shape(block, x.shape), block.group), x.dtype)
-    for place, where in _members(block, cut.ndim, groups.shape[:-1]):
-        numbers = cut[where]
+    axis, groups = block.axis(cut.ndim), np.zeros((*codes_shape(block, x.shape), block.group), x.dtype)
+    for place in np.ndindex(*groups.shape[:-1]):
+        first = place[axis] * block.group
+        numbers = cut[(*place[:axis], slice(first, first + block.group), *place[axis + 1 :])]
         groups[place][: numbers.size] = numbers
     return groups
 
 
 def ungrouped(groups: np.ndarray, block: Block, shape: tuple[int, ...]) -> np.ndarray:
-    """The inverse of `grouped`: an array of the given shape; what lies beyond it is dropped."""
-    if block.group == 1:
-        return groups[..., 0]
-    x = np.zeros(block.viewed(shape), groups.dtype)
-    for place, where in _members(block, x.ndim, groups.shape[:-1]):
-        x[where] = groups[place][: x[where].size]
-    return x.reshape(shape)
-
-
-def _members(block: Block, rank: int, shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
-    """Each code's place, and where its numbers lie in the array as it is cut."""
-    axis = block.axis(rank)
-    for place in np.ndindex(*shape):
-        first = place[axis] * block.group
-        yield place, (*place[:axis], slice(first, first + block.group), *place[axis + 1 :])
+    """The inverse of `grouped`: an array of the given shape; numbers beyond it are dropped."""
+    x = np.zeros(1 + math.prod(shape), groups.dtype)
+    # Element n of the array goes to place n + 1: place 0 takes the numbers beyond it.
+    x[grouped(np.arange(1, x.size).reshape(shape), block)] = groups
+    return x[1:].reshape(shape)

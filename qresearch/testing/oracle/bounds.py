@@ -14,17 +14,13 @@ from qresearch.testing.oracle.float32 import TINY
 from qresearch.testing.oracle.grids import Grid, Integers, Levels, Vectors, numbers_of
 
 ULPS = 3.0
-"""Rounding errors of a scale and back, in units of the last place of the largest number involved.
+"""Rounding errors of a round trip, in ulp of the largest number involved: one each for the reciprocal and two products."""
 
-The reciprocal, the product with it and the product back are each off by at most 2^-24 of the result, which is at most one ulp,
-so three at the very most; two are hardly ever reached.
-"""
+ULPS_OFFSET = 5.0
+"""The same with a stored minimum: the difference and the final sum add two."""
 
 ONE_WAY = ("toward_zero", "up", "down", "odd", "stochastic")
 """Roundings that may take the farther neighbour."""
-
-ULPS_OFFSET = 5.0
-"""The same for a stored minimum: the difference and the final sum add two."""
 
 
 def gap(y: np.ndarray, grid: Grid) -> np.ndarray:
@@ -42,16 +38,10 @@ def gap(y: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def bound(x: np.ndarray, scheme: Description, params: OracleParams, values: np.ndarray) -> np.ndarray:
-    """The largest allowed abs(x - x'), float64 in the shape of x; infinite where nothing is promised.
+    """The largest allowed abs(x - x'), float64 in the shape of x, with x' in `values`; infinite where there is no bound.
 
-    Nothing is promised where an element was clipped, where its block is poisoned, and where its scale is below the least
-    normal float32 (such blocks become zeros); nor of one number of a vector, whose group moves as a whole.
-
-    Args:
-        x: float32.
-        scheme: as described to the oracle.
-        params: of its blocks.
-        values: x', as dequantized.
+    There is none for a clipped element, for a poisoned block, for a scale below the least normal float32 (such blocks become
+    zeros), and for one number of a vector, whose group moves as a whole.
     """
     if isinstance(scheme.grid, Vectors):
         return np.full(x.shape, np.inf)
@@ -86,5 +76,5 @@ def _scaled_bound(x: np.ndarray, scheme: Description, params: OracleParams, valu
         allowed += np.spacing((np.abs(steps) + 1).astype(np.float32)).astype(np.float64) * np.abs(used)
     allowed += ulps * np.spacing(largest.astype(np.float32)).astype(np.float64)
     allowed += TINY  # numbers below it may be read, or written, as zeros
-    nothing = ~np.isfinite(stored) | (np.abs(stored) < TINY) | (np.abs(used) < TINY)
-    return np.where(nothing, np.inf, allowed)
+    unbounded = ~np.isfinite(stored) | (np.abs(stored) < TINY) | (np.abs(used) < TINY)
+    return np.where(unbounded, np.inf, allowed)

@@ -10,9 +10,8 @@ import numpy as np
 from qresearch.testing.oracle import nearest
 from qresearch.testing.oracle.blocks import grouped, spread, ungrouped
 from qresearch.testing.oracle.description import Description
-from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
+from qresearch.testing.oracle.float32 import FLUSHING, TINY, Arithmetic, limited
 from qresearch.testing.oracle.grids import Integers, Vectors, numbers_of
-from qresearch.testing.oracle.vectors import beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +27,10 @@ class OracleParams:
     low: np.ndarray | None = None
 
 
-def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic | None = None) -> tuple[np.ndarray, Any]:
+def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithmetic = FLUSHING) -> tuple[np.ndarray, Any]:
     """The numbers that are rounded, float32 in the shape of x, and what is added after rounding: section 2."""
     if scheme.unit:
         return x, 0
-    arithmetic = arithmetic or Arithmetic()
     scale = spread(params.encoding, scheme.block, x.shape)
     if params.offset is None:
         return arithmetic.divided(x, scale), 0
@@ -48,12 +46,10 @@ def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithme
 
 
 def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
-    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it (in a group: outside the table
-    in their coordinate); NaN does not.
-    """
+    """bool: which elements lie beyond an end of the grid by more than half of the gap next to it (section 5); NaN does not."""
     y, shift = on_grid(x, scheme, params)
     if isinstance(scheme.grid, Vectors):
-        return ungrouped(beyond(grouped(y, scheme.block), scheme.grid.levels), scheme.block, x.shape)
+        return ungrouped(nearest.beyond(grouped(y, scheme.block), scheme.grid.levels), scheme.block, x.shape)
     y = y.astype(np.float64)
     low, high = scheme.grid.ends
     if isinstance(scheme.grid, Integers):
@@ -64,10 +60,9 @@ def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
 
 
 def decode(
-    codes: np.ndarray, scheme: Description, params: Any, shape: tuple[int, ...], arithmetic: Arithmetic | None = None
+    codes: np.ndarray, scheme: Description, params: Any, shape: tuple[int, ...], arithmetic: Arithmetic = FLUSHING
 ) -> np.ndarray:
     """The numbers that codes stand for, in the shape of the array: section 4."""
-    arithmetic = arithmetic or Arithmetic()
     numbers = nearest.decode(codes, scheme.grid)
     if isinstance(scheme.grid, Vectors):
         numbers = ungrouped(numbers, scheme.block, shape)

@@ -34,25 +34,24 @@ class Block:
 
         It is never longer than the axis, except that a block alone along the axis of the groups is filled up to whole groups.
         """
-        if self.channel is not None:
-            wanted: list[int | None] = [1 if axis == self.channel % len(shape) else None for axis in range(len(shape))]
-        elif self.sizes is None:
-            wanted = [None] * len(shape)
-        else:
-            # Leading lengths that say nothing may stand before the first axis: "1x64" for an array of one axis.
-            wanted = [*[1] * (len(shape) - len(self.sizes)), *self.sizes[-len(shape) :]]
-        lengths = [max(1, size if length is None else min(size, length)) for size, length in zip(shape, wanted)]
+        written = zip(shape, self._written(len(shape)))
+        lengths = [max(1, size if length is None else min(size, length)) for size, length in written]
         if self.group > 1:
             lengths[self.axis(len(shape))] += -lengths[self.axis(len(shape))] % self.group
         return tuple(lengths)
 
     def axis(self, rank: int) -> int:
         """The axis of groups: the last one along which a block holds more than one number."""
-        if self.sizes is not None:
-            lengths: list[int | None] = [*[1] * (rank - len(self.sizes)), *self.sizes[-rank:]]
-            return max(axis for axis in range(rank) if lengths[axis] != 1)
-        kept_apart = -1 if self.channel is None else self.channel % rank
-        return max(axis for axis in range(rank) if axis != kept_apart)
+        return max(axis for axis, length in enumerate(self._written(rank)) if length != 1)
+
+    def _written(self, rank: int) -> list[int | None]:
+        """The length along every axis before the array cuts it; None is the whole axis."""
+        if self.channel is not None:
+            return [1 if axis == self.channel % rank else None for axis in range(rank)]
+        if self.sizes is None:
+            return [None] * rank
+        # More sizes than axes, such as "1x64" for an array of one axis: the first of them are 1, and are left out.
+        return [*[1] * (rank - len(self.sizes)), *self.sizes[-rank:]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ class Orthogonal:
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """A fraction of the elements, those of largest magnitude, kept apart; `values` is how (None: float32)."""
+    """A fraction of the elements, those of largest magnitude, stored apart; `values` is how (None: float32)."""
 
     fraction: float
     values: Description | None
@@ -79,7 +78,7 @@ class Outliers:
 
 @dataclass(frozen=True)
 class Dither:
-    """Noise of one step, drawn from a seed, added before and taken off after."""
+    """Noise of one step, drawn from a seed, added before and subtracted after."""
 
     seed: int
 
@@ -93,14 +92,12 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean taken off and kept in float32."""
+    """The mean, subtracted before and added after, and stored in float32."""
 
 
 @dataclass(frozen=True)
 class FittedLevels:
-    """The levels of a grid of vectors, moved to the array's own groups by `iterations` of Lloyd's algorithm and kept beside the
-    codes; `values` is how (None: float32).
-    """
+    """Levels of vectors, fitted to the array's groups by Lloyd's algorithm and stored; `values` is how (None: float32)."""
 
     iterations: int
     values: Description | None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from qresearch.testing.oracle.blocks import grid_shape, slices
 from qresearch.testing.oracle.decode import OracleParams
 from qresearch.testing.oracle.description import Description
-from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited
+from qresearch.testing.oracle.float32 import LARGEST, Arithmetic, flushed, limited, without_subnormals
 from qresearch.testing.oracle.scale_rules import raised
 from qresearch.testing.oracle.search import Sums, factors, half_quadratic, least_error
 from qresearch.testing.oracle.statistics import Extent, measure
@@ -21,7 +22,7 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
     shape = grid_shape(scheme.block, x.shape)
     extents = _extents(x, scheme, weights, arithmetic)
     width, low, high = (np.array([e[i] for e in extents], np.float32).reshape(shape) for i in range(3))
-    extent = [flushed(width), _without_subnormals(low), _without_subnormals(high)]
+    extent = [flushed(width), without_subnormals(low), without_subnormals(high)]
     storing = _Storing(scheme, key, arithmetic, coder_of)
     plain = _trial(extent, scheme, storing)
     if scheme.statistic not in ("search", "among", "hqq"):
@@ -46,13 +47,11 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
 
 
 class _Storing:
-    """What comes back when scales and offsets are stored. The first array that is stored fits the outer scales of a nested
-    storage; they stay for all later ones.
-    """
+    """Stores scales or offsets and reads them back. The first array fits the outer scales of a storage; later ones use them."""
 
     def __init__(self, scheme: Description, key: Any, arithmetic: Arithmetic, coder_of: Any) -> None:
         self.storages = {"scale": scheme.scale, "offset": scheme.offset}
-        self.keys = {"scale": _folded(key, 1), "offset": _folded(key, 2)}
+        self.keys = {name: None if key is None else jax.random.fold_in(key, n) for n, name in enumerate(self.storages, 1)}
         self.arithmetic = arithmetic
         self.coder_of = coder_of
         self.outer: dict[str, Any] = {}
@@ -64,7 +63,7 @@ class _Storing:
         coder = self.coder_of(storage, self.arithmetic)
         if which not in self.outer:
             self.outer[which] = coder.fit(raw, key, None)
-        codes = coder.encode(raw, self.outer[which], uniform(key, raw.shape) if coder.random else None)
+        codes = coder.encode(raw, self.outer[which], drawn(storage, key, raw.shape))
         return coder.decode(codes, self.outer[which], raw.shape)
 
 
@@ -101,10 +100,14 @@ def _drawn_in(low: np.ndarray, high: np.ndarray, factor: Any, arithmetic: Arithm
     """Both ends, moved toward the middle of the interval."""
     if factor is None:
         return low, high
+    by = arithmetic.product(_half_width(low, high, arithmetic), arithmetic.difference(np.float32(1), factor))
+    return without_subnormals(arithmetic.total(low, by)), without_subnormals(arithmetic.difference(high, by))
+
+
+def _half_width(low: np.ndarray, high: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
+    """Half of an interval, from halves: the whole might overflow."""
     half = np.float32(0.5)
-    span = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
-    by = arithmetic.product(span, arithmetic.difference(np.float32(1), factor))
-    return _without_subnormals(arithmetic.total(low, by)), _without_subnormals(arithmetic.difference(high, by))
+    return arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
 
 
 def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
@@ -133,11 +136,6 @@ def _extents(x: np.ndarray, scheme: Description, weights: Any, arithmetic: Arith
     ]
 
 
-def _without_subnormals(x: np.ndarray) -> np.ndarray:
-    """Magnitudes below the least normal float32 become plus zero: "flush" on the page, whatever the processor does."""
-    return np.where(np.abs(x) < TINY, np.float32(0), x)
-
-
 def _per_step(width: np.ndarray, target: float, factor: float, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
     """A scale: the width over the target, as a quotient or as a product with a reciprocal that the host has rounded."""
     if scheme.divided:
@@ -147,24 +145,18 @@ def _per_step(width: np.ndarray, target: float, factor: float, scheme: Descripti
 
 def _symmetric_target(scheme: Description) -> tuple[float, float]:
     """What a width is mapped to, and the factor k of `absmax(k)`."""
-    target, factor = scheme.grid.reach, 1.0
-    low, high = scheme.grid.ends
+    target, (low, high) = scheme.grid.reach, scheme.grid.ends
     if scheme.statistic in ("signmax", "firstmax") and -low > high:
         target = low
     if scheme.scale is not None and scheme.scale.power_of_two:
         # The largest power of two that is not above the target (OCP MX).
-        mantissa, power = np.frexp(abs(target))
-        target = float(np.copysign(np.ldexp(0.5, int(power)), target)) if mantissa != 0.5 else target
-    if scheme.statistic == "absmax" and scheme.argument is not None:
-        factor = scheme.argument
-    return target, factor
+        target = float(np.copysign(np.ldexp(0.5, np.frexp(target)[1]), target))
+    return target, 1.0 if scheme.argument is None or scheme.statistic != "absmax" else scheme.argument
 
 
 def _interval_scale(low: np.ndarray, high: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
-    half = np.float32(0.5)
     bottom, top = scheme.grid.ends
-    width = arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
-    return _per_step(width, (top - bottom) / 2, 1.0, scheme, arithmetic)
+    return _per_step(_half_width(low, high, arithmetic), (top - bottom) / 2, 1.0, scheme, arithmetic)
 
 
 def _zero_point(low: np.ndarray, scale: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
@@ -174,18 +166,15 @@ def _zero_point(low: np.ndarray, scale: np.ndarray, scheme: Description, arithme
     return np.clip(bottom - steps, bottom, top).astype(np.int64)
 
 
-def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 in [0, 1), from JAX: what a stochastic rounding draws. `ValueError` without a key."""
+def drawn(scheme: Description, key: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The `uniform` numbers that a stochastic rounding needs; None for other roundings. `ValueError` without a key."""
+    if scheme.rounding != "stochastic":
+        return None
     if key is None:
         raise ValueError("stochastic rounding needs random numbers: give a key")
-    import jax
+    return uniform(key, shape)
 
+
+def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 in [0, 1), from JAX."""
     return np.asarray(jax.random.uniform(key, shape, np.float32))
-
-
-def _folded(key: Any, number: int) -> Any:
-    if key is None:
-        return None
-    import jax
-
-    return jax.random.fold_in(key, number)

@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing.oracle.blocks import grouped
 from qresearch.testing.oracle.coder import Around, OracleCoder
 from qresearch.testing.oracle.decode import on_grid
-from qresearch.testing.oracle.vectors import held, nearest_vectors
+from qresearch.testing.oracle.nearest import held, nearest_vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,7 @@ class OracleFitted(Around):
         order = np.flatnonzero(whole)
         for _ in range(self.iterations):
             levels = self._moved(levels, points, order, whole.size)
-        if self.values is not None:
-            params = self.values.fit(levels, None, None)
-            levels = self.values.decode(self.values.encode(levels, params, None), params, levels.shape)
-        return inside, levels
+        return inside, levels if self.values is None else self.values.back(levels)
 
     def _moved(self, levels: np.ndarray, points: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
         """Each level at the mean of the points nearest to it; `order` is their place among all groups."""
@@ -52,17 +49,6 @@ class OracleFitted(Around):
                 moved[code, place] = self.arithmetic.quotient(self.arithmetic.tree_sum(values), np.float32(own.sum()))
         return moved
 
-    def _with(self, levels: np.ndarray) -> OracleCoder:
-        return replace(self.inner, scheme=replace(self.inner.scheme, grid=replace(self.inner.scheme.grid, levels=levels)))
-
-    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
-        """Of the fitted levels."""
-        return self._with(params[1]).encode(x, params[0], u)
-
-    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """The fitted levels, scaled."""
-        return self._with(params[1]).decode(codes, params[0], shape)
-
-    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
-        """Outside the fitted levels."""
-        return self._with(params[1]).clipped(x, params[0])
+    def inside(self, params: Any) -> OracleCoder:
+        """The scheme with the fitted levels."""
+        return replace(self.inner, scheme=replace(self.inner.scheme, grid=replace(self.inner.scheme.grid, levels=params[1])))

@@ -7,6 +7,7 @@ then to 24 gives the correctly rounded result, because 53 >= 2 * 24 + 2 (Figuero
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +29,29 @@ def flushed(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < TINY, np.copysign(np.float32(0), x), x)
 
 
+def without_subnormals(x: np.ndarray) -> np.ndarray:
+    """Magnitudes below the least normal float32 become plus zero: "flush" in the definition, whatever the processor does."""
+    return np.where(np.abs(x) < TINY, np.float32(0), x)
+
+
 def limited(x: np.ndarray) -> np.ndarray:
     """Magnitudes above the largest finite float32 become that number; NaN stays."""
     return np.clip(np.asarray(x, np.float64), -LARGEST, LARGEST).astype(np.float32)
 
 
+def _once(operation: np.ufunc) -> Callable[..., np.ndarray]:
+    """A method of `Arithmetic`: the operation on float32 numbers, rounded once."""
+
+    def method(self: Arithmetic, *operands: Numbers) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return self.rounded(operation(*map(self.read, operands)))
+
+    return method
+
+
 @dataclass(frozen=True)
 class Arithmetic:
-    """One rounded operation at a time.
+    """Operations that round once, each elementwise and broadcasting: `total` is a sum, `root` the square root.
 
     Attributes:
         keeps_subnormals: False models a processor that reads and writes subnormal numbers as zeros (XLA on CPU), True one
@@ -43,6 +59,12 @@ class Arithmetic:
     """
 
     keeps_subnormals: bool = False
+
+    product = _once(np.multiply)
+    total = _once(np.add)
+    difference = _once(np.subtract)
+    quotient = _once(np.divide)
+    root = _once(np.sqrt)
 
     def rounded(self, x64: Numbers) -> np.ndarray:
         """float64 to float32, to nearest even; overflow gives an infinity."""
@@ -52,45 +74,14 @@ class Arithmetic:
 
     def read(self, x: Numbers) -> np.ndarray:
         """An operand as this processor sees it, widened to float64."""
-        x = np.asarray(x, np.float32)
-        return (x if self.keeps_subnormals else flushed(x)).astype(np.float64)
-
-    def product(self, a: Numbers, b: Numbers) -> np.ndarray:
-        """The product."""
-        with np.errstate(all="ignore"):
-            return self.rounded(self.read(a) * self.read(b))
-
-    def total(self, a: Numbers, b: Numbers) -> np.ndarray:
-        """The sum."""
-        with np.errstate(all="ignore"):
-            return self.rounded(self.read(a) + self.read(b))
-
-    def difference(self, a: Numbers, b: Numbers) -> np.ndarray:
-        """The difference."""
-        with np.errstate(all="ignore"):
-            return self.rounded(self.read(a) - self.read(b))
-
-    def quotient(self, a: Numbers, b: Numbers) -> np.ndarray:
-        """The quotient."""
-        with np.errstate(all="ignore"):
-            return self.rounded(self.read(a) / self.read(b))
-
-    def root(self, a: Numbers) -> np.ndarray:
-        """The square root."""
-        with np.errstate(all="ignore"):
-            return self.rounded(np.sqrt(self.read(a)))
+        return self.rounded(x).astype(np.float64)
 
     def tree_sum(self, values: np.ndarray) -> np.float32:
-        """The sum of a vector in the fixed order of the definition: halves are added until one number is left."""
-        values = np.asarray(values, np.float32).ravel()
-        width = 1
-        while width < values.size:
-            width *= 2
-        padded = np.zeros(width, np.float32)
-        padded[: values.size] = values
-        while width > 1:
-            width //= 2
-            padded = self.total(padded[:width], padded[width : 2 * width])
+        """The sum of all numbers in the fixed order of the definition: halves are added until one number is left."""
+        padded = np.zeros(1 << (max(values.size, 1) - 1).bit_length(), np.float32)
+        padded[: values.size] = values.ravel()
+        while padded.size > 1:
+            padded = self.total(*np.split(padded, 2))
         return np.float32(padded[0])
 
     def inverse(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,11 +89,13 @@ class Arithmetic:
         scale = np.asarray(scale, np.float32)
         h = np.where(np.abs(scale) >= 2.0**100, np.float32(2.0**-30), np.float32(1))
         t = self.product(scale, h)
-        with np.errstate(all="ignore"):
-            r = np.where(np.abs(t) < TINY, np.float32(0), self.quotient(np.float32(1), t))
-        return h, np.asarray(r, np.float32)
+        return h, np.where(np.abs(t) < TINY, np.float32(0), self.quotient(np.float32(1), t))
 
     def divided(self, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """`x ./ s`, section 2 of the definition."""
         h, r = self.inverse(scale)
         return self.product(self.product(x, h), r)
+
+
+FLUSHING = Arithmetic()
+"""That of XLA on CPU, which is assumed where nothing else is said."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -90,20 +89,17 @@ class Floats:
             return None
         return self.infinite_code + 2 ** (self.mantissa - 1) if self.infinity and self.nans > 1 else self.codes_per_sign - 1
 
-    def magnitude(self, code: int) -> float:
-        """The number of a code without its sign, in float64, straight from the format's definition."""
-        field, fraction = divmod(code, 2**self.mantissa)
-        if code >= self.codes_per_sign - self.nans:
-            return float("nan")
-        if self.infinity and code == self.infinite_code:
-            return float("inf")
-        if field == 0 and self.zero:
-            return fraction * 2.0 ** (1 - self.bias - self.mantissa)
-        return (2**self.mantissa + fraction) * 2.0 ** (field - self.bias - self.mantissa)
-
     def magnitudes(self) -> np.ndarray:
-        """float64 [codes_per_sign]: all of them, by enumeration."""
-        return _enumerated(self)
+        """float64 [codes_per_sign]: the number of every code without its sign, straight from the format's definition."""
+        codes = np.arange(self.codes_per_sign)
+        field, fraction = np.divmod(codes, 2**self.mantissa)
+        subnormal = (field == 0) & self.zero
+        significand = np.where(subnormal, fraction, 2**self.mantissa + fraction).astype(np.float64)
+        numbers = np.ldexp(significand, np.where(subnormal, 1, field) - self.bias - self.mantissa)
+        if self.infinity:
+            numbers[self.infinite_code] = np.inf
+        numbers[self.codes_per_sign - self.nans :] = np.nan
+        return numbers
 
     def finite(self) -> np.ndarray:
         """float64: the finite magnitudes, ascending; the index is the code."""
@@ -129,13 +125,6 @@ class Floats:
     def reach(self) -> float:
         """The largest finite number."""
         return self.ends[1]
-
-
-@lru_cache
-def _enumerated(form: Floats) -> np.ndarray:
-    numbers = np.array([form.magnitude(code) for code in range(form.codes_per_sign)])
-    numbers.setflags(write=False)
-    return numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +153,10 @@ class Vectors:
 Grid = Integers | Levels | Floats | Vectors
 
 
-def numbers_of(grid: Levels | Floats) -> np.ndarray:
+def numbers_of(grid: Integers | Levels | Floats) -> np.ndarray:
     """float64: the different finite numbers of a grid, ascending."""
+    if isinstance(grid, Integers):
+        return np.arange(grid.low, grid.high + 1.0)
     if isinstance(grid, Levels):
         return grid.numbers
     finite = grid.finite()

@@ -1,15 +1,22 @@
-"""The oracle's rounding: which code does a number get? Comparisons are exact, in float64; NumPy only."""
+"""The oracle's rounding: which code does a number, or a group of them, get? NumPy only.
+
+Comparisons of numbers are exact, in float64. Vectors are compared level by level, each operation rounded.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from qresearch.testing.oracle.float32 import TINY, Arithmetic
+from qresearch.testing.oracle.float32 import FLUSHING, TINY, Arithmetic
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
-from qresearch.testing.oracle.vectors import nearest_vectors
 
 _ON_BITS = Arithmetic(keeps_subnormals=True)
 """Float formats are encoded on the bits of float32, so no platform flushes their subnormals."""
+
+FARTHEST = 8
+"""Coordinates beyond this many times the largest of the table are moved there."""
 
 
 def encode(
@@ -19,7 +26,7 @@ def encode(
     shift: np.ndarray | float = 0,
     u: np.ndarray | None = None,
     keeps_infinities: bool = False,
-    arithmetic: Arithmetic | None = None,
+    arithmetic: Arithmetic = FLUSHING,
 ) -> np.ndarray:
     """The codes of numbers on a grid: section 3 of `docs/arithmetic.md`.
 
@@ -28,14 +35,14 @@ def encode(
         grid: where the numbers lie.
         rounding: its name in the table of section 3.
         shift: what is added to a rounded integer (integers only).
-        u: float32 in [0, 1), the shape of `y`; needed for "stochastic".
+        u: float32 in [0, 1), the shape of `y`; only "stochastic" needs it.
         keeps_infinities: whether infinities stay infinite (casts to a format that has them).
-        arithmetic: how subnormals are treated, where the grid is no float format.
+        arithmetic: of the grids that are no float formats.
 
     Returns:
         int64 codes in the shape of `y`; [...] for vectors.
     """
-    y, arithmetic = np.asarray(y, np.float32), arithmetic or Arithmetic()
+    y = np.asarray(y, np.float32)
     with np.errstate(invalid="ignore"):  # signalling NaNs
         if isinstance(grid, Integers):
             return _integers(y, grid, rounding, shift, u, arithmetic)
@@ -61,30 +68,14 @@ def decode(codes: np.ndarray, grid: Grid) -> np.ndarray:
 def _integers(
     y: np.ndarray, grid: Integers, rounding: str, shift: np.ndarray | float, u: np.ndarray | None, arithmetic: Arithmetic
 ) -> np.ndarray:
-    y64 = np.where(np.isnan(y) | (np.abs(y) < TINY), 0.0, np.clip(y.astype(np.float64), -1e30, 1e30))
-    whole = np.trunc(y64)
-    if rounding == "even":
-        q = np.rint(y64)
-    elif rounding == "half_up":
-        # The sum is exact, or y is so small that rounding it cannot reach the next integer.
-        q = np.floor(y64 + 0.5)
-    elif rounding == "add_half":
-        # The sum is rounded to float32, that is the point of it.
-        q = np.floor(arithmetic.total(y64.astype(np.float32), np.float32(0.5 - grid.low)).astype(np.float64)) + grid.low
-    elif rounding == "half_away":
-        q = np.copysign(np.floor(np.abs(y64) + 0.5), y64)
-    elif rounding == "half_toward_zero":
-        q = np.copysign(np.ceil(np.abs(y64) - 0.5), y64)
-    elif rounding == "toward_zero":
-        q = whole
-    elif rounding == "up":
-        q = np.ceil(y64)
-    elif rounding == "down":
-        q = np.floor(y64)
-    elif rounding == "odd":
-        q = np.where(y64 == whole, y64, 2 * np.floor(y64 / 2) + 1)
+    # Grids have at most 16 bits, and so have shifts: numbers beyond 2^20 saturate anyway, and below that all is exact.
+    y64 = np.where(np.isnan(y) | (np.abs(y) < TINY), 0.0, np.clip(y.astype(np.float64), -(2.0**20), 2.0**20))
+    if rounding == "add_half":
+        # The definition rounds this sum to float32: a number just below a tie may go up.
+        q = np.floor(arithmetic.total(y64, np.float32(0.5 - grid.low)).astype(np.float64)) + grid.low
     else:
-        q = whole + np.where(_needed(u) < np.abs(y64 - whole), np.sign(y64), 0.0)
+        a = np.floor(y64)
+        q = a + _goes_up(_Between.of(y64, a, a + 1, a % 2 == 1), rounding, u, arithmetic)
     return np.clip(q + shift, grid.low, grid.high).astype(np.int64)
 
 
@@ -92,76 +83,84 @@ def _levels(y: np.ndarray, grid: Levels, rounding: str, u: np.ndarray | None, ar
     levels = grid.numbers
     y64 = np.where(np.isnan(y) | (np.abs(y) < TINY), 0.0, y.astype(np.float64))
     y64 = np.clip(y64, levels[0], levels[-1])
-    lower = np.clip(np.searchsorted(levels, y64, side="right") - 1, 0, levels.size - 2)
-    a, b = levels[lower], levels[lower + 1]
-    straddles, negative = (a < 0) & (b > 0), b <= 0
-    side = side_of_middle(y64, a, b)
+    lower, a, b = _neighbours(levels, y64)
+    between = _Between.of(y64, a, b, (lower if grid.words is None else grid.words[lower]) % 2 == 1)
     if grid.middles is not None:
         declared = grid.middles[lower]
-        side = np.where(np.isnan(declared), side, np.sign(y64 - declared))
+        side = np.where(np.isnan(declared), between.side, np.sign(y64 - declared))
         side = np.where(y64 == a, -1, np.where(y64 == b, 1, side))  # a middle may lie on a level, which keeps itself
-    odd = (lower if grid.words is None else grid.words[lower]) % 2 == 1
-    if rounding == "even":
-        up = (side > 0) | ((side == 0) & odd)
-    elif rounding in ("half_up", "add_half"):
-        up = side >= 0
-    elif rounding == "half_away":
-        up = (side > 0) | ((side == 0) & ~negative)
-    elif rounding == "half_toward_zero":
-        up = (side > 0) | ((side == 0) & negative)
-    elif rounding == "toward_zero":
-        near = (side > 0) | ((side == 0) & odd)
-        up = np.where(straddles, near, np.where(negative, y64 > a, y64 >= b))
-    elif rounding == "up":
-        up = y64 > a
-    elif rounding == "down":
-        up = y64 >= b
-    elif rounding == "odd":
-        up = np.where(odd, y64 >= b, y64 > a)
-    else:
-        # The fraction is counted from the neighbour toward zero: the upper one of two that are not positive.
-        start, stop = np.where(negative, b, a), np.where(negative, a, b)
-        leaves = _needed(u) < _fraction(y64, start, stop, arithmetic)
-        up = np.where(negative, ~leaves, leaves)
-    return lower + up
+        between = between._replace(side=side)
+    return lower + _goes_up(between, rounding, u, arithmetic)
 
 
 def _floats(y: np.ndarray, grid: Floats, rounding: str, u: np.ndarray | None, keeps_infinities: bool) -> np.ndarray:
-    finite = grid.finite()
-    minus = np.signbit(y) & ~np.isnan(y)
-    size = np.clip(np.abs(np.where(np.isnan(y), 0, y).astype(np.float64)), finite[0], finite[-1])
-    if not grid.signed:
-        size = np.where(minus, finite[0], size)
-    lower = np.clip(np.searchsorted(finite, size, side="right") - 1, 0, finite.size - 2)
-    a, b = finite[lower], finite[lower + 1]
-    side = side_of_middle(size, a, b)
-    if rounding == "even":
-        up = (side > 0) | ((side == 0) & (lower % 2 == 1))
-    elif rounding in ("half_up", "add_half"):
-        up = (side > 0) | ((side == 0) & ~minus)
-    elif rounding == "half_away":
-        up = side >= 0
-    elif rounding == "half_toward_zero":
-        up = side > 0
-    elif rounding == "toward_zero":
-        up = size >= b
-    elif rounding in ("up", "down"):
-        up = np.where(minus == (rounding == "down"), size > a, size >= b)
-    elif rounding == "odd":
-        up = np.where(lower % 2 == 1, size >= b, size > a)
-    else:
-        up = (_needed(u) < _fraction(size, a, b, _ON_BITS)) | (size >= b)
-    codes = lower + up
+    finite, minus = grid.finite(), np.signbit(y) & ~np.isnan(y)
+    size = np.clip(np.nan_to_num(np.abs(y.astype(np.float64))), finite[0], finite[-1])
+    lower, a, b = _neighbours(finite, size)
+    # Codes ascend with the magnitude. For a negative number the upper neighbour is the one of smaller magnitude.
+    signed, below, above = np.where(minus, -size, size), np.where(minus, -b, a), np.where(minus, -a, b)
+    up = _goes_up(_Between.of(signed, below, above, (lower + minus) % 2 == 1), rounding, u, _ON_BITS)
+    codes = lower + (up ^ minus)
     if grid.overflows:
-        codes = np.where(_overflows(y, grid, rounding, u), _beyond(grid), codes)
+        codes = np.where(_overflows(y, grid, rounding, u) | np.isinf(y), _beyond(grid), codes)
     if grid.infinity and keeps_infinities:
         codes = np.where(np.isinf(y), grid.infinite_code, codes)
-    elif grid.overflows:
-        codes = np.where(np.isinf(y), _beyond(grid), codes)
     codes = np.where(minus & (not grid.signed), 0, codes)
     signs = minus & grid.signed & ((codes > 0) | grid.negative_zero)
     codes = codes | np.where(signs, grid.codes_per_sign, 0)
     return np.where(np.isnan(y), grid.nan_code or 0, codes)
+
+
+def _neighbours(numbers: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The index of the lower neighbour of each y among ascending numbers, and both neighbours."""
+    lower = np.clip(np.searchsorted(numbers, y, side="right") - 1, 0, numbers.size - 2)
+    return lower, numbers[lower], numbers[lower + 1]
+
+
+class _Between(NamedTuple):
+    """Numbers y between their neighbours, a <= y <= b, all float64.
+
+    Attributes:
+        side: -1, 0 or 1: whether y lies below, on or above the middle of a and b.
+        odd: whether the code of a is odd.
+    """
+
+    y: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    side: np.ndarray
+    odd: np.ndarray
+
+    @classmethod
+    def of(cls, y: np.ndarray, a: np.ndarray, b: np.ndarray, odd: np.ndarray) -> _Between:
+        """With the exact middle."""
+        return cls(y, a, b, side_of_middle(y, a, b), odd)
+
+
+def _goes_up(between: _Between, rounding: str, u: np.ndarray | None, arithmetic: Arithmetic) -> np.ndarray:
+    """bool: whether each number becomes its upper neighbour, by the table of section 3."""
+    y, a, b, side, odd = between
+    # In a codebook without a zero, a gap may straddle zero: none of its ends is toward zero.
+    negative, straddles = b <= 0, (a < 0) & (b > 0)
+    if rounding == "stochastic":
+        if u is None:
+            raise ValueError("stochastic rounding needs random numbers: give a key")
+        # The fraction is counted from the neighbour toward zero: the upper one of two that are not positive.
+        start, stop = np.where(negative, b, a), np.where(negative, a, b)
+        leaves = u.astype(np.float64) < arithmetic.quotient(arithmetic.difference(y, start), arithmetic.difference(stop, start))
+        return leaves ^ negative
+    above, tie, past, reaches = side > 0, side == 0, y > a, y >= b
+    return {
+        "even": above | (tie & odd),
+        "half_up": above | tie,
+        "add_half": above | tie,
+        "half_away": above | (tie & ~negative),
+        "half_toward_zero": above | (tie & negative),
+        "toward_zero": np.where(straddles, above | (tie & odd), np.where(negative, past, reaches)),
+        "up": past,
+        "down": reaches,
+        "odd": np.where(odd, reaches, past),
+    }[rounding]
 
 
 def _beyond(grid: Floats) -> int:
@@ -178,6 +177,7 @@ def _overflows(y: np.ndarray, grid: Floats, rounding: str, u: np.ndarray | None)
     reached = {
         "even": (size > middle) | ((size == middle) & odd),
         "half_up": (size > middle) | ((size == middle) & ~minus),
+        "add_half": (size > middle) | ((size == middle) & ~minus),
         "half_away": size >= middle,
         "half_toward_zero": size > middle,
         "toward_zero": ~past & past,
@@ -201,12 +201,33 @@ def side_of_middle(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sign(np.where(2 * y == total, -error, 2 * y - total)).astype(np.int64)
 
 
-def _fraction(y: np.ndarray, start: np.ndarray, stop: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """`(y - a) / (b - a)`, each of the three operations rounded to float32."""
-    return arithmetic.quotient(arithmetic.difference(y, start), arithmetic.difference(stop, start))
+def nearest_vectors(groups: np.ndarray, levels: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
+    """int64 [...]: the code of the nearest of levels [n, group] for groups [..., group], the first of equals. All float32."""
+    groups = held(groups, levels)
+    codes, least = np.zeros(groups.shape[:-1], np.int64), np.full(groups.shape[:-1], np.inf, np.float32)
+    for code, level in enumerate(levels.astype(np.float32)):
+        distance = _squared_distance(groups, level, arithmetic)
+        closer = distance < least
+        codes, least = np.where(closer, code, codes), np.where(closer, distance, least)
+    return codes
 
 
-def _needed(u: np.ndarray | None) -> np.ndarray:
-    if u is None:
-        raise ValueError("stochastic rounding needs random numbers: give a key")
-    return np.asarray(u, np.float64)
+def held(groups: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The groups that are searched for: zero in the place of NaN, and no coordinate far beyond the table."""
+    with np.errstate(over="ignore"):
+        limit = np.float32(FARTHEST * np.abs(levels).max())
+    return np.clip(np.where(np.isnan(groups), np.float32(0), groups), -limit, limit)
+
+
+def _squared_distance(groups: np.ndarray, level: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
+    total = np.zeros(groups.shape[:-1], np.float32)
+    for place, coordinate in enumerate(level):
+        off = arithmetic.difference(groups[..., place], coordinate)
+        total = arithmetic.total(total, arithmetic.product(off, off))  # adding the first square to zero changes nothing
+    return total
+
+
+def beyond(groups: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """For groups [..., group], bool of the same shape: which coordinates lie outside those of all levels in their place."""
+    low, high = levels.min(0), levels.max(0)
+    return (groups < low) | (groups > high)

@@ -7,7 +7,8 @@ power of two a scale becomes) comes from the name, so that the oracle works it o
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,7 +32,6 @@ from qresearch.scales.mlx import Edge
 from qresearch.scales.moments import RMS
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
-from qresearch.scales.storage import Storage
 from qresearch.testing.oracle import description
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
@@ -47,15 +47,10 @@ from qresearch.wrapping.outliers import Outliers
 from qresearch.wrapping.rotation import Rotated
 from qresearch.wrapping.wrapper import Wrapper
 
+T = TypeVar("T")
+
 _STATISTICS: dict[type, str] = {
-    AbsMax: "absmax",
-    SignMax: "signmax",
-    FirstMax: "firstmax",
-    MinMax: "minmax",
-    RMS: "rms",
-    Quantile: "quantile",
-    Unit: "unit",
-    **{Search: "search", Among: "among", KL: "kl", HQQ: "hqq"},
+    cls: cls.__name__.lower() for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, Quantile, Unit, Search, Among, KL, HQQ)
 }
 _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
@@ -104,8 +99,8 @@ def _described(coder: Coder, spec: Spec | None) -> Description:
         argument=next(iter(_arguments(statistic)), None),
         block=block_of(coder),
         exact=scaling.exact,
-        scale=None if scale is None else describe(scale),
-        offset=None if offset is None else describe(offset),
+        scale=_stored(scale),
+        offset=_stored(offset),
         divided=scaling.divided,
         wrappers=tuple(wrappers),
         arguments=_arguments(statistic),
@@ -114,6 +109,11 @@ def _described(coder: Coder, spec: Spec | None) -> Description:
         return dataclasses.replace(read, rule=spec.rule if _ruled(read) else None)
     # Only the built quantizer is there, and it does not know the rule by name: its number is taken, and so not checked.
     return dataclasses.replace(read, rise=None if scaling.rise is None else int(scaling.rise))
+
+
+def _stored(coder: Coder | None) -> Description | None:
+    """How numbers are stored: by a coder, or as float32 (None)."""
+    return None if coder is None else describe(coder)
 
 
 def _ruled(scheme: Description) -> bool:
@@ -130,30 +130,24 @@ def _rounding(element: Element) -> str:
     return rounding.name
 
 
+_WRAPPINGS: dict[type, Callable[[Any], list[Wrapping]]] = {
+    # Entropy coders do not change numbers.
+    Ideal: lambda wrapper: [],
+    Real: lambda wrapper: [],
+    Hadamard: lambda rotation: [description.Hadamard(np.asarray(rotation.signs))],
+    Orthogonal: lambda rotation: [description.Orthogonal(np.asarray(rotation.matrix))],
+    Outliers: lambda wrapper: [description.Outliers(wrapper.fraction, _stored(wrapper.values.coder))],
+    Dithered: lambda wrapper: [Dither(int(wrapper.seed))],
+    Fed: lambda wrapper: [Feedback(wrapper.axis)],
+    Centred: lambda wrapper: [Mean()],
+    FittedLevels: lambda wrapper: [description.FittedLevels(wrapper.iterations, _stored(wrapper.values.coder))],
+}
+
+
 def _wrapping(wrapper: Any) -> list[Wrapping]:
-    """What a wrapper does to numbers: nothing, where it is an entropy coder."""
-    kind = type(wrapper)
-    if kind in (Ideal, Real):
-        return []
-    if kind is Rotated and type(wrapper.rotation) is Hadamard:
-        return [description.Hadamard(np.asarray(wrapper.rotation.signs))]
-    if kind is Rotated and type(wrapper.rotation) is Orthogonal:
-        return [description.Orthogonal(np.asarray(wrapper.rotation.matrix))]
-    if kind is Outliers:
-        return [description.Outliers(wrapper.fraction, _stored(wrapper.values))]
-    if kind is Dithered:
-        return [Dither(int(wrapper.seed))]
-    if kind is Fed:
-        return [Feedback(wrapper.axis)]
-    if kind is Centred:
-        return [Mean()]
-    if kind is FittedLevels:
-        return [description.FittedLevels(wrapper.iterations, _stored(wrapper.values))]
-    raise NotDescribed(f"the oracle does not know the wrapper {kind.__name__}")
-
-
-def _stored(values: Storage) -> Description | None:
-    return None if values.coder is None else describe(values.coder)
+    """What a wrapper does to numbers."""
+    part = wrapper.rotation if type(wrapper) is Rotated else wrapper
+    return _known(_WRAPPINGS, part, "wrapper")(part)
 
 
 def _arguments(statistic: Any) -> tuple[float, ...]:
@@ -161,10 +155,10 @@ def _arguments(statistic: Any) -> tuple[float, ...]:
     return tuple(np.hstack([(), *(getattr(statistic, field.name) for field in dataclasses.fields(statistic))]).tolist())
 
 
-def _known(names: dict[type, str], part: Any, kind: str) -> str:
-    if type(part) not in names:
+def _known(rows: dict[type, T], part: Any, kind: str) -> T:
+    if type(part) not in rows:
         raise NotDescribed(f"the oracle does not know the {kind} {type(part).__name__}")
-    return names[type(part)]
+    return rows[type(part)]
 
 
 def _grid(element: Element) -> Grid:

@@ -17,8 +17,8 @@ from qresearch.testing.oracle.blocks import grouped, spread
 from qresearch.testing.oracle.coder import OracleCoder
 from qresearch.testing.oracle.decode import OracleParams, clipped, decode, on_grid
 from qresearch.testing.oracle.description import Block, Description
-from qresearch.testing.oracle.fit import uniform
-from qresearch.testing.oracle.float32 import Arithmetic
+from qresearch.testing.oracle.fit import drawn
+from qresearch.testing.oracle.float32 import FLUSHING, Arithmetic
 from qresearch.testing.oracle.grids import Floats, Vectors
 from qresearch.testing.oracle.reading import describe
 
@@ -46,26 +46,26 @@ def quantize(x: Any, scheme: Any, key: Any = None, weights: Any = None, keeps_su
     Args:
         x: floats, any shape.
         scheme: a text, a Spec, a Quantizer or a `Description`.
-        key: a JAX key, where a rounding is stochastic.
+        key: a JAX key, if a rounding is stochastic.
         weights: of the statistics, broadcastable to `x`.
-        keeps_subnormals: whether the processor to be compared with does (XLA on CPU does not).
+        keeps_subnormals: whether the modelled processor does (XLA on CPU does not).
 
     Raises:
-        NotDescribed: where the scheme has a part that the definition does not know.
+        NotDescribed: if the definition does not know a part of the scheme.
     """
     arithmetic = Arithmetic(keeps_subnormals)
-    coder = coder_of(describe(scheme), arithmetic)
+    description = describe(scheme)
+    coder = coder_of(description, arithmetic)
     with np.errstate(over="ignore"):
         x = np.asarray(x).astype(np.float32)
     params = coder.fit(x, key, weights)
-    codes = coder.encode(x, params, uniform(key, x.shape) if coder.random else None)
-    found = coder.core(params)
-    return OracleResult(codes, found and found.stored, found and found.offset, coder.decode(codes, params, x.shape))
+    codes = coder.encode(x, params, drawn(description, key, x.shape))
+    _, blocks = coder.core(params)
+    return OracleResult(codes, blocks and blocks.stored, blocks and blocks.offset, coder.decode(codes, params, x.shape))
 
 
-def coder_of(scheme: Description, arithmetic: Arithmetic | None = None) -> OracleCoder:
+def coder_of(scheme: Description, arithmetic: Arithmetic = FLUSHING) -> OracleCoder:
     """The scheme with its wrappers as one coder: fit, encode, decode, clipped, gradient."""
-    arithmetic = arithmetic or Arithmetic()
     coder: OracleCoder = Plain(replace(scheme, wrappers=()), arithmetic)
     for each in scheme.wrappers:
         coder = wrapping.wrap(each, coder, arithmetic, coder_of)
@@ -78,11 +78,6 @@ class Plain(OracleCoder):
 
     scheme: Description
     arithmetic: Arithmetic
-
-    @property
-    def random(self) -> bool:
-        """Whether encoding needs uniform numbers."""
-        return self.scheme.rounding == "stochastic"
 
     def fit(self, x: np.ndarray, key: Any, weights: Any) -> OracleParams | None:
         """Section 1."""
@@ -106,18 +101,10 @@ class Plain(OracleCoder):
         """Section 5."""
         return clipped(x, self.scheme, params)
 
-    def core(self, params: Any) -> OracleParams | None:
-        """The parameters themselves."""
-        return params
-
-    def steps(self, params: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-        """The stored scale of every element."""
-        return None if params is None else spread(params.stored, self.scheme.block, shape)
-
     def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
         """Elements at `where`, each a block of its own; `ValueError` where a code stands for several."""
         if self.scheme.group > 1:
-            raise ValueError(f"codes stand for groups of {self.scheme.group} numbers, which cannot be taken apart")
+            raise ValueError(f"codes stand for groups of {self.scheme.group} numbers, which cannot be encoded one by one")
         if params is None:
             return self, None
         each = [params.encoding, params.stored, params.offset]
@@ -126,7 +113,7 @@ class Plain(OracleCoder):
 
 
 def fit(
-    x: np.ndarray, scheme: Description, key: Any = None, weights: Any = None, arithmetic: Arithmetic | None = None
+    x: np.ndarray, scheme: Description, key: Any = None, weights: Any = None, arithmetic: Arithmetic = FLUSHING
 ) -> OracleParams:
     """Scales and offsets of every block: section 1."""
-    return fitting.fit(x, scheme, key, weights, arithmetic or Arithmetic(), coder_of)
+    return fitting.fit(x, scheme, key, weights, arithmetic, coder_of)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from operator import le
 
 import numpy as np
 
@@ -28,16 +30,16 @@ class Top:
     fraction_bits: int | None
 
 
-RULES: dict[str, Callable[[Fraction, Top], bool]] = {
-    "floor": lambda significand, top: False,
-    "ceil": lambda significand, top: significand > 1,
-    "round": lambda significand, top: significand >= Fraction(3, 2),
-    "loground": lambda significand, top: significand**2 >= 2,
-    "even": lambda significand, top: significand >= 2 - Fraction(1, 2 ** (_whole(top.fraction_bits) + 1)),
-    "rceil": lambda significand, top: significand > top.largest,
-    "oas": lambda significand, top: significand > top.largest + top.gap / 2,
+RULES: dict[str, Callable[[Top, Fraction], bool]] = {
+    "floor": lambda top, significand: False,
+    "ceil": lambda top, significand: significand > 1,
+    "round": lambda top, significand: significand >= Fraction(3, 2),
+    "loground": lambda top, significand: significand**2 >= 2,
+    "even": lambda top, significand: significand >= 2 - Fraction(1, 2 ** (_whole(top.fraction_bits) + 1)),
+    "rceil": lambda top, significand: significand > top.largest,
+    "oas": lambda top, significand: significand > top.largest + top.gap / 2,
 }
-"""name -> `(significand, top)`: whether a significand, from 1 to below 2, goes up."""
+"""name -> whether a significand, from 1 to below 2, goes up."""
 
 
 def _whole(bits: int | None) -> int:
@@ -59,19 +61,11 @@ def top_of(scheme: Description) -> Top:
 
 
 def raised(raw: np.ndarray, scheme: Description) -> np.ndarray:
-    """Scales before they are stored as powers of two: those that the rule takes up become the next one, at most 2^127."""
+    """Scales before they are stored as powers of two: those that the rule raises become the next one, at most 2^127."""
     if scheme.rule is not None:
-        rule, top = RULES[scheme.rule], top_of(scheme)
-
-        def goes_up(significand: Fraction) -> bool:
-            return rule(significand, top)
-
+        goes_up: Callable[[Fraction], bool] = partial(RULES[scheme.rule], top_of(scheme))
     elif scheme.rise is not None:
-        least = 1 + Fraction(scheme.rise, 2**23)
-
-        def goes_up(significand: Fraction) -> bool:
-            return significand >= least
-
+        goes_up = partial(le, 1 + Fraction(scheme.rise, 2**23))
     else:
         return raw
     scales = np.array(raw, np.float32)

@@ -10,21 +10,14 @@ import numpy as np
 from qresearch.testing.oracle.blocks import grid_shape, padded, slices, spread
 from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.exact_power import power
-from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited
+from qresearch.testing.oracle.float32 import LARGEST, Arithmetic, limited, without_subnormals
 
 Back = Callable[[Any], np.ndarray]
 """From parameters to the array that comes back with them."""
 
 
 class Sums:
-    """Sums and means over the blocks of one array.
-
-    Args:
-        x: float32.
-        scheme: whose blocks.
-        weights: broadcastable to x, or None.
-        arithmetic: how subnormals are treated.
-    """
+    """Sums and means over the blocks of a scheme in a float32 array; weights, if any, are broadcastable to it."""
 
     def __init__(self, x: np.ndarray, scheme: Description, weights: Any, arithmetic: Arithmetic) -> None:
         self.x, self.block, self.arithmetic = x, scheme.block, arithmetic
@@ -53,10 +46,8 @@ class Sums:
         if self.weights is None:
             counts = self._each(np.ones(self.x.shape), np.size)
             return self.arithmetic.product(self.sum(values), (1 / np.maximum(counts, 1).astype(np.float64)).astype(np.float32))
-        total = self.sum(self.weights)
-        return self.arithmetic.quotient(
-            self.sum(self.arithmetic.product(self.weights, values)), np.where(total > 0, total, np.float32(1))
-        )
+        total, weight = self.sum(self.arithmetic.product(self.weights, values)), self.sum(self.weights)
+        return self.arithmetic.quotient(total, np.where(weight > 0, weight, np.float32(1)))
 
 
 def factors(scheme: Description) -> list[float]:
@@ -99,7 +90,6 @@ def half_quadratic(sums: Sums, arguments: tuple[float, ...], start: np.ndarray, 
         error = sums.mean(sums.small(size))
         better = error < least
         least, best = np.where(better, error, least), np.where(better, minimum, best)
-        moved = flushed(limited(arithmetic.total(params.offset, move)))
-        minimum = np.where(np.abs(moved) < TINY, np.float32(0), moved)
+        minimum = without_subnormals(limited(arithmetic.total(params.offset, move)))
     assert not (np.abs(best) > LARGEST).any()
     return trial(best)

@@ -9,8 +9,8 @@ import numpy as np
 
 from qresearch.testing.oracle.blocks import padded
 from qresearch.testing.oracle.description import Description
+from qresearch.testing.oracle.exact_power import log2
 from qresearch.testing.oracle.float32 import Arithmetic, flushed, limited
-from qresearch.testing.oracle.histogram import entropy
 
 
 class Extent(NamedTuple):
@@ -34,8 +34,8 @@ def measure(
         part: the block's elements, float32, its own shape (shorter at the end of an axis).
         weights: their weights in the same shape, or None; elements of weight zero are left out.
         lengths: the shape of a full block, for the order of sums.
-        scheme: says which statistic.
-        arithmetic: how subnormals are treated.
+        scheme: names the statistic.
+        arithmetic: of sums, products and logarithms.
     """
     kept = np.ones(part.shape, bool) if weights is None else weights > 0
     if not np.isfinite(part[kept]).all():
@@ -44,13 +44,11 @@ def measure(
         return NOTHING
     part = flushed(part)
     if scheme.statistic == "rms":
-        width = _rms(part, weights, lengths, scheme.argument, arithmetic)
-        return Extent(width, width, width)
+        return Extent(*[_rms(part, weights, lengths, scheme.argument, arithmetic)] * 3)
     if scheme.statistic == "quantile":
         return _quantile(part[kept], None if weights is None else weights[kept], scheme.argument)
     if scheme.statistic == "kl":
-        width = entropy(part[kept], round(scheme.arguments[0]), round(scheme.grid.ends[1]) + 1, arithmetic)
-        return Extent(width, width, width)
+        return Extent(*[_entropy(part[kept], round(scheme.arguments[0]), round(scheme.grid.ends[1]) + 1, arithmetic)] * 3)
     low, high = part[kept].min(), part[kept].max()
     largest = np.abs(part[kept]).max()
     if scheme.statistic == "signmax":
@@ -99,3 +97,31 @@ def _reaches(values: np.ndarray, weights: np.ndarray, p: float) -> np.float32:
     order = np.argsort(values, kind="stable")
     running = np.cumsum(weights[order].astype(np.float64))
     return np.float32(values[order][np.argmax(running >= p * running[-1])])
+
+
+def _entropy(values: np.ndarray, bins: int, levels: int, arithmetic: Arithmetic) -> np.float32:
+    """The width of a block of finite numbers by entropy calibration, for a grid of that many magnitudes, zero included."""
+    largest = np.abs(values).max()
+    share = np.abs(arithmetic.divided(values, np.full(values.shape, largest)))
+    place = np.minimum(np.floor(arithmetic.product(share, np.float32(bins))), bins - 1).astype(int)
+    counts = np.bincount(place.ravel(), minlength=bins)
+    counts[0] = counts[1]
+    found = [_divergence(counts, i, levels, arithmetic) for i in range(levels, bins + 1)]
+    last = bins - int(np.argmin(found[::-1]))
+    return np.float32(arithmetic.product(largest, np.float32(last / bins)))
+
+
+def _divergence(counts: np.ndarray, i: int, levels: int, arithmetic: Arithmetic) -> float:
+    """KL(P || Q) of the first i bins."""
+    p = counts[:i].copy()
+    p[-1] += counts[i:].sum()
+    runs = np.arange(i) * levels // i
+    full = np.bincount(runs, counts[:i] > 0, levels)[runs]
+    run = np.bincount(runs, counts[:i], levels)[runs]
+    if ((counts[:i] == 0) & (p > 0)).any():
+        return float("inf")
+    share = arithmetic.quotient(p, max(counts.sum(), 1))
+    q = arithmetic.quotient(arithmetic.quotient(run, np.maximum(full, 1)), max(counts[:i].sum(), 1))
+    logarithm = log2(arithmetic.quotient(share, np.where(q > 0, q, 1)), arithmetic)
+    terms = np.where(p > 0, arithmetic.product(share, logarithm), 0)
+    return float(arithmetic.tree_sum(np.pad(terms, (0, counts.size - i))))

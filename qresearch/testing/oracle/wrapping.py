@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
+from qresearch.testing.oracle import description
+from qresearch.testing.oracle.blocks import spread
 from qresearch.testing.oracle.coder import Around, OracleCoder
-from qresearch.testing.oracle.description import (
-    Description,
-    Dither,
-    Feedback,
-    FittedLevels,
-    Hadamard,
-    Mean,
-    Orthogonal,
-    Outliers,
-    Wrapping,
-)
+from qresearch.testing.oracle.fit import uniform
 from qresearch.testing.oracle.fitted_levels import OracleFitted
 from qresearch.testing.oracle.float32 import TINY, Arithmetic, limited
 
@@ -47,31 +41,25 @@ class OracleRotated(Around):
             turned[..., start : start + self.size] = rotate(x[..., start : start + self.size])
         return turned
 
+    def enter(self, x: np.ndarray, params: Any = None) -> np.ndarray:
+        """Rotated."""
+        return self._grouped(x, self.forward)
+
+    def leave(self, values: np.ndarray, params: Any = None) -> np.ndarray:
+        """Rotated back."""
+        return self._grouped(values, self.backward)
+
     def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
         """Of the rotated array."""
-        return self.inner.fit(self._grouped(x, self.forward), key, weights), None
-
-    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
-        """Of the rotated array."""
-        return self.inner.encode(self._grouped(x, self.forward), params[0], u)
-
-    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """Rotated back."""
-        return self._grouped(self.inner.decode(codes, params[0], shape), self.backward)
-
-    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
-        """Of the rotated array."""
-        return self.inner.clipped(self._grouped(x, self.forward), params[0])
+        return super().fit(self.enter(x), key, weights)
 
     def pull(self, x: np.ndarray, g: np.ndarray, key: Any, everywhere: bool) -> np.ndarray:
         """Rotated, passed through what is inside, rotated back: the transpose is the inverse."""
-        inside = self.inner.pull(self._grouped(x, self.forward), self._grouped(g, self.forward), key, everywhere)
-        return self._grouped(inside, self.backward)
+        return self.leave(self.inner.pull(self.enter(x), self.enter(g), key, everywhere))
 
 
-def _hadamard(wrapping: Hadamard, inner: OracleCoder, arithmetic: Arithmetic) -> OracleCoder:
-    size = wrapping.signs.size
-    root = np.float32(1 / np.sqrt(size))
+def _hadamard(signs: np.ndarray, inner: OracleCoder, arithmetic: Arithmetic) -> OracleCoder:
+    root = np.float32(1 / np.sqrt(signs.size))
 
     def transform(x: np.ndarray) -> np.ndarray:
         if x.shape[-1] == 1:
@@ -80,48 +68,38 @@ def _hadamard(wrapping: Hadamard, inner: OracleCoder, arithmetic: Arithmetic) ->
         return np.concatenate([arithmetic.total(first, second), arithmetic.difference(first, second)], -1)
 
     def forward(x: np.ndarray) -> np.ndarray:
-        return arithmetic.product(transform(arithmetic.product(x, wrapping.signs)), root)
+        return arithmetic.product(transform(arithmetic.product(x, signs)), root)
 
     def backward(x: np.ndarray) -> np.ndarray:
-        return arithmetic.product(arithmetic.product(transform(x), root), wrapping.signs)
+        return arithmetic.product(arithmetic.product(transform(x), root), signs)
 
-    return OracleRotated(inner, arithmetic, size, forward, backward)
+    return OracleRotated(inner, arithmetic, signs.size, forward, backward)
 
 
-def _orthogonal(wrapping: Orthogonal, inner: OracleCoder, arithmetic: Arithmetic) -> OracleCoder:
-    size = len(wrapping.matrix)
+def _orthogonal(matrix: np.ndarray, inner: OracleCoder, arithmetic: Arithmetic) -> OracleCoder:
+    def times(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
+        total = np.zeros(x.shape, np.float32)
+        for i, column in enumerate(matrix.T):
+            total = arithmetic.total(total, arithmetic.product(x[..., i : i + 1], column))
+        return total
 
-    def times(matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        def product(x: np.ndarray) -> np.ndarray:
-            total = np.zeros(x.shape, np.float32)
-            for i in range(size):
-                total = arithmetic.total(total, arithmetic.product(x[..., i : i + 1], matrix[:, i]))
-            return total
-
-        return product
-
-    return OracleRotated(inner, arithmetic, size, times(wrapping.matrix), times(wrapping.matrix.T))
+    return OracleRotated(inner, arithmetic, len(matrix), partial(times, matrix), partial(times, matrix.T))
 
 
 class OracleShifted(Around):
-    """Something is added before and taken off after; `own` of the parameters is the number to add, or None."""
+    """A shift is added before and subtracted after: its own parameter, a number or an array."""
 
     def shift(self, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """What is added, in the shape of the array."""
         return np.broadcast_to(params[1], shape)
 
-    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
-        """Of the shifted array."""
-        return self.inner.encode(self.arithmetic.total(x, self.shift(params, x.shape)), params[0], u)
+    def enter(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """Shifted."""
+        return self.arithmetic.total(x, self.shift(params, x.shape))
 
-    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
+    def leave(self, values: np.ndarray, params: Any) -> np.ndarray:
         """Shifted back, and limited."""
-        value = self.inner.decode(codes, params[0], shape)
-        return limited(self.arithmetic.difference(value, self.shift(params, shape)))
-
-    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
-        """Of the shifted array."""
-        return self.inner.clipped(self.arithmetic.total(x, self.shift(params, x.shape)), params[0])
+        return limited(self.arithmetic.difference(values, self.shift(params, values.shape)))
 
     def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
         """The shift of those elements."""
@@ -130,24 +108,21 @@ class OracleShifted(Around):
 
 
 class OracleMean(OracleShifted):
-    """Minus the mean is added."""
+    """The shift is minus the mean."""
 
     def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
         """The mean of finite elements of some weight."""
         counted = np.isfinite(x) if weights is None else np.isfinite(x) & (np.broadcast_to(weights, x.shape) > 0)
-        mean = self._mean(np.where(counted, x, np.float32(0)).ravel(), int(counted.sum()))
+        mean = self._mean(np.where(counted, x, np.float32(0)), int(counted.sum()))
         return self.inner.fit(self.arithmetic.difference(x, mean), key, weights), -mean
 
     def pull(self, x: np.ndarray, g: np.ndarray, key: Any, everywhere: bool) -> np.ndarray:
         """That of what is inside, at the array less its mean."""
-        params = self.fit(x, key, None)
-        return self.inner.pull(self.arithmetic.total(x, self.shift(params, x.shape)), g, key, everywhere)
+        return self.inner.pull(self.enter(x, self.fit(x, key, None)), g, key, everywhere)
 
-    def _mean(self, x: np.ndarray, count: int) -> Any:
+    def _mean(self, x: np.ndarray, count: int) -> np.ndarray:
         largest = float(np.abs(x).max(initial=0))
         power = min(int(np.frexp(largest)[1]) - 1, 126) if largest >= TINY else -126
-        if not x.size:
-            return np.float32(0)
         total = self.arithmetic.tree_sum(self.arithmetic.product(x, np.float32(2.0**-power)))
         mean = self.arithmetic.quotient(total, np.float32(max(count, 1)))
         return limited(self.arithmetic.product(mean, np.float32(2.0**power)))
@@ -155,26 +130,20 @@ class OracleMean(OracleShifted):
 
 @dataclass(frozen=True, eq=False)
 class OracleDither(OracleShifted):
-    """d times the stored scale is added; d comes from JAX's random numbers, from the seed."""
+    """The shift is d times the stored scale; d comes from JAX's random numbers, from the seed."""
 
     seed: int
 
-    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
-        """As inside."""
-        return self.inner.fit(x, key, weights), None
-
     def shift(self, params: Any, shape: tuple[int, ...]) -> np.ndarray:
         """float32 in the shape of the array."""
-        import jax
-
-        d = np.asarray(jax.random.uniform(jax.random.key(self.seed), shape, np.float32)) - np.float32(0.5)
-        steps = self.inner.steps(params[0], shape)
-        return d if steps is None else self.arithmetic.product(d, steps)
+        d = uniform(jax.random.key(self.seed), shape) - np.float32(0.5)
+        core, blocks = self.core(params)
+        return d if blocks is None else self.arithmetic.product(d, spread(blocks.stored, core.scheme.block, shape))
 
 
 @dataclass(frozen=True, eq=False)
 class OracleOutliers(Around):
-    """The elements of largest magnitude, sorted out. Own parameters: their places, and those of their format."""
+    """The elements of largest magnitude, sorted out. Own parameters: their places, and the numbers put back there."""
 
     fraction: float
     values: OracleCoder | None
@@ -191,6 +160,10 @@ class OracleOutliers(Around):
         out = out.reshape(x.shape) & np.isfinite(x)
         return np.where(out, np.float32(0), x), out
 
+    def _kept(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
+        kept = x.ravel()[places]
+        return np.where(np.isfinite(kept), kept, np.float32(0))
+
     def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
         """The rest has no outliers in it: zeros in their places, of weight zero."""
         places = self._places(x)
@@ -198,27 +171,18 @@ class OracleOutliers(Around):
         if not self.inner.mixes:
             weights = np.where(out, np.float32(0), np.float32(1 if weights is None else weights))
         kept = self._kept(x, places)
-        if self.values is not None:
-            params = self.values.fit(kept, None, None)
-            kept = self.values.decode(self.values.encode(kept, params, None), params, kept.shape)
-        return self.inner.fit(rest, key, weights), (places, kept)
+        return self.inner.fit(rest, key, weights), (places, kept if self.values is None else self.values.back(kept))
 
-    def _kept(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
-        kept = x.ravel()[places]
-        return np.where(np.isfinite(kept), kept, np.float32(0))
+    def enter(self, x: np.ndarray, params: Any) -> np.ndarray:
+        """The rest."""
+        return self._rest(x, params[1][0])[0]
 
-    def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
-        """Codes of the rest."""
-        return self.inner.encode(self._rest(x, params[1][0])[0], params[0], u)
-
-    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
+    def leave(self, values: np.ndarray, params: Any) -> np.ndarray:
         """The rest, the outliers put in, but not into poisoned blocks."""
-        value = self.inner.decode(codes, params[0], shape)
-        flat = value.ravel().copy()
-        for place, number in zip(*params[1], strict=True):
-            if not np.isnan(flat[place]):
-                flat[place] = number
-        return flat.reshape(value.shape)
+        places, kept = params[1]
+        flat = values.ravel().copy()
+        flat[places] = np.where(np.isnan(flat[places]), flat[places], kept)
+        return flat.reshape(values.shape)
 
     def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
         """The rest's; outliers in their own format."""
@@ -242,13 +206,9 @@ class OracleOutliers(Around):
 
 @dataclass(frozen=True, eq=False)
 class OracleFeedback(Around):
-    """A loop over the slices of an axis."""
+    """The error of each slice along an axis is added to the next slice: a loop."""
 
     axis: int
-
-    def fit(self, x: np.ndarray, key: Any, weights: Any) -> Any:
-        """As inside."""
-        return self.inner.fit(x, key, weights), None
 
     def encode(self, x: np.ndarray, params: Any, u: np.ndarray | None) -> np.ndarray:
         """Each slice with the error of the one before; errors that are not finite are dropped."""
@@ -256,9 +216,7 @@ class OracleFeedback(Around):
             return self.inner.encode(x, params[0], u)
         codes, error = np.zeros(x.shape, np.int64), np.zeros((1,) * x.ndim, np.float32)
         for i in range(x.shape[self.axis]):
-            where: list[Any] = [slice(None)] * x.ndim
-            where[self.axis] = slice(i, i + 1)
-            at = tuple(where)
+            at = (*[slice(None)] * (self.axis % x.ndim), slice(i, i + 1))
             coder, inside = self.inner.piece(params[0], x.shape, at)
             wanted = self.arithmetic.total(x[at], error)
             codes[at] = coder.encode(wanted, inside, None if u is None else u[at])
@@ -266,31 +224,26 @@ class OracleFeedback(Around):
             error = np.where(np.isfinite(error), error, np.float32(0))
         return codes
 
-    def decode(self, codes: np.ndarray, params: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """As inside."""
-        return self.inner.decode(codes, params[0], shape)
-
-    def clipped(self, x: np.ndarray, params: Any) -> np.ndarray:
-        """As inside: of the array itself."""
-        return self.inner.clipped(x, params[0])
-
 
 def wrap(
-    wrapping: Wrapping, inner: OracleCoder, arithmetic: Arithmetic, build: Callable[[Description, Arithmetic], OracleCoder]
+    wrapping: description.Wrapping,
+    inner: OracleCoder,
+    arithmetic: Arithmetic,
+    coder_of: Callable[[description.Description, Arithmetic], OracleCoder],
 ) -> OracleCoder:
-    """One wrapper around a coder; `build` makes the coder of a scheme that it names."""
+    """One wrapper around a coder; `coder_of` makes the coder of a scheme inside the wrapper."""
     match wrapping:
-        case Hadamard():
-            return _hadamard(wrapping, inner, arithmetic)
-        case Orthogonal():
-            return _orthogonal(wrapping, inner, arithmetic)
-        case Outliers(fraction, values):
-            return OracleOutliers(inner, arithmetic, fraction, None if values is None else build(values, arithmetic))
-        case Dither(seed):
+        case description.Hadamard(signs):
+            return _hadamard(signs, inner, arithmetic)
+        case description.Orthogonal(matrix):
+            return _orthogonal(matrix, inner, arithmetic)
+        case description.Outliers(fraction, values):
+            return OracleOutliers(inner, arithmetic, fraction, None if values is None else coder_of(values, arithmetic))
+        case description.Dither(seed):
             return OracleDither(inner, arithmetic, seed)
-        case Feedback(axis):
+        case description.Feedback(axis):
             return OracleFeedback(inner, arithmetic, axis)
-        case Mean():
+        case description.Mean():
             return OracleMean(inner, arithmetic)
-        case FittedLevels(iterations, values):
-            return OracleFitted(inner, arithmetic, iterations, None if values is None else build(values, arithmetic))
+        case description.FittedLevels(iterations, values):
+            return OracleFitted(inner, arithmetic, iterations, None if values is None else coder_of(values, arithmetic))
