@@ -1,4 +1,4 @@
-"""The arrays that laws are checked on: one shape, so that compilations are shared, and every kind of trouble in it."""
+"""The arrays that laws are checked on: of one shape, so that compilations are shared, and with every kind of trouble."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHAPE = (10, 300)
 
 @lru_cache
 def ordinary() -> np.ndarray:
-    """float32 SHAPE: normal numbers of spread magnitudes, every row with a place of its own."""
+    """float32 SHAPE: normal numbers of many magnitudes, every row with its own mean."""
     random = np.random.default_rng(20240229)
     x = random.standard_normal(SHAPE) * np.exp(random.standard_normal(SHAPE) / 2)
     return _frozen(x + random.standard_normal((SHAPE[0], 1)) / 4)

@@ -37,7 +37,7 @@ STORAGES = (
 """Schemes that a composed scheme may store its scales with."""
 
 VECTORS = ("vq8x2", "vq4x2", "vq6x3", "vq5x4", "vq3x1", "vq6x2(laplace)")
-"""Elements of vectors, few because each is designed when it is first asked for."""
+"""Elements of vectors, few because each is designed at its first use."""
 
 VECTOR_BLOCKS = (
     *("tensor", "row", "column", "channel0", "channel-1"),

@@ -1,4 +1,4 @@
-"""What a law is checked on: a scheme, built and described, and ways to run it."""
+"""The subject of a law: a scheme, built and described, and ways to run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of agreement: one definition, whatever runs it, however the array lies in memory."""
+"""Laws of agreement: the same bits, whatever runs the scheme and however the array lies in memory."""
 
 from __future__ import annotations
 

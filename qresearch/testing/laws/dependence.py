@@ -1,4 +1,4 @@
-"""Which elements depend on which: marks of elements, passed through blocks, groups, nested scales and rotations."""
+"""Which elements depend on which: marks that spread through blocks, groups, nested scales and rotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A law: something that every scheme keeps, and the table of all of them."""
+"""A law, which every scheme keeps, and the table of all laws."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Law:
         name: its name in the table.
         check: raises `AssertionError` where a scheme breaks it.
         doc: what it says.
-        applies: None where it applies to a scheme, else the reason why it does not.
-        of_program: whether it is about the compiled program, which schemes of one structure share: it holds for all or none.
+        applies: None if it applies to a scheme, else the reason why it does not.
+        of_program: whether it is about the compiled program; it then holds for all schemes that share a program, or for none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How far a number may come back from where it was: section 5 of `docs/arithmetic.md`, with the *stored* scale.
+"""The largest error of a round trip: section 5 of `docs/arithmetic.md`, with the *stored* scale.
 
 Everything is float64 on the host, from the oracle's description of the scheme.
 """
@@ -26,7 +26,7 @@ ONE_WAY = ("toward_zero", "up", "down", "odd", "stochastic")
 def gap(y: np.ndarray, grid: Grid) -> np.ndarray:
     """The distance of the two neighbours that enclose each number (beyond an end: the gap next to it).
 
-    A number within 2^-21 of a neighbour is given the wider of the two gaps there, since y itself is rounded.
+    A number within 2^-21 of a neighbour gets the wider of the two gaps there, since y itself is rounded.
     """
     if isinstance(grid, Integers):
         return np.ones(np.shape(y))

@@ -1,4 +1,4 @@
-"""The oracle's sections 2, 4 and 5: with the numbers of every block given, onto the grid, back from it, and what is clipped."""
+"""The oracle's sections 2, 4 and 5: from given scales onto the grid and back, and which elements are clipped."""
 
 from __future__ import annotations
 

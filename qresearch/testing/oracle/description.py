@@ -1,4 +1,4 @@
-"""What the oracle knows of a scheme: plain numbers and names, no arithmetic."""
+"""What the oracle knows about a scheme: plain numbers and names, no arithmetic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Block:
     group: int = 1
 
     def viewed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that is cut into blocks: flattened where asked; a 0-d array counts as one element."""
+        """The shape that is cut into blocks, flattened if `flat` says so; a 0-d array counts as one element."""
         return (int(np.prod(shape)),) if self.flat or not shape else tuple(shape)
 
     def lengths(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class Dither:
 
 @dataclass(frozen=True)
 class Feedback:
-    """The error of each slice along an axis added to the next."""
+    """Adds the error of each slice along an axis to the next slice."""
 
     axis: int
 
@@ -121,12 +121,12 @@ class Description:
         exact: whether encoding uses the scale (and the minimum) before it is stored.
         minus_zero: whether a float element may be a negative zero.
         stored: where blocks of the last axis are stored whole, scales and all: (elements, bytes) of one.
-        divided: whether a scale is a quotient, not a product with a reciprocal.
+        divided: whether a scale is a quotient and not a product with a reciprocal.
         scale, offset: how these are stored; None is float32.
         wrappers: what changes numbers around it, the innermost first.
         arguments: all arguments of the statistic.
         rule: where plain `e8m0` stores the scales: the name of the scale rule.
-        rise: the same for a quantizer of which only the number is known: fractions of at least `rise * 2^-23` go up.
+        rise: for a quantizer whose rule has no known name: fractions of at least `rise * 2^-23` go up.
     """
 
     grid: Grid
@@ -167,7 +167,7 @@ class Description:
 
     @property
     def stochastic(self) -> bool:
-        """Whether any part of it draws random numbers."""
+        """Whether any part draws random numbers."""
         parts = [part for part in (self.scale, self.offset) if part is not None]
         return self.rounding == "stochastic" or any(part.stochastic for part in parts)
 

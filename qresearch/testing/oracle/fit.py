@@ -18,7 +18,7 @@ from qresearch.testing.oracle.statistics import Extent, measure
 
 
 def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: Arithmetic, coder_of: Any) -> OracleParams:
-    """Scales and offsets of every block. `coder_of` makes the oracle's coder of a description, for what encodes in here."""
+    """Scales and offsets of every block. `coder_of` makes coders of descriptions, for searches and for stored scales."""
     shape = grid_shape(scheme.block, x.shape)
     extents = _extents(x, scheme, weights, arithmetic)
     width, low, high = (np.array([e[i] for e in extents], np.float32).reshape(shape) for i in range(3))

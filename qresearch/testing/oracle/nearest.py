@@ -28,7 +28,7 @@ def encode(
     keeps_infinities: bool = False,
     arithmetic: Arithmetic = FLUSHING,
 ) -> np.ndarray:
-    """The codes of numbers on a grid: section 3 of `docs/arithmetic.md`.
+    """The codes of numbers on a grid, int64 in the shape of `y` ([...] for vectors): section 3 of `docs/arithmetic.md`.
 
     Args:
         y: float32, any shape; [..., group] for vectors.
@@ -38,9 +38,6 @@ def encode(
         u: float32 in [0, 1), the shape of `y`; only "stochastic" needs it.
         keeps_infinities: whether infinities stay infinite (casts to a format that has them).
         arithmetic: of the grids that are no float formats.
-
-    Returns:
-        int64 codes in the shape of `y`; [...] for vectors.
     """
     y = np.asarray(y, np.float32)
     with np.errstate(invalid="ignore"):  # signalling NaNs

@@ -1,7 +1,7 @@
 """From a scheme to what the oracle needs: plain data only. No arithmetic of the library is called.
 
-Numbers come from the built quantizer: levels, field widths, block lengths. What its builder has worked out from a name (which
-power of two a scale becomes) comes from the name, so that the oracle works it out again.
+Levels, field widths and block lengths come from the built quantizer. What its builder derives from a name (which power of two
+a scale becomes) comes from the name, so that the oracle derives it independently.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "t
 
 
 class NotDescribed(ValueError):
-    """A scheme has a part that `docs/arithmetic.md`, and so the oracle, does not define: one of your own."""
+    """A scheme has a part that `docs/arithmetic.md`, and so the oracle, does not define, such as one of your own."""
 
 
 def describe(scheme: Any) -> Description:
@@ -77,7 +77,7 @@ def describe(scheme: Any) -> Description:
 
 
 def _described(coder: Coder, spec: Spec | None) -> Description:
-    """What a coder is; `spec` is the scheme that it was built from, None where that is not known."""
+    """Describes a coder; `spec` is the scheme that it was built from, None if that is not known."""
     if isinstance(coder, GGML):
         layout, inside = coder.stored, _described(coder.inner, spec)
         return dataclasses.replace(inside, minus_zero=layout.minus_zero, stored=(layout.length, layout.nbytes))
@@ -107,7 +107,7 @@ def _described(coder: Coder, spec: Spec | None) -> Description:
     )
     if spec is not None:
         return dataclasses.replace(read, rule=spec.rule if _ruled(read) else None)
-    # Only the built quantizer is there, and it does not know the rule by name: its number is taken, and so not checked.
+    # The quantizer has lost the name of its rule, so the oracle takes the number of the rule and does not check it.
     return dataclasses.replace(read, rise=None if scaling.rise is None else int(scaling.rise))
 
 
@@ -117,7 +117,7 @@ def _stored(coder: Coder | None) -> Description | None:
 
 
 def _ruled(scheme: Description) -> bool:
-    """Whether scales follow a rule: those of symmetric blocks, stored by plain `e8m0`, but for vectors."""
+    """Whether scales follow a rule: symmetric ones that plain `e8m0` stores, except those of vectors."""
     scale = scheme.scale
     plain = scale is not None and scale.power_of_two and scale.unit and scale.rounding == "toward_zero"
     return plain and scheme.form == "sym" and not scheme.unit and not scheme.exact and not isinstance(scheme.grid, Vectors)
@@ -151,7 +151,7 @@ def _wrapping(wrapper: Any) -> list[Wrapping]:
 
 
 def _arguments(statistic: Any) -> tuple[float, ...]:
-    """All numbers that a statistic was given, its defaults too."""
+    """All arguments of a statistic, defaults included."""
     return tuple(np.hstack([(), *(getattr(statistic, field.name) for field in dataclasses.fields(statistic))]).tolist())
 
 

@@ -1,7 +1,7 @@
 """The oracle: `docs/arithmetic.md` once more, in NumPy and Python integers, sharing no arithmetic with the library.
 
 It is written for clarity, not for speed: blocks are loops over slices, float formats are enumerated from their definition,
-and every comparison that decides a code is exact. Random numbers are the one thing it takes from JAX.
+and every comparison that decides a code is exact. It takes only random numbers from JAX.
 """
 
 from __future__ import annotations

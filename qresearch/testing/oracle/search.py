@@ -75,7 +75,7 @@ def least_error(sums: Sums, candidates: Iterable[float], p: float, back: Back, t
 
 
 def half_quadratic(sums: Sums, arguments: tuple[float, ...], start: np.ndarray, back: Back, trial: Callable[..., Any]) -> Any:
-    """The parameters with the best minimum that the iterations of HQQ met, in every block."""
+    """The parameters with the best minimum among the iterations of HQQ, in every block."""
     (p, beta, kappa, iterations), arithmetic = arguments, sums.arithmetic
     least, best, minimum = np.full(start.shape, np.inf, np.float32), start, start
     for i in range(round(iterations) + 1):

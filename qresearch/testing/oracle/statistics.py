@@ -14,7 +14,7 @@ from qresearch.testing.oracle.float32 import Arithmetic, flushed, limited
 
 
 class Extent(NamedTuple):
-    """What a statistic says of one block: the width of symmetric forms, and the interval of the others. float32."""
+    """The extent of one block, float32: its width for symmetric forms, its interval for the others."""
 
     width: np.float32
     low: np.float32
@@ -28,20 +28,20 @@ NOTHING = Extent(*(np.float32(0),) * 3)
 def measure(
     part: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], scheme: Description, arithmetic: Arithmetic
 ) -> Extent:
-    """The extent of one block.
+    """The extent of one block by the scheme's statistic.
 
     Args:
-        part: the block's elements, float32, its own shape (shorter at the end of an axis).
-        weights: their weights in the same shape, or None; elements of weight zero are left out.
+        part: the block's elements, float32, in its own shape (shorter at the end of an axis).
+        weights: in the same shape, or None; elements of weight zero are left out.
         lengths: the shape of a full block, for the order of sums.
         scheme: names the statistic.
         arithmetic: of sums, products and logarithms.
     """
     kept = np.ones(part.shape, bool) if weights is None else weights > 0
-    if not np.isfinite(part[kept]).all():
-        return POISON
     if not kept.any():
         return NOTHING
+    if not np.isfinite(part[kept]).all():
+        return POISON
     part = flushed(part)
     if scheme.statistic == "rms":
         return Extent(*[_rms(part, weights, lengths, scheme.argument, arithmetic)] * 3)
