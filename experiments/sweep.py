@@ -10,9 +10,11 @@ import gc
 import itertools
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TypeVar
 
 from experiments.config import Config, ConfigError, load
@@ -79,9 +81,8 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         results.begin(config, plan, manifest if news else None)
         coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
-            from experiments.figures import make_figures
-
             reporter.say(*introduction(plan, results, pending))
+            threading.Thread(target=import_module, args=["experiments.figures"]).start()  # a second, while XLA compiles
             for outcomes in measured(plan, pending, meter):
                 results.add(plan, outcomes)
                 reporter.advance(len(outcomes))
@@ -89,6 +90,8 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
                 reporter.say(*bad)
                 if bad and fail_fast:
                     break
+            from experiments.figures import make_figures
+
             frame = with_theory(tidy(config.folder, config), config)
             judged = verdicts(frame, config)
             against_theory = warnings(judged, config)

@@ -39,7 +39,7 @@ class Whole:
 
     def __call__(self, coders: Sequence[Coder], x: Made, key: Array) -> Sums:
         """The sums of each scheme."""
-        return [jax.device_get(self._sums(coder, x, key)) for coder in coders]
+        return jax.device_get([self._sums(coder, x, key) for coder in coders])
 
 
 class Statistics:
@@ -75,7 +75,7 @@ class SmallBlocks:
     def __call__(self, coders: Sequence[Coder], x: Made, key: Array, statistics: dict[Wanted, Any]) -> Sums:
         """The sums of each scheme."""
         split_coders = map(_split, coders)
-        return [jax.device_get(self._sums(small, statistics[its.wanted[0]], x)) for its, small in split_coders]
+        return jax.device_get([self._sums(small, statistics[its.wanted[0]], x) for its, small in split_coders])
 
 
 KINDS: dict[str, Callable[[Coder, Source, tuple[str, ...]], Callable[..., Sums]]] = {
