@@ -35,7 +35,7 @@ def describe(config: Config, plan: Plan) -> str:
         f"  tables        {len(config.tables) + 1}, figures {len(config.figures)}",
         f"  folder        {config.folder}",
     ]
-    return "\n".join(lines + _repeated(plan) + hopeless(plan.rows))
+    return "\n".join(lines + _mixed(results, plan, pending) + _repeated(plan) + hopeless(plan.rows))
 
 
 def hopeless(rows: Sequence[Row]) -> list[str]:
@@ -59,7 +59,7 @@ def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[s
     """How many rows are done and how many will run, and the notes on the folder."""
     done = sum(map(results.done, plan.rows))
     first = f"{results.folder}: {len(plan.rows)} rows, {done} done, {len(pending)} to run"
-    return [first, *(f"note: {note}" for note in results.notes), *_repeated(plan)]
+    return [first, *(f"note: {note}" for note in results.notes), *_mixed(results, plan, pending), *_repeated(plan)]
 
 
 def ending(
@@ -69,6 +69,7 @@ def ending(
     return {
         "done": sum(map(results.done, plan.rows)),
         "failed": [str(row) for row in plan.rows if results.failed(row)],
+        "made": results.versions(plan),
         "last_run": {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "rows": len(pending),
@@ -89,11 +90,24 @@ def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: d
     bad = [row for row in plan.rows if results.failed(row) and row.id not in printed]
     return [
         f"{made} compilations of {planned} planned{share}, {clock(last['seconds'])} in all",
+        *_mixed(results, plan),
         f"{manifest['done']} of {len(plan.rows)} rows are done, {len(failed)} failed; "
         f"{files} files of tables and figures in {results.folder}",
         *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:MOST_SHOWN]),
         *([f"and {len(bad) - MOST_SHOWN} more, listed in {results.folder}/manifest.json"] if len(bad) > MOST_SHOWN else []),
     ]
+
+
+def vanished(lost: int, results: Results) -> list[str]:
+    """A line if finished rows are missing from the log that was read back."""
+    words = f"{lost} finished rows are no longer in {results.folder}: another program changed its log; run the sweep again"
+    return [words] if lost else []
+
+
+def _mixed(results: Results, plan: Plan, pending: Sequence[Row] = ()) -> list[str]:
+    versions = results.versions(plan, pending)
+    words = "tables average rows that different versions of the code have made; --force measures all of them again"
+    return [f"warning: {words}: {', '.join(versions)}"] if len(versions) > 1 else []
 
 
 def _repeated(plan: Plan) -> list[str]:

@@ -1,4 +1,4 @@
-"""Runs a sweep: `python -m experiments.sweep config.yaml [key=value ...] [--dry-run] [--tiny] [--only-failed] [--fail-fast]`.
+"""Runs a sweep: `python -m experiments.sweep config.yaml [key=value ...] [--dry-run] [--tiny] ...`.
 
 Running it again resumes. Exit codes: 0 all rows are done, 1 some are not, 2 the configuration is wrong, 130 interrupted.
 """
@@ -17,8 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TypeVar
 
+import pandas as pd
+
 from experiments.config import Config, ConfigError, load
-from experiments.report import conclusion, describe, ending, introduction
+from experiments.report import conclusion, describe, ending, introduction, vanished
 from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
 from experiments.rows.sources import rounding_key
 from experiments.running.compiled import keep, programs
@@ -45,18 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             print(describe(config, plan))
             return 0
-        return run(config, plan, options.only_failed, options.fail_fast)
+        return run(config, plan, options.only_failed, options.fail_fast, options.force)
     except (ConfigError, TooManyRows) as error:
         return _stopped(2, str(error))
     except Busy as error:
         return _stopped(1, str(error))
     except OSError as error:
         return _stopped(1, f"stopped: {error.filename or 'a file'}: {error.strerror or error}")
+    except SystemExit as error:
+        return _stopped(1, f"stopped: code of a plugin called sys.exit({error.code!r})")
     except KeyboardInterrupt:
         return _stopped(130, f"\ninterrupted; resume with: python -m experiments.sweep {shlex.join(words)}")
 
 
-def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool = False) -> int:
+def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool = False, force: bool = False) -> int:
     """Measures the missing rows, then writes all tables and figures.
 
     Args:
@@ -64,6 +68,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         plan: its rows.
         only_failed: whether to run only rows that failed before.
         fail_fast: whether to stop at the first row that fails.
+        force: whether finished rows are measured again.
 
     Returns:
         0 if all rows are done, else 1.
@@ -75,7 +80,7 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
     started, before = time.monotonic(), programs()
     with Results.open(config.folder) as results:
         manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
-        wanted = results.failed if only_failed else lambda row: not results.done(row)
+        wanted = results.failed if only_failed else lambda row: force or not results.done(row)
         pending = [row for row in plan.rows if wanted(row)]
         news = bool(pending) or not results.describes(plan)  # else the manifest keeps saying how the rows were made
         results.begin(config, plan, manifest if news else None)
@@ -83,29 +88,39 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
             reporter.say(*introduction(plan, results, pending))
             threading.Thread(target=import_module, args=["experiments.figures"]).start()  # a second, while XLA compiles
-            for outcomes in measured(plan, pending, meter):
-                results.add(plan, outcomes)
-                reporter.advance(len(outcomes))
-                bad = [f"failed: {outcome.row}: {outcome.error}" for outcome in outcomes if outcome.error]
-                reporter.say(*bad)
+            for bad in recorded(results, plan, measured(plan, pending, meter), reporter):
                 if bad and fail_fast:
                     break
-            from experiments.figures import make_figures
-
             frame = with_theory(tidy(config.folder, config), config)
-            judged = verdicts(frame, config)
-            against_theory = warnings(judged, config)
-            reporter.say(*against_theory, *zeroed(frame))
-            files = [
-                *make_tables(config.folder, config, frame, judged),
-                *make_figures(config.folder, config, frame, reporter.say),
-            ]
+            lost = sum(map(results.done, plan.rows)) - len(frame)
+            against_theory, files = shown(config, frame, reporter)
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
             manifest |= {"theory": against_theory} if against_theory else {}
             if news:
                 results.note(manifest)
-            reporter.say(*conclusion(results, plan, pending, manifest, len(files)))
-        return 0 if all(map(results.done, plan.rows)) else 1
+            reporter.say(*conclusion(results, plan, pending, manifest, files), *vanished(lost, results))
+        return 0 if all(map(results.done, plan.rows)) and not lost else 1
+
+
+def recorded(results: Results, plan: Plan, measured: Iterable[list[Outcome]], reporter: Reporter) -> Iterator[list[str]]:
+    """Saves the outcomes of each batch, and yields a line for each of its rows that failed; the lines are printed too."""
+    for outcomes in measured:
+        results.add(plan, outcomes)
+        reporter.advance(len(outcomes))
+        bad = [f"failed: {outcome.row}: {outcome.error}" for outcome in outcomes if outcome.error]
+        reporter.say(*bad)
+        yield bad
+
+
+def shown(config: Config, frame: pd.DataFrame, reporter: Reporter) -> tuple[list[str], int]:
+    """Writes tables and figures, and prints what contradicts theory; returns those lines, and how many files there are."""
+    from experiments.figures import make_figures
+
+    judged = verdicts(frame, config)
+    against_theory = warnings(judged, config)
+    reporter.say(*against_theory, *zeroed(frame))
+    tables = list(make_tables(config.folder, config, frame, judged))
+    return against_theory, len(tables) + len(list(make_figures(config.folder, config, frame, reporter.say)))
 
 
 def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:
@@ -123,7 +138,7 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
             meter.functions.prepare(batches[0])  # while the source is being made
             try:
                 x = coming.result()
-            except Exception as error:  # a source that cannot be made fails its own rows only
+            except (Exception, SystemExit) as error:  # a source that cannot be made fails its own rows only
                 yield [failed(row, error) for batch in batches for row in batch]
                 continue
             finally:
@@ -150,7 +165,9 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seeds=5 or sources.normal.shape=[4096]")
     parser.add_argument("--dry-run", action="store_true", help="show what would run; write nothing")
     parser.add_argument("--tiny", action="store_true", help="a smoke test: small sources, in a separate folder")
-    parser.add_argument("--only-failed", action="store_true", help="run only rows that failed before")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only-failed", action="store_true", help="run only rows that failed before")
+    which.add_argument("--force", action="store_true", help="measure finished rows again")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first row that fails")
     return parser.parse_intermixed_args(words)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import qresearch as qr
-from experiments.config import model
+from experiments.config.plugins import LOADED
 from qresearch import testing
 from qresearch.grammar import build as builder
 
@@ -37,13 +37,14 @@ TABLES = (
 def _tables_as_they_were():
     """Takes back what a test, or a plugin that it ran, has registered: the tests of a process share its tables."""
     before = [{name: dict(rows) for name, rows in vars(table).items() if isinstance(rows, dict)} for table in TABLES]
-    plugins = set(model.LOADED)
+    plugins = dict(LOADED)
     yield
     for table, states in zip(TABLES, before):
         if any(getattr(table, name) != rows for name, rows in states.items()):
             vars(table).update(states)
             builder._built.cache_clear()  # a name may mean another thing in the next test
-    model.LOADED.intersection_update(plugins)
+    LOADED.clear()
+    LOADED.update(plugins)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If an error is raised, the old file stays and the temporary one is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # the suffix stays: it names a format
     try:
         yield temporary
@@ -34,6 +35,25 @@ def write(path: Path, text: str) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and those above it, so that they survive a loss of power."""
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+    flush_folder(folder.parent)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Removes what killed processes have left of `replacing`. Nobody else may be writing in the folder."""
+    for path in folder.rglob(".*"):
+        if re.fullmatch(r"\..*\.\d+(\.\w+)?", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import runpy
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, field_validator
 
 from experiments.config.codebooks import Codebooks
 from experiments.config.output import CHEAP
+from experiments.config.plugins import run_plugin
 from experiments.config.problems import Path
 from experiments.config.row_outputs import Figures, Metric, Tables
 from experiments.config.schemes import MOST_ROWS, Schemes
-from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
-from experiments.config.sources import Source, find
-
-LOADED: set[str] = set()
-"""The hashes of the plugins that this process has run. A plugin runs once, because it cannot register its rows twice."""
+from experiments.config.section import Distinct, Name, Section, ToTuple, refuse, together, wrong
+from experiments.config.sources import Source
 
 
 def _seeds(value: Any) -> Any:
@@ -28,21 +24,6 @@ def _seeds(value: Any) -> Any:
     if not (count and 1 <= value <= MOST_ROWS) and not (isinstance(value, list) and value):
         wrong(f"got {value!r}; allowed: how many seeds, from 1 to {MOST_ROWS:,}, or a list of them")
     return tuple(range(value)) if isinstance(value, int) else tuple(value)
-
-
-def _plugin(file: str, info: ValidationInfo) -> str:
-    """Runs a plugin once, so that schemes can use what it registers."""
-    path = find(file, (info.context or Context()).folders)
-    if path is None:
-        wrong(f"no such file: {file!r}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest not in LOADED:
-        try:
-            runpy.run_path(str(path), run_name=path.stem)
-        except (Exception, SystemExit) as error:  # a plugin may raise anything
-            wrong(f"{file!r} failed when it was run: {type(error).__name__}: {error}")
-        LOADED.add(digest)
-    return str(path)
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -69,7 +50,7 @@ class Config(Section):
     name: Name
     description: str = ""
     output: Annotated[str, Field(min_length=1)] = "results"
-    plugins: Annotated[tuple[Annotated[str, AfterValidator(_plugin)], ...], ToTuple] = ()
+    plugins: Annotated[tuple[Annotated[str, AfterValidator(run_plugin)], ...], ToTuple] = ()
     codebooks: Codebooks = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds), Distinct, Field(min_length=1)] = (0,)
     sources: Annotated[dict[Name, Source], Field(min_length=1)]

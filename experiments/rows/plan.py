@@ -14,7 +14,10 @@ import jax
 import numpy as np
 
 import qresearch as qr
+from experiments.base import code
+from experiments.base.code import adders
 from experiments.config.model import Config
+from experiments.config.plugins import files_of
 from experiments.config.schemes import MOST_ROWS, Expanded, SchemeEntry
 from experiments.rows.sources import Source, sources
 from experiments.rows.streams import streamed
@@ -120,7 +123,7 @@ def make_plan(config: Config) -> Plan:
     if count > MOST_ROWS:
         raise TooManyRows(f"{count:,} rows; at most {MOST_ROWS:,} are allowed")
     known = [(entry.sources, _Known.of(each)) for entry in config.schemes for each in entry.expand()]
-    common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)}
+    common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)} | _own_code(config)
     cases = [(source, each) for source in found for names, each in known if names is None or source.group in names]
     rows: dict[str, Row] = {}
     repeated: dict[str, None] = {}
@@ -128,6 +131,12 @@ def make_plan(config: Config) -> Plan:
         if rows.setdefault(row.id, row) is not row:
             repeated[row.scheme.text] = None
     return Plan(tuple(rows.values()), tuple(repeated))
+
+
+def _own_code(config: Config) -> dict[str, str]:
+    """The digest of the user's own code, which may change under the same names; empty without such code."""
+    files = adders().union(*map(files_of, config.plugins))
+    return {"code": code.digest(files)} if files else {}
 
 
 def _served(entry: SchemeEntry, found: list[Source]) -> int:

@@ -53,11 +53,15 @@ class Statistics:
     def __init__(self, statistics: BlockStatistics, source: Source) -> None:
         numbers = jax.ShapeDtypeStruct(source.shape, jnp.float32)
         self._wanted = statistics.wanted
-        self._statistics = for_measuring(jax.jit(statistics.__call__).lower(numbers))
+
+        def found(x: Array) -> tuple[Any, ...]:
+            return statistics(x)
+
+        self._found = for_measuring(jax.jit(found).lower(numbers))
 
     def __call__(self, coders: Sequence[Coder], x: Made, key: Array) -> dict[Wanted, Any]:
         """Each statistic of every block, on the device."""
-        return dict(zip(self._wanted, self._statistics(x.numbers), strict=True))
+        return dict(zip(self._wanted, self._found(x.numbers), strict=True))
 
 
 class SmallBlocks:

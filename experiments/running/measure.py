@@ -80,7 +80,7 @@ class Meter:
     def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         try:
             yield from self._together(batch, x, key)
-        except Exception as error:  # of any kind: it belongs to a row, and the sweep goes on
+        except (Exception, SystemExit) as error:  # of any kind: it belongs to a row, and the sweep goes on
             for row in batch:
                 single = _alone(row)
                 if single.functions != row.functions:
@@ -110,7 +110,7 @@ def _alone(row: Row) -> Row:
     return replace(row, functions=functions)
 
 
-def failed(row: Row, error: Exception) -> Outcome:
+def failed(row: Row, error: BaseException) -> Outcome:
     """The outcome of a row that raised."""
     return Outcome(row, {}, math.nan, 0.0, f"{type(error).__name__}: {error}")
 

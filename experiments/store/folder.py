@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.base.files import write
+from experiments.base.files import make_folder, remove_temporary, write
 from experiments.config import Config, ConfigError, dump, load
 from experiments.config.reader import parse
 from experiments.rows.plan import Plan, Row
 from experiments.running.measure import Outcome
 from experiments.store import log
 from experiments.store.lock import lock
-from experiments.store.manifest import differences
+from experiments.store.manifest import differences, maker
 
 ROWS, CONFIG, MANIFEST = "rows.jsonl", "config.yaml", "manifest.json"
 
@@ -34,11 +35,13 @@ class Results:
         folder: its path.
         latest: row id -> the last record of that row, from any plan.
         notes: lines for the log: what was repaired, and what differs from the run before.
+        maker: the code that measures now, which is kept with every row.
     """
 
     folder: Path
     latest: dict[str, log.Record] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    maker: dict[str, str] = field(default_factory=maker)
 
     @classmethod
     def peek(cls, folder: Path) -> Results:
@@ -49,8 +52,9 @@ class Results:
     @contextlib.contextmanager
     def open(cls, folder: Path) -> Iterator[Results]:
         """Creates and locks the folder and repairs its log. Raises `Busy`, and `OSError` if it cannot be written."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with lock(folder):
+            remove_temporary(folder)
             found = log.mend(folder / ROWS)
             results = cls(folder, {record["id"]: record for record in found.records})
             if found.torn:
@@ -74,7 +78,21 @@ class Results:
 
     def add(self, plan: Plan, outcomes: list[Outcome]) -> None:
         """Adds outcomes to the log; when it returns they are on the disk."""
-        self._append([_record(plan, outcome) for outcome in outcomes])
+        self._append([_record(plan, outcome) | {"made": self.maker} for outcome in outcomes])
+
+    def versions(self, plan: Plan, pending: Sequence[Row] = ()) -> list[str]:
+        """The versions of the code that the finished rows of a plan were made with, and those that will be measured now.
+
+        Returns:
+            A text for each version, such as `108 rows by commit 0123456789`; rows of one version may be averaged.
+        """
+        measured_now = {row.id for row in pending}
+        before = [self.latest[row.id].get("made", {}) for row in plan.rows if row.id not in measured_now and self.done(row)]
+        makers = [*before, *([self.maker] * len(pending))]
+        counts = Counter(made.get("code") for made in makers)
+        commits = {made.get("code"): made.get("commit") for made in makers}
+        names = {code: f"commit {commit or 'unknown'}" if code else "an earlier version" for code, commit in commits.items()}
+        return [f"{count} rows by {names[code]}" for code, count in counts.items()]
 
     def note(self, manifest: dict[str, Any]) -> None:
         """Writes the manifest."""
@@ -86,10 +104,7 @@ class Results:
         return noted.get("plan") == plan.tag and "last_run" in noted
 
     def _manifest(self) -> dict[str, Any]:
-        """The manifest of the folder; empty if there is none, or if it cannot be read."""
-        with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads((self.folder / MANIFEST).read_text(encoding="utf-8")))
-        return {}
+        return _read_manifest(self.folder)
 
     def done(self, row: Row) -> bool:
         """Whether a row has been measured."""
@@ -155,7 +170,10 @@ def tidy(folder: Path, config: Config) -> pd.DataFrame:
     records = log.read(folder / ROWS).records
     tag = _present(folder, records)
     last = {record["id"]: record for record in records if record["plan"] == tag}
-    done = [record for record in last.values() if record["status"] == "done"]
+    # A killed run may have written a configuration with other metrics, but not yet its plan.
+    done = [
+        record for record in last.values() if record["status"] == "done" and record["metrics"].keys() >= set(config.metrics)
+    ]
     rows = [_line(record, config) for record in sorted(done, key=lambda record: record["position"])]
     columns = ["source", "group", "seed", "scheme", "family", *config.axes, "true_bits", *config.metrics]
     frame = pd.DataFrame(rows, columns=columns)
@@ -171,6 +189,11 @@ def _line(record: log.Record, config: Config) -> dict[str, Any]:
 
 def _present(folder: Path, records: list[log.Record]) -> str | None:
     """The tag of the plan that the folder was last run with."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["plan"])
-    return records[-1]["plan"] if records else None
+    return _read_manifest(folder).get("plan") or (records[-1]["plan"] if records else None)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder; empty if there is none, or if it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    return {}

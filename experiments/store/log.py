@@ -18,6 +18,9 @@ from typing import Any
 from experiments.base.files import replacing
 
 Record = dict[str, Any]
+NEEDED = ("id", "plan", "status")
+"""The keys of a record without which it is no row."""
+
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -86,13 +89,14 @@ def _encoded(record: Record) -> bytes:
 
 
 def _decoded(line: bytes) -> Record | None:
-    """The record of a line, or None if the line is corrupt."""
+    """The record of a line, or None if the line is corrupt, or is no row of a sweep."""
     try:
         plain = json.loads(line)
         given = plain.pop("check")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        valid = given == _check(plain) and all(isinstance(plain[key], str) for key in NEEDED)
+        return _from_words(plain) if valid else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return _from_words(plain) if given == _check(plain) else None
 
 
 def _check(plain: Record) -> str:

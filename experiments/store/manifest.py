@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from experiments.base.code import library
+
 PACKAGES = (
     *("jax", "jaxlib", "numpy", "scipy", "pandas", "matplotlib", "pydantic", "safetensors", "ml_dtypes", "qresearch"),
     *("torch", "bitsandbytes"),
@@ -26,6 +28,13 @@ def surroundings() -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := version(name))},
         "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
     }
+
+
+def maker() -> dict[str, str]:
+    """What is kept with every row: the commit, the digest of the code that measures, and the host."""
+    found = git()
+    commit = "" if found is None else found["commit"][:10] + (" (changed)" if found["dirty"] else "")
+    return {"commit": commit, "code": library(), "host": platform.node()}
 
 
 def git(folder: Path = Path(__file__).parent) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import html
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
@@ -21,12 +22,14 @@ class Row(Generic[V]):
         value: what the name stands for.
         doc: one line that describes it.
         examples: names that the row matches, such as `int4`; for a plain name the name itself.
+        added_by: the file whose code called `Table.add`; empty for rows of the package that are trusted.
     """
 
     name: str
     value: V
     doc: str
     examples: tuple[str, ...]
+    added_by: str = ""
 
 
 class Match(NamedTuple, Generic[V]):
@@ -123,6 +126,8 @@ class Table(Generic[V]):
         if self._check:
             self._check(name, value)
         self.trust(name, value, doc=doc, aliases=aliases, examples=examples)
+        caller = sys._getframe(1).f_code.co_filename  # results of the row depend on the code in this file
+        self._rows[name] = replace(self._rows[name], added_by=caller)
 
     def trust(self, name: str, value: V, *, doc: str = "", aliases: Iterable[str] = (), examples: Iterable[str] = ()) -> None:
         """`add` without its checks, for rows of the package itself. It makes importing faster; a test does the checks."""
