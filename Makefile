@@ -8,7 +8,7 @@ PEERS := .venv-peers
 TORCH ?= https://download.pytorch.org/whl/cpu
 SIZE ?= 24
 
-.PHONY: sweep figures test contract weights real exhaustive sampling peers bench lint docs clean
+.PHONY: sweep figures test coverage contract weights real exhaustive sampling peers bench lint docs clean
 
 sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/
 	$(RUN) -m experiments.sweep $(CONFIG)
@@ -16,11 +16,14 @@ sweep: $(VENV)/.sweep            ## the main job: error tables and figures in re
 figures: $(VENV)/.sweep          ## published numbers beside ours, and figures of the field's papers, in results/gallery
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
 
-test: $(VENV)/.dev lint          ## everything CI checks; coverage is measured without the contract tests
+test: $(VENV)/.dev lint          ## everything CI checks
 	$(RUN) -m pytest -n auto --dist loadgroup tests/contract
+	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow"
+
+coverage: $(VENV)/.dev           ## the lines that tests run, without the contract tests
 	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow" --cov --cov-report=term:skip-covered
 
-contract: $(VENV)/.dev           ## every law on every preset, and slow tests; make test checks one preset per compiled program
+contract: $(VENV)/.dev           ## every law on every preset, and slow tests; make test checks one preset of each kind
 	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto --dist loadgroup tests/contract
 	$(RUN) -m pytest -n auto -m slow
 

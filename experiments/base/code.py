@@ -24,6 +24,7 @@ INSTALLED = tuple(Path(path).resolve() for path in set(sysconfig.get_paths().val
 MEASURING = ("qresearch/*.py", "qresearch/[!it]*/**/*.py", "experiments/rows/*.py", "experiments/running/*.py")
 """The files that decide what is measured: all but `interop`, `testing`, `theory`, and how results are shown."""
 
+
 def users_own(file: str) -> bool:
     """Whether a source file is neither ours nor installed."""
     path = Path(file).resolve()

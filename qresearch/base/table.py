@@ -7,7 +7,7 @@ import html
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
@@ -29,7 +29,7 @@ class Row(Generic[V]):
     value: V
     doc: str
     examples: tuple[str, ...]
-    added_by: str = ""
+    added_by: str = field(default="", compare=False)
 
 
 class Match(NamedTuple, Generic[V]):

@@ -139,6 +139,8 @@ def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
 def _gain(spec: Spec, element: Element, form: Form, statistic: Statistic) -> np.float32:
     """The ratio of a block's scale to its width, or to half of its interval; the inverse if `divided`. Computed in float64."""
     target, factor = _target(spec, element, form, statistic), statistic.factor
+    if not target:
+        raise ValueError(f"{spec.element!r} has no number but zero, which no scale can stretch over a block")
     if abs(factor / target) < TINY:
         raise ValueError(
             f"{spec.element!r} reaches {target:.3g}, so scales would be subnormal in float32 and flushed to zero; "

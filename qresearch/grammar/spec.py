@@ -27,6 +27,9 @@ from qresearch.wrapping.table import WRAPPERS, read_arguments
 MOST_NESTED_SCHEMES = 32
 """The most nested schemes and brackets in one scheme."""
 
+MOST_WRAPPERS = 32
+"""The most wrappers in one scheme."""
+
 _FLOAT32 = ("f32", "float32")
 
 
@@ -190,8 +193,14 @@ def _read(written: str) -> Spec:
         raise ValueError(f"{written} only stores scales, as in 'int4@32:{written}'; arrays are in float32 already")
     if (nested := written.count(":") + written.count("(")) > MOST_NESTED_SCHEMES:
         raise ValueError(f"{nested} nested schemes and brackets; at most {MOST_NESTED_SCHEMES} are allowed")
+    if (wraps := written.count("+")) > MOST_WRAPPERS:
+        raise ValueError(f"{wraps} wrappers; at most {MOST_WRAPPERS} are allowed")
     core, *wrappers = split(outside_brackets(written), "+")
     if core.startswith("("):
+        if core == written:
+            raise ValueError(
+                f"cannot read {shown(core)}: brackets enclose a whole scheme, as in '(int4@32 + mean) + hadamard(64)'"
+            )
         inside = scheme(core)
         return inside.replace(wrappers=(*inside.wrappers, *wrappers))
     core = HUGGING_FACE[core].weights if core in HUGGING_FACE else core

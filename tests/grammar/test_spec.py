@@ -1,6 +1,8 @@
 """The grammar: reading and printing schemes, and error messages for typos."""
 
+import itertools
 import pickle
+import re
 
 import jax
 import pytest
@@ -220,3 +222,31 @@ def test_presets_that_skip_the_check_would_pass_it(monkeypatch):
     for row in rows:
         spec.PRESETS.add(row.name, row.value, doc=row.doc)
     assert spec.PRESETS.rows == rows
+
+
+@pytest.mark.parametrize("text", ["(int4)@32", "(int4@32):bf16", "(((int4))@2)", "int4@32:(bf16)x", "(int4@32)(x)"])
+def test_brackets_enclose_whole_schemes(text):
+    with pytest.raises(ValueError, match="brackets enclose a whole scheme"):
+        qr.scheme(text)
+
+
+def test_the_number_of_wrappers_is_bounded():
+    assert len(qr.scheme("int4@32" + " + mean" * 32).wrappers) == 32
+    with pytest.raises(ValueError, match="140000 wrappers; at most 32 are allowed"):
+        qr.scheme("int4@32" + " + mean" * 140_000)
+
+
+SMALL = [row.name for row in qr.elements.rows if "{" in row.name]
+
+
+@pytest.mark.parametrize("pattern", SMALL)
+def test_every_width_of_every_element_is_built_or_refused(pattern):
+    holes = re.findall(r"{\w+}", pattern)
+    for numbers in itertools.product(range(5 if len(holes) > 1 else 12), repeat=len(holes)):
+        name = pattern
+        for hole, number in zip(holes, numbers, strict=True):
+            name = name.replace(hole, str(number))
+        try:
+            qr.build(name)
+        except ValueError as error:
+            assert "division by zero" not in str(error)  # noqa: PT017  other errors end the test

@@ -47,7 +47,7 @@ def _oracle(subject: Subject) -> None:
         assert_oracle(subject, x, got)
 
 
-@law("eager", of_program=True)
+@law("eager")
 def _eager(subject: Subject) -> None:
     """Operation by operation (`jax.disable_jit`) gives the same bits as compiled."""
     for x, wanted in subject.runs:
@@ -63,7 +63,7 @@ def _jit(subject: Subject) -> None:
         assert_agree(to_numpy(jitted(subject.quantizer, jnp.asarray(x), subject.key)), wanted, "jit")
 
 
-@law("vmap", of_program=True)
+@law("vmap")
 def _vmap(subject: Subject) -> None:
     """`vmap` over a stack of arrays gives the same bits as each array alone."""
     stack = jnp.asarray(np.stack([x for x, _ in subject.runs]))
@@ -94,7 +94,7 @@ def _seed(subject: Subject) -> None:
     assert_refused(lambda: whole(subject.quantizer, x, None), TypeError, "key", "a random rounding without a key")
 
 
-@law("layouts", of_program=True)
+@law("layouts")
 def _layouts(subject: Subject) -> None:
     """Strided, Fortran-ordered, reversed and read-only arrays give the same bits, and inputs do not change."""
     x = samples.ordinary()
@@ -112,7 +112,7 @@ def _layouts(subject: Subject) -> None:
         assert_same(view, before, f"the input ({name})")
 
 
-@law("dtypes", of_program=True)
+@law("dtypes")
 def _dtypes(subject: Subject) -> None:
     """float16, bfloat16, float64 and big-endian arrays become float32 once; others raise TypeError naming the dtype."""
     x = samples.ordinary()

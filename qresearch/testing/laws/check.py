@@ -1,11 +1,8 @@
 """`check`: whether a scheme keeps the laws.
 
 >>> from qresearch import testing
->>> outcomes = testing.check("int4@32:bf16")  # raises AssertionError, naming each law that is broken
->>> [outcome.law for outcome in outcomes if outcome.reason]  # laws that do not apply, each with its reason
-['unbiased']
->>> print(outcomes)
-2... laws hold; not applicable: unbiased (the rounding is not random)
+>>> testing.check("int4@32:bf16", ["oracle", "codes", "unbiased"])  # raises LawBroken, naming each law that is broken
+2 laws hold; not applicable: unbiased (the rounding is not random)
 """
 
 from __future__ import annotations

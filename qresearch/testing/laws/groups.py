@@ -27,7 +27,7 @@ def known_mixing(subject: Subject) -> str | None:
     return "errors are fed back to later elements" if fed_back else None
 
 
-@law("groups", applies=known_mixing, of_program=True)
+@law("groups", applies=known_mixing)
 def _groups(subject: Subject) -> None:
     """Codes and values have the shapes that `group` implies; at fixed parameters a group depends on its own numbers alone."""
     element, scheme = subject.quantizer.element, _described(subject)

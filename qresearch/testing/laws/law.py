@@ -25,14 +25,12 @@ class Law:
         check: raises `AssertionError` where a scheme breaks it.
         doc: what it says.
         applies: None if it applies to a scheme, else the reason why it does not.
-        of_program: whether it is about the compiled program; it then holds for all schemes that share a program, or for none.
     """
 
     name: str
     check: Check
     doc: str
     applies: Applies
-    of_program: bool = False
 
 
 LAWS: Table[Law] = Table("law", spelling=r".+")
@@ -81,12 +79,12 @@ def both(*conditions: Applies) -> Applies:
     return lambda subject: next((reason for each in conditions if (reason := each(subject))), None)
 
 
-def law(name: str, applies: Applies = always, of_program: bool = False) -> Callable[[Check], Check]:
+def law(name: str, applies: Applies = always) -> Callable[[Check], Check]:
     """Registers a check as a law; its docstring is what the law says."""
 
     def register(check: Check) -> Check:
         doc = " ".join((check.__doc__ or "").split())
-        LAWS.add(name, Law(name, check, doc, applies, of_program), doc=doc)
+        LAWS.add(name, Law(name, check, doc, applies), doc=doc)
         return check
 
     return register

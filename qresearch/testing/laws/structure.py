@@ -164,7 +164,7 @@ def _packing(subject: Subject) -> None:
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@law("lowering", of_program=True)
+@law("lowering")
 def _lowering(subject: Subject) -> None:
     """It lowers for CPU, CUDA and TPU with `jax.export`, which needs none of them."""
     quantizer = subject.quantizer

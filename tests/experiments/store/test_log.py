@@ -8,7 +8,8 @@ import pytest
 from experiments.store import log
 
 RECORDS = [
-    {"id": str(i), "metrics": {"r": value}, "true_bits": 4.5} for i, value in enumerate([0.5, math.inf, -math.inf, 1e-300])
+    {"id": str(i), "plan": "p", "status": "done", "metrics": {"r": value}, "true_bits": 4.5}
+    for i, value in enumerate([0.5, math.inf, -math.inf, 1e-300])
 ]
 
 
@@ -34,7 +35,7 @@ def test_lines_are_strict_json(path):
 
 
 def test_nan_is_a_word(tmp_path):
-    log.append(tmp_path / "x", [{"id": "a", "metrics": {"r": math.nan}, "true_bits": math.nan}])
+    log.append(tmp_path / "x", [RECORDS[0] | {"metrics": {"r": math.nan}, "true_bits": math.nan}])
     (record,) = log.read(tmp_path / "x").records
     assert math.isnan(record["metrics"]["r"])
     assert math.isnan(record["true_bits"])
