@@ -15,6 +15,7 @@ from qresearch.base import checks
 from qresearch.base.checks import dtype_name, to_float32
 from qresearch.base.table import shown
 from qresearch.coders.coder import Coder
+from qresearch.coders.gradient import narrowed
 from qresearch.coders.kernels import state
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.grammar.build import build
@@ -169,7 +170,7 @@ def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
 def fake_quantize(x: Any, scheme: SchemeLike, key: Array | None = None, gradient: str = "clipped") -> Array:
     """Quantizes and dequantizes, with a straight-through gradient, for quantization-aware training.
 
-    The value is exactly `dequantize(quantize(x))`, converted to the dtype of x.
+    The value is exactly `dequantize(quantize(x))`, converted to the dtype of x; finite numbers beyond its range saturate.
 
     Args:
         x: floating-point, any shape.
@@ -180,8 +181,8 @@ def fake_quantize(x: Any, scheme: SchemeLike, key: Array | None = None, gradient
     >>> jax.grad(lambda x: fake_quantize(x, "int4").sum())(jnp.array([0.1, 2.0]))
     Array([1., 1.], dtype=float32)
     """
-    dtype = x.dtype if isinstance(x, jax.Array) else jnp.float32
-    return _fake(build(scheme), to_float32(x), checks.random_key(key), gradient=gradient).astype(dtype)
+    dtype = jax.dtypes.canonicalize_dtype(dtype_name(x))  # NumPy's float64 is float32 in JAX
+    return narrowed(_fake(build(scheme), to_float32(x), checks.random_key(key), gradient=gradient), dtype)
 
 
 def compare(

@@ -49,6 +49,11 @@ def saturate(x: Array) -> Array:
     return jnp.clip(x, -FLT_MAX, FLT_MAX)
 
 
+def shifted(x: Array, shift: Array) -> Array:
+    """X + shift, rounded once. A finite x stays finite: the sum is clipped. Infinities and NaN do not change."""
+    return jnp.where(jnp.isfinite(x), saturate(x + shift), x)
+
+
 def reciprocal(scale: Array) -> Reciprocal:
     """The reciprocal by which arrays are divided by scales: finite for every finite scale, 0 for a zero or subnormal one.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -24,6 +27,18 @@ def straight_through(x: Array, value: Array, passes: Array) -> Array:
 def _jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     # Call straight_through again, so that this rule also applies to second derivatives.
     return straight_through(*primals), jnp.where(primals[2], tangents[0], jnp.zeros_like(tangents[0]))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def narrowed(x: Array, dtype: Any) -> Array:
+    """float32 converted to another float dtype. Finite numbers saturate, and the gradient passes everywhere."""
+    largest = jnp.finfo(dtype).max.astype(jnp.float32)
+    return jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x).astype(dtype)
+
+
+@narrowed.defjvp
+def _narrowed_jvp(dtype: Any, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return narrowed(*primals, dtype), tangents[0].astype(dtype)
 
 
 def everywhere(gradient: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from qresearch.arithmetic.exact import exponent, power_of_two, quotient, rounded, saturate
+from qresearch.arithmetic.exact import exponent, power_of_two, quotient, rounded, saturate, shifted
 from qresearch.arithmetic.reductions import largest_magnitude, tree_sum
 from qresearch.base.part import part
 from qresearch.coders.coder import Coder
@@ -30,11 +30,11 @@ class Centred(Shifted, Keeper):
         finite = jnp.isfinite(x)
         counted = finite if weights is None else finite & (jnp.broadcast_to(weights, x.shape) > 0)
         middle = mean_of(x, counted)
-        return Kept(self.inner.fit(rounded(x) - middle, weights, key), middle)
+        return Kept(self.inner.fit(shifted(rounded(x), -middle), weights, key), middle)
 
     def adapt(self, x: Array, params: Kept) -> Kept:
         """As inside. The mean does not change."""
-        return Kept(self.inner.adapt(rounded(x) - params.own, params.inner), params.own)
+        return Kept(self.inner.adapt(shifted(rounded(x), -params.own), params.inner), params.own)
 
     def shift(self, params: Kept, shape: tuple[int, ...]) -> Array:
         """Minus the mean."""

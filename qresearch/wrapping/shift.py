@@ -7,14 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from qresearch.arithmetic.exact import rounded, saturate
+from qresearch.arithmetic.exact import rounded, saturate, shifted
 from qresearch.base.part import part
 from qresearch.coders.coder import Coder
 from qresearch.wrapping.wrapper import Kept, Wrapper
 
 
 class Shifted(Wrapper):
-    """A wrapper that quantizes x + t and subtracts t after decoding. Both sums are rounded once; the second saturates."""
+    """A wrapper that quantizes x + t and subtracts t after decoding. Both sums are rounded once and saturate."""
 
     def shift(self, params: Any, shape: tuple[int, ...]) -> Array:
         """t: float32, a scalar or in the shape of the array."""
@@ -39,7 +39,7 @@ class Shifted(Wrapper):
         return saturate(rounded(value) - self.shift(params, x.shape))
 
     def _moved(self, x: Array, params: Any) -> Array:
-        return rounded(x) + self.shift(params, x.shape)
+        return shifted(rounded(x), self.shift(params, x.shape))
 
     @property
     def separable(self) -> bool:

@@ -94,12 +94,16 @@ class OracleShifted(Around):
         return np.broadcast_to(params[1], shape)
 
     def enter(self, x: np.ndarray, params: Any) -> np.ndarray:
-        """Shifted."""
-        return self.arithmetic.total(x, self.shift(params, x.shape))
+        """Shifted; what is finite stays finite."""
+        return self.shifted(x, self.shift(params, x.shape))
 
     def leave(self, values: np.ndarray, params: Any) -> np.ndarray:
         """Shifted back, and limited."""
         return limited(self.arithmetic.difference(values, self.shift(params, values.shape)))
+
+    def shifted(self, x: np.ndarray, shift: Any) -> np.ndarray:
+        """The sum, limited where x is finite."""
+        return np.where(np.isfinite(x), limited(self.arithmetic.total(x, shift)), x)
 
     def piece(self, params: Any, shape: tuple[int, ...], where: Any) -> tuple[OracleCoder, Any]:
         """The shift of those elements."""
@@ -114,7 +118,7 @@ class OracleMean(OracleShifted):
         """The mean of finite elements of some weight."""
         counted = np.isfinite(x) if weights is None else np.isfinite(x) & (np.broadcast_to(weights, x.shape) > 0)
         mean = self._mean(np.where(counted, x, np.float32(0)), int(counted.sum()))
-        return self.inner.fit(self.arithmetic.difference(x, mean), key, weights), -mean
+        return self.inner.fit(self.shifted(x, -mean), key, weights), -mean
 
     def pull(self, x: np.ndarray, g: np.ndarray, key: Any, everywhere: bool) -> np.ndarray:
         """That of what is inside, at the array less its mean."""
