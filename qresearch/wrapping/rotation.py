@@ -7,11 +7,15 @@ A rotation spreads each outlier over its group, and the rotated numbers become n
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
@@ -48,11 +52,17 @@ class Rotated(Wrapper):
 
     def turn(self, x: Array) -> Array:
         """Rotates each group of the last axis; float32, any shape."""
-        return _turn(self, x)
+        return self._rotate(x, back=False)
 
     def turn_back(self, x: Array) -> Array:
         """The inverse of `turn`, up to float32 rounding."""
-        return _turn_back(self, x)
+        return self._rotate(x, back=True)
+
+    def _rotate(self, x: Array, back: bool) -> Array:
+        if not x.ndim or x.shape[-1] < self.size or not x.size:
+            return x
+        leaves, tree = jax.tree.flatten(self.rotation)
+        return _rotation.bind(*map(jnp.asarray, leaves), x, tree=tree, size=self.size, back=back)
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
         """The parameters of the rotated array. Raises `ValueError` for weights, as a rotation mixes elements."""
@@ -87,36 +97,54 @@ class Rotated(Wrapper):
     def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
         """The gradient is straight-through for the quantizer and exact for the rotation.
 
-        The reverse-mode derivative of a rotation (`jax.grad`, `jax.vjp`) is the inverse rotation.
+        The derivative of a rotation is itself, and its transpose (`jax.grad`, `jax.vjp`) is the inverse rotation.
         """
         return self.turn_back(self.inner.straight_through(self.turn(x), params, u, all_pass))
 
 
-def _in_groups(rotated: Rotated, x: Array, back: bool) -> Array:
-    size = rotated.size
-    length = x.shape[-1] // size * size if x.ndim else 0
-    if not length or not x.size:
-        return x
-    rotate = rotated.rotation.turn_back if back else rotated.rotation.turn
+def _in_groups(rotate: Callable[[Array], Array], size: int, x: Array) -> Array:
+    length = x.shape[-1] // size * size
     groups = x[..., :length].reshape(*x.shape[:-1], -1, size)
     return jnp.concatenate([rotate(groups).reshape(*x.shape[:-1], length), x[..., length:]], -1)
 
 
-# The transpose of a rotation is its inverse. So gradients need no residuals, and their bits are well defined too.
+# A rotation is linear, and its transpose is its inverse. As a primitive it has derivatives of every kind and order with these
+# bits; JAX's own transpose of the sums would add them in another order.
+_rotation = Primitive("rotation")
 
 
-@jax.custom_vjp
-def _turn(rotated: Rotated, x: Array) -> Array:
-    return _in_groups(rotated, x, back=False)
+def _computed(*leaves_and_x: Any, tree: Any, size: int, back: bool) -> Array:
+    *leaves, x = leaves_and_x
+    rotation: Rotation = jax.tree.unflatten(tree, leaves)
+    return _in_groups(rotation.turn_back if back else rotation.turn, size, x)
 
 
-@jax.custom_vjp
-def _turn_back(rotated: Rotated, x: Array) -> Array:
-    return _in_groups(rotated, x, back=True)
+def _derivative(primals: Any, tangents: Any, **how: Any) -> tuple[Array, Any]:
+    *leaves, _ = primals
+    tangent = tangents[-1]
+    zero = type(tangent) is ad.Zero
+    return _rotation.bind(*primals, **how), tangent if zero else _rotation.bind(*leaves, tangent, **how)
 
 
-_turn.defvjp(lambda rotated, x: (_turn(rotated, x), rotated), lambda rotated, g: (None, _turn_back(rotated, g)))
-_turn_back.defvjp(lambda rotated, x: (_turn_back(rotated, x), rotated), lambda rotated, g: (None, _turn(rotated, g)))
+def _transpose(cotangent: Any, *leaves_and_x: Any, back: bool, **how: Any) -> list[Any]:
+    *leaves, _ = leaves_and_x
+    zero = type(cotangent) is ad.Zero
+    return [*(None for _ in leaves), cotangent if zero else _rotation.bind(*leaves, cotangent, back=not back, **how)]
+
+
+def _batched(leaves_and_x: Any, axes: Any, **how: Any) -> tuple[Array, int]:
+    *leaves, x = leaves_and_x
+    if all(axis is None for axis in axes[:-1]):  # groups lie on the last axis; a further axis changes nothing
+        return _rotation.bind(*leaves, jnp.moveaxis(x, axes[-1], 0), **how), 0
+    return jax.vmap(partial(_computed, **how), axes)(*leaves_and_x), 0
+
+
+_rotation.def_impl(jax.jit(_computed, static_argnames=("tree", "size", "back")))
+_rotation.def_abstract_eval(lambda *leaves_and_x, **how: leaves_and_x[-1])
+ad.primitive_jvps[_rotation] = _derivative
+ad.primitive_transposes[_rotation] = _transpose
+batching.primitive_batchers[_rotation] = _batched
+mlir.register_lowering(_rotation, mlir.lower_fun(_computed, multiple_results=False))
 
 
 def rotates(coder: Coder) -> bool:

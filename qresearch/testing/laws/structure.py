@@ -77,7 +77,8 @@ def _leading(subject: Subject) -> None:
 @law("gradient", applies=described)
 def _gradient(subject: Subject) -> None:
     """`fake_quantize` gives exactly what `quantize` and `dequantize` give, and passes gradients everywhere ("unclipped")
-    or exactly where nothing was clipped ("clipped"); through a rotation by its transpose.
+    or exactly where nothing was clipped ("clipped"); through a rotation by its transpose. The derivative along a direction
+    is the gradient with that direction as the weights, since the Jacobian is symmetric.
     """
     x = samples.ordinary() * np.where(samples.ordinary() > 1.5, np.float32(3), np.float32(1))
     weights = np.random.default_rng(5).standard_normal(x.shape).astype(np.float32)
@@ -93,6 +94,8 @@ def _gradient(subject: Subject) -> None:
         assert_same(value, values, f"fake_quantize ({policy})")
         wanted = coder.pull(x, weights, subject.key, policy == "unclipped")
         assert_same(np.asarray(gradient) + np.float32(0), wanted + np.float32(0), f"gradient ({policy})")
+    _, forward = jax.jvp(lambda x: loss(x)[1], (jnp.asarray(x),), (jnp.asarray(weights),))
+    assert_same(np.asarray(forward) + np.float32(0), wanted + np.float32(0), "derivative along a direction")
 
 
 def packed(subject: Subject) -> str | None:
