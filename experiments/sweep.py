@@ -1,6 +1,7 @@
 """Runs a sweep: `python -m experiments.sweep config.yaml [key=value ...] [--dry-run] [--tiny] ...`.
 
-Running it again resumes. Exit codes: 0 all rows are done, 1 some are not, 2 the configuration is wrong, 130 interrupted.
+Running it again resumes. Exit codes: 0 all rows are done, 1 some are not, 2 the configuration is wrong, 130 interrupted, 143
+terminated.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from experiments.rows.sources import rounding_key
 from experiments.running.compiled import keep, programs
 from experiments.running.measure import Meter, Outcome, failed, ready
 from experiments.running.progress import Reporter
+from experiments.running.stop import Stop, Stopped
 from experiments.showing.tables import make_tables
 from experiments.showing.theory import with_theory
 from experiments.showing.underflow import zeroed
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _stopped(1, f"stopped: {error.filename or 'a file'}: {error.strerror or error}")
     except SystemExit as error:
         return _stopped(1, f"stopped: code of a plugin called sys.exit({error.code!r})")
+    except Stopped as stopped:
+        return _stopped(128 + stopped.signal, f"stopped; resume with: python -m experiments.sweep {shlex.join(words)}")
     except KeyboardInterrupt:
         return _stopped(130, f"\ninterrupted; resume with: python -m experiments.sweep {shlex.join(words)}")
 
@@ -76,19 +80,21 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
     Raises:
         Busy: if another runner uses the folder.
         OSError: with the path of a file that cannot be written.
+        Stopped: after Ctrl-C or SIGTERM, when the rows in progress are saved.
     """
     started, before = time.monotonic(), programs()
-    with Results.open(config.folder) as results:
+    with Stop() as stop, Results.open(config.folder) as results:
         manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
         wanted = results.failed if only_failed else lambda row: force or not results.done(row)
         pending = [row for row in plan.rows if wanted(row)]
         news = bool(pending) or not results.describes(plan)  # else the manifest keeps saying how the rows were made
         results.begin(config, plan, manifest if news else None)
         coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
-        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming) as meter:
+        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop) as meter:
             reporter.say(*introduction(plan, results, pending))
             threading.Thread(target=import_module, args=["experiments.figures"]).start()  # a second, while XLA compiles
             for bad in recorded(results, plan, measured(plan, pending, meter), reporter):
+                stop.check()
                 if bad and fail_fast:
                     break
             frame = with_theory(tidy(config.folder, config), config)

@@ -10,9 +10,13 @@ from typing import Any
 
 from experiments.rows.plan import Batch, Row
 from experiments.rows.structures import Function
+from experiments.running.stop import Stop
 
 FUNCTIONS_AT_A_TIME = 24
 """How many functions are compiled together. Nothing is measured meanwhile: compilers and kernels would compete for cores."""
+
+SECONDS_BETWEEN_CHECKS = 0.2
+"""How often a wait for the compiler looks whether a signal has come."""
 
 COMPILER_THREADS = 2
 """While one thread traces, which holds Python's lock, the other one waits for XLA."""
@@ -24,16 +28,17 @@ class CompileAhead:
     Args:
         batches: in the order in which they will be measured.
         compile_for: compiles a function for one of the rows that need it.
+        stop: what may end the wait for the compiler.
 
     Attributes:
         held: the compiled functions that are not yet freed.
         compilations: how many functions were compiled; it grows with structures, not with rows.
     """
 
-    def __init__(self, batches: Iterable[Batch], compile_for: Callable[[Function, Row], Any]) -> None:
+    def __init__(self, batches: Iterable[Batch], compile_for: Callable[[Function, Row], Any], stop: Stop) -> None:
         self.held: dict[Function, Future] = {}
         self.compilations = 0
-        self._compile_for = compile_for
+        self._compile_for, self._stop = compile_for, stop
         self._pool = ThreadPoolExecutor(COMPILER_THREADS, "compile")
         self._batches_left: Counter[Function] = Counter()
         first_rows: dict[Function, Row] = {}
@@ -51,7 +56,8 @@ class CompileAhead:
             missing |= dict(itertools.islice(later, FUNCTIONS_AT_A_TIME))
             self.held |= {each: self._pool.submit(self._compile_for, each, row) for each, row in missing.items()}
             self.compilations += len(missing)
-            wait(self.held.values())
+            while wait(self.held.values(), SECONDS_BETWEEN_CHECKS).not_done:
+                self._stop.check()
 
     def get(self, batch: Batch) -> list[Any]:
         """The functions of a batch. Raises what compiling them raised."""

@@ -19,6 +19,7 @@ from experiments.rows.streams import Made, Stream, made, streamed
 from experiments.rows.structures import Function, Structure, functions_of
 from experiments.running.compile_ahead import CompileAhead
 from experiments.running.functions import compiled
+from experiments.running.stop import Stop, Stopped
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,15 @@ class Meter:
     Args:
         metrics: names.
         batches: in the order in which they will be measured.
+        stop: what may end the wait for the compiler.
 
     Attributes:
         functions: the compiled functions.
     """
 
-    def __init__(self, metrics: tuple[str, ...], batches: Iterable[Batch]) -> None:
+    def __init__(self, metrics: tuple[str, ...], batches: Iterable[Batch], stop: Stop | None = None) -> None:
         self.metrics = metrics
-        self.functions = CompileAhead(batches, self._compile)
+        self.functions = CompileAhead(batches, self._compile, stop or Stop())
 
     def __enter__(self) -> Meter:
         return self
@@ -80,6 +82,8 @@ class Meter:
     def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
         try:
             yield from self._together(batch, x, key)
+        except Stopped:
+            raise
         except (Exception, SystemExit) as error:  # of any kind: it belongs to a row, and the sweep goes on
             for row in batch:
                 single = _alone(row)

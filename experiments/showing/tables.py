@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def make_tables(folder: Path, config: Config, frame: pd.DataFrame, judged: Seque
         table = KINDS[type(output)](output, shown, config)
         path = folder / "tables" / output.stem
         yield write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
-        yield from for_readers(path, table.reset_index(), title(output))
+        yield from for_readers(path, table.reset_index(), title(output, pooled(output, shown, config)))
 
 
 def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -66,10 +67,31 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Rows by columns, in the order of the sweep."""
-    keys = list(dict.fromkeys([*output.rows, *output.columns]))
+    """Rows by columns, in the order of the sweep. Cells that pool schemes have no error: they differ for other reasons."""
+    keys = _keys(output)
     table = means(frame, keys, output.value)
+    if pooled(output, frame, config):
+        table = table.assign(error=math.nan)
     return _spread(table, output.rows, output.columns, output.value)
+
+
+def _keys(output: Pivot) -> list[str]:
+    return list(dict.fromkeys([*output.rows, *output.columns]))
+
+
+def pooled(output: Output, frame: pd.DataFrame, config: Config) -> list[str]:
+    """The columns over which the cells of a pivot average, besides seeds: `scheme`, or axes that tell schemes apart.
+
+    The tensors of a pattern count as samples where `group` is a row or a column.
+    """
+    if not isinstance(output, Pivot) or frame.empty:
+        return []
+    keys = _keys(output)
+    cells = frame.groupby(keys, sort=False, dropna=False)
+    varying = [name for name in (*config.axes, "family") if name not in keys and (cells[name].nunique(dropna=False) > 1).any()]
+    schemes = (cells["scheme"].nunique() > 1).any()
+    sources = not {"source", "group"} & set(keys) and (cells["source"].nunique() > 1).any()
+    return [*((varying or ["scheme"]) if schemes else []), *(["source"] if sources else [])]
 
 
 def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -154,13 +176,14 @@ KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], pd.DataFrame]] = {
 """A kind of table -> the function that makes it."""
 
 
-def title(output: Output) -> str:
-    """The title of a table."""
+def title(output: Output, over: Sequence[str] = ()) -> str:
+    """The title of a table; `over`: the columns over which its cells average, besides seeds."""
     if isinstance(output, Published):
         return f"{output.cited}: published numbers beside ours" if output.cited else "published numbers beside ours"
     if isinstance(output, EqualBits):
         return f"{label(output.value)} of the best scheme within a budget of true bits per element"
-    words = f"{label(output.value)}, mean ± standard error" if isinstance(output, (Pivot, Paired)) else ""
+    spread = f"mean over {', '.join(over)}" if over else "mean ± standard error"
+    words = f"{label(output.value)}, {spread}" if isinstance(output, (Pivot, Paired)) else ""
     less = f"; difference to {output.baseline}, paired on source and seed" if isinstance(output, Paired) else ""
     where = "".join(f"; {column} = {', '.join(map(str, values))}" for column, values in output.where.items())
     return words + less + where

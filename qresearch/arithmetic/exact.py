@@ -50,7 +50,7 @@ def saturate(x: Array) -> Array:
 
 
 def shifted(x: Array, shift: Array) -> Array:
-    """X + shift, rounded once. A finite x stays finite: the sum is clipped. Infinities and NaN do not change."""
+    """The sum x + shift, rounded once. A finite x stays finite: the sum is clipped. Infinities and NaN do not change."""
     return jnp.where(jnp.isfinite(x), saturate(x + shift), x)
 
 

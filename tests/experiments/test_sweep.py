@@ -409,3 +409,18 @@ def test_a_sweep_of_vectors(work):
         assert row["true_bits"] == qr.build(scheme).storage_bits((8, 64)) / 512
         assert 0 < row["entropy"] < 3
         assert row["sqnr"] > 3
+
+
+def test_a_pivot_says_over_what_its_cells_average(work):
+    tables = [
+        {"rows": "family", "columns": "source", "value": "sqnr", "name": "pooled"},
+        {"rows": "scheme", "columns": "source", "value": "sqnr", "name": "single"},
+        {"rows": "scheme", "columns": [], "value": "sqnr", "name": "sources"},
+    ]
+    assert work.run(work.write(tables=tables)).code == 0
+    pooled, single, sources = ((work.results / "tables" / f"{name}.md").read_text() for name in ("pooled", "single", "sources"))
+    assert pooled.startswith("SQNR (dB), mean over bits, block\n")
+    assert "±" not in pooled
+    assert single.startswith("SQNR (dB), mean ± standard error\n")
+    assert "±" in single.split("\n", 1)[1]
+    assert sources.startswith("SQNR (dB), mean over source\n")
