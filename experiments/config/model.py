@@ -17,6 +17,9 @@ from experiments.config.schemes import MOST_ROWS, Schemes
 from experiments.config.section import Distinct, Name, Section, ToTuple, refuse, together, wrong
 from experiments.config.sources import Source
 
+THEORY = "theory"
+"""The runner's own table, besides the tidy one."""
+
 
 def _seeds(value: Any) -> Any:
     """`seeds: 3` means the seeds 0, 1 and 2."""
@@ -62,8 +65,10 @@ class Config(Section):
 
     @field_validator("tables", "figures", mode="wrap")
     @classmethod
-    def _distinct_names(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        return together(lambda: handler(value), lambda: refuse(_repeated_names(value)))
+    def _distinct_files(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        outputs = together(lambda: handler(value), lambda: refuse(_repeated_names(value)))
+        refuse(_repeated_files([output.stem for output in outputs]))
+        return outputs
 
     @property
     def folder(self) -> FilePath:
@@ -88,3 +93,12 @@ def _repeated_names(outputs: Any) -> Iterator[tuple[Path, str]]:
     for index, name in enumerate(names):
         if name is not None and name in names[:index]:
             yield (index, "name"), f"{name!r} is already the name of {names.index(name)}; choose another"
+
+
+def _repeated_files(stems: list[str]) -> Iterator[tuple[Path, str]]:
+    """The outputs whose files another output, or the runner itself, writes."""
+    for index, stem in enumerate(stems):
+        if stem in stems[:index]:
+            yield (index,), f"its files {stem}.* are those of {stems.index(stem)} too; give it a `name` of its own"
+        elif stem == THEORY:
+            yield (index,), f"{THEORY}.* holds what contradicts theory; choose another name"

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from experiments.config.section import Distinct, Number, Section, ToTuple, ToTupleOfOne, Values, offered, plain, refuse, wrong
 from experiments.config.sources import SourceName
-from qresearch import build, presets, scheme
+from qresearch import build, metrics, presets, scheme
 from qresearch.base.table import suggestion
 
 MOST_ROWS = 1_000_000
@@ -24,6 +24,9 @@ MOST_ROWS = 1_000_000
 
 COLUMNS = ("source", "group", "seed", "scheme", "family", "true_bits")
 """The columns that every tidy table has, besides the axes and the metrics."""
+
+DERIVED_PREFIXES = ("limit_", "expected_", "r_2b")
+"""The columns that are computed from others begin so."""
 
 FIXED = ("scheme", "family", "sources")
 """The keys of an entry that are not axes."""
@@ -151,14 +154,14 @@ def _no_axes(key: str, template: str, axes: dict[str, Any]) -> Iterator[tuple[tu
 
 def _misused_axes(text: str, holes: list[str], axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Holes without an axis, axes without a hole, and axes with the name of another column."""
-    taken = [*COLUMNS, "id", "status", "error"]
+    taken = {*COLUMNS, *metrics, "id", "status", "error", "theory"}
     yield from _no_axes("scheme", text, axes)
     for axis in axes:
         if axis not in holes:
             allowed = ", ".join([*FIXED, *(f"{hole} (an axis)" for hole in holes)])
             near = suggestion(axis, [*FIXED, *holes]) or ";"
             yield (axis,), f"unknown key, and not an axis, because {{{axis}}} is not in {text!r}{near} allowed: {allowed}"
-        elif axis in taken:
+        elif axis in taken or axis.startswith(DERIVED_PREFIXES):
             yield (axis,), f"an axis cannot be called {axis!r}: every table has a column of that name"
 
 

@@ -92,6 +92,13 @@ def test_a_bad_configuration_writes_nothing_and_ends_with_2(work):
         ({"figures": [{"kind": "error_vs_bits", "where": {"blok": [1]}}]}, "no such column 'blok'; did you mean 'block'?"),
         ({"tables": [{"value": "r", "rows": ["bit"]}]}, "tables.0.rows.0: no such column 'bit'; did you mean 'bits'?"),
         ({"tables": [{"value": "r", "name": "a"}, {"value": "r", "name": "a"}]}, "tables.1.name: 'a' is already the name of 0"),
+        (
+            {"tables": [{"value": "r"}, {"value": "r", "columns": "seed"}]},
+            "tables.1: its files r_by_scheme.* are those of 0 too",
+        ),
+        ({"tables": [{"value": "r", "name": "theory"}]}, "tables.0: theory.* holds what contradicts theory"),
+        ({"schemes": [{"scheme": "int{r}", "r": [4]}]}, "schemes.0.r: an axis cannot be called 'r'"),
+        ({"schemes": [{"scheme": "int{limit_r}", "limit_r": [4]}]}, "schemes.0.limit_r: an axis cannot be called 'limit_r'"),
         ({"schemes": [{"scheme": "int4@{seed}", "seed": [32]}]}, "an axis cannot be called 'seed'"),
         ({"schemes": [{"scheme": "int4", "sources": ["nrmal"]}]}, "no such source 'nrmal'; did you mean 'normal'?"),
         ({"schemes": []}, "schemes: "),
