@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +36,7 @@ def describe(config: Config, plan: Plan) -> str:
         f"  tables        {len(config.tables) + 1}, figures {len(config.figures)}",
         f"  folder        {config.folder}",
     ]
-    return "\n".join(lines + _mixed(results, plan, pending) + _repeated(plan) + hopeless(plan.rows))
+    return "\n".join(lines + _mixed(results, plan, pending) + _repeated(plan) + shortened(plan.rows) + hopeless(plan.rows))
 
 
 def hopeless(rows: Sequence[Row]) -> list[str]:
@@ -55,11 +56,26 @@ def hopeless(rows: Sequence[Row]) -> list[str]:
     return [line for line in found.values() if line]
 
 
+def shortened(rows: Sequence[Row]) -> list[str]:
+    """A line for each scheme whose blocks are longer than their axis: they are shorter than its name says."""
+    found: dict[str, None] = {}
+    for text, (source, shape) in {(row.scheme.text, (row.source.group, row.source.shape)): None for row in rows}:
+        if (longer := qr.build(text).block.longer(shape)) is not None:
+            found[f"note: {text} on {source}: blocks of {longer[0]} end with their axis of {longer[1]}"] = None
+    return [*itertools.islice(found, MOST_SHOWN), *([f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else [])]
+
+
 def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[str]:
     """How many rows are done and how many will run, and the notes on the folder."""
     done = sum(map(results.done, plan.rows))
     first = f"{results.folder}: {len(plan.rows)} rows, {done} done, {len(pending)} to run"
-    return [first, *(f"note: {note}" for note in results.notes), *_mixed(results, plan, pending), *_repeated(plan)]
+    return [
+        first,
+        *(f"note: {note}" for note in results.notes),
+        *_mixed(results, plan, pending),
+        *_repeated(plan),
+        *shortened(pending),
+    ]
 
 
 def ending(

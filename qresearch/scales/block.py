@@ -97,6 +97,16 @@ class Block:
         last = [max(n, 1) if b == WHOLE else min(b, max(n, 1)) for b, n in zip(sizes, shape[rank - len(sizes) :])]
         return (1,) * (rank - len(sizes)) + tuple(last)
 
+    def longer(self, shape: tuple[int, ...]) -> tuple[int, int] | None:
+        """The first block length that is longer than its axis, where the block ends, and the length of that axis; or None.
+
+        >>> Block.parse("64").longer((8, 48)), Block.parse("64").longer((8, 64))
+        ((64, 48), None)
+        """
+        shape = self.viewed(shape)
+        pairs = zip(reversed(self.sizes or ()), reversed(shape))
+        return next(((block, length) for block, length in pairs if block > length > 0), None)
+
     def viewed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that is split into blocks: flattened if the block says so; (1,) for a 0-d array."""
         return (int(np.prod(shape, dtype=object)),) if self.flat or not shape else shape

@@ -424,3 +424,11 @@ def test_a_pivot_says_over_what_its_cells_average(work):
     assert single.startswith("SQNR (dB), mean ± standard error\n")
     assert "±" in single.split("\n", 1)[1]
     assert sources.startswith("SQNR (dB), mean over source\n")
+
+
+def test_blocks_that_are_longer_than_their_axis_are_named(work):
+    path = work.write(schemes=["int4@128", "int4@64", "nf4@256 + mean"])
+    for said in (work.run(path, "--dry-run").out, work.run(path).err):
+        assert "note: int4@128 on normal: blocks of 128 end with their axis of 64" in said
+        assert "note: nf4@256 + mean on t: blocks of 256 end with their axis of 64" in said
+        assert "int4@64 on" not in said
