@@ -9,6 +9,7 @@ import pytest
 
 import qresearch as qr
 from qresearch import api, testing
+from qresearch.base.checks import to_float32
 from qresearch.base.part import part
 from qresearch.coders.quantizer import Quantizer
 from qresearch.element.element import Element
@@ -204,7 +205,12 @@ def keeps_memory_order(x, name="x"):
 
 
 def takes_everything(x, name="x"):
-    return jnp.asarray(np.asarray(x).astype(np.float32))
+    floating = jnp.issubdtype(np.asarray(x).dtype, jnp.floating)
+    return to_float32(x) if floating else jnp.asarray(np.asarray(x).astype(np.float32))
+
+
+def rounds_float64_to_nearest(x, name="x"):
+    return to_float32(np.asarray(x).astype(np.float32))
 
 
 BROKEN = {
@@ -282,6 +288,12 @@ def test_memory_order_that_matters_is_caught(monkeypatch):
 def test_accepting_integers_is_caught(monkeypatch):
     monkeypatch.setattr(api, "to_float32", takes_everything)
     with pytest.raises(testing.LawBroken, match="int32 passed silently"):
+        testing.check("int4@32", ["dtypes"])
+
+
+def test_rounding_float64_to_nearest_is_caught(monkeypatch):
+    monkeypatch.setattr(api, "to_float32", rounds_float64_to_nearest)
+    with pytest.raises(testing.LawBroken, match="float64"):
         testing.check("int4@32", ["dtypes"])
 
 
