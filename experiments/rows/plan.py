@@ -15,7 +15,6 @@ import numpy as np
 
 import qresearch as qr
 from experiments.base import code
-from experiments.base.code import adders
 from experiments.config.model import Config
 from experiments.config.plugins import files_of
 from experiments.config.schemes import MOST_ROWS, Expanded, SchemeEntry
@@ -135,7 +134,7 @@ def make_plan(config: Config) -> Plan:
 
 def _own_code(config: Config) -> dict[str, str]:
     """The digest of the user's own code, which may change under the same names; empty without such code."""
-    files = adders().union(*map(files_of, config.plugins))
+    files = code.adders().union(*map(files_of, config.plugins))
     return {"code": code.digest(files)} if files else {}
 
 

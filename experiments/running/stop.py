@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what batch systems send."""
+
+
+STANDARD_ERROR = 2
+"""Its file descriptor: a handler that interrupts `print` cannot print."""
 
 
 class Stopped(Exception):
@@ -53,4 +56,4 @@ class Stop:
         if self.signal:
             os._exit(128 + number)
         self.signal = number
-        print("stopping when the rows in progress are saved; once more to stop at once", file=sys.stderr, flush=True)
+        os.write(STANDARD_ERROR, b"stopping when the rows in progress are saved; once more to stop at once\n")
