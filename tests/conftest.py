@@ -29,6 +29,7 @@ TABLES = (
     qr.wrappers,
     qr.metrics,
     qr.distributions,
+    qr.designs,
     testing.LAWS,
 )
 
