@@ -23,7 +23,7 @@ test: $(VENV)/.dev lint          ## everything CI checks
 coverage: $(VENV)/.dev           ## the lines that tests run, without the contract tests
 	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow" --cov --cov-report=term:skip-covered
 
-contract: $(VENV)/.dev           ## every law on every preset, and slow tests; make test checks one preset of each kind
+contract: $(VENV)/.dev           ## every law on every preset, and slow tests; make test checks structural laws on presets that cover all parts
 	QRESEARCH_EVERY=1 $(RUN) -m pytest -n auto --dist loadgroup tests/contract
 	$(RUN) -m pytest -n auto -m slow
 
