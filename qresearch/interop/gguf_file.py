@@ -1,18 +1,23 @@
 """Quantized arrays in GGUF files, with the package gguf.
 
-Files written here can be read by gguf, and files written by llama.cpp can be read here if their types have a preset.
+Files written here can be read by gguf, and files written by llama.cpp, in either order of bytes, can be read here.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import from_packed
+from qresearch.base.table import shown, suggestion
 from qresearch.coders.qtensor import QTensor
+from qresearch.interop.gguf_header import GGUFTensor, gguf_tensors
+from qresearch.interop.gguf_values import PLAIN, decodable, little_endian, plain, values
 from qresearch.wrapping.ggml import GGML, LAYOUTS
 
 PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
@@ -20,71 +25,108 @@ PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name
 
 
 def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], architecture: str = "qresearch") -> None:
-    """Writes arrays quantized with the presets of `PRESETS`, and float arrays as they are.
+    """Writes arrays quantized with the presets of `PRESETS`, and other arrays as they are.
 
     Args:
         path: of the file.
-        tensors: name -> quantized array, or float32 or float16 NumPy array.
+        tensors: name -> quantized array, or an array of float64, float32, float16, bfloat16 or signed integers, in any order
+            of bytes.
         architecture: the value of the key `general.architecture` in the file.
 
     Raises:
         ImportError: if gguf is not installed.
-        ValueError: if a scheme has no type in ggml, or the last axis is not a multiple of the block length.
+        ValueError: naming the tensor: if a scheme or a dtype has no type in ggml, or the last axis is not a multiple of the
+            block length. Nothing is written then.
     """
     import gguf
 
+    ready = {
+        name: _quantized(name, each) if isinstance(each, QTensor) else _plain(name, each) for name, each in tensors.items()
+    }
     writer = gguf.GGUFWriter(str(path), architecture)
-    for name, q in tensors.items():
-        if not isinstance(q, QTensor):
-            writer.add_tensor(name, np.asarray(q))
-            continue
-        coder = _ggml(q)
-        length = coder.stored.length
-        if not q.shape or q.shape[-1] % length:
-            raise ValueError(f"{name!r} has the shape {q.shape}; the last axis of a GGUF tensor must be a multiple of {length}")
-        data = np.ascontiguousarray(q.pack()["blocks"])
-        writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[coder.name.upper()])
+    for name, (data, kind) in ready.items():
+        writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[kind.upper()])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def load_gguf(path: str | Path, names: Iterable[str] | None = None) -> dict[str, QTensor | np.ndarray]:
-    """Reads the tensors of a GGUF file: quantized ones as `QTensor`, float ones as NumPy arrays.
+def _quantized(name: str, q: QTensor) -> tuple[np.ndarray, str]:
+    coder = q.quantizer
+    if not isinstance(coder, GGML):
+        known = ", ".join(PRESETS.values())
+        raise ValueError(f"{name!r}: only the presets {known} have a type in GGUF files; quantize with one of them")
+    length = coder.stored.length
+    if not q.shape or q.shape[-1] % length:
+        raise ValueError(f"{name!r} has the shape {q.shape}; the last axis of a GGUF tensor must be a multiple of {length}")
+    return np.ascontiguousarray(q.pack()["blocks"]), coder.name
+
+
+def _plain(name: str, given: Any) -> tuple[np.ndarray, str]:
+    array = np.asarray(given)
+    dtype = array.dtype.newbyteorder("=")
+    kind = next((kind for kind, each in PLAIN.items() if each == dtype), None)
+    if kind is None:
+        allowed = ", ".join(map(str, PLAIN.values()))
+        raise ValueError(f"{name!r} is an array of {array.dtype}; GGUF files hold QTensors and arrays of {allowed}")
+    array = np.ascontiguousarray(array, dtype).reshape(array.shape)
+    if kind != "bf16":
+        return array, kind
+    if not array.shape:
+        raise ValueError(f"{name!r} is a bfloat16 without axes, which gguf cannot write; give it the shape (1,)")
+    return array.view(np.uint8), kind  # gguf takes bytes of a dtype that NumPy does not have
+
+
+def load_gguf(path: str | Path, names: str | Iterable[str] | None = None) -> dict[str, QTensor | np.ndarray]:
+    """Reads the tensors of a GGUF file.
 
     Args:
-        path: of the file.
-        names: of the tensors to read; all by default.
+        path: of the file, in either order of bytes.
+        names: of the tensors to read, or one name; all by default.
 
     Returns:
-        name -> tensor.
+        name -> tensor. Types with a preset (`interop.gguf_file.PRESETS`) are a `QTensor`; floats and integers an array of their
+        dtype; the other types that gguf decodes, such as K- and I-quants, the float32 array that they stand for. Without
+        `names`, tensors that cannot be read are left out, and a warning lists them with their types.
 
     Raises:
         ImportError: if gguf is not installed.
-        ValueError: for a tensor whose type has no preset, such as a K-quant. Leave it out of `names`.
+        ValueError: for a damaged file, a name that the file does not have, and a tensor among `names` that cannot be read.
     """
-    import gguf
-
-    wanted = None if names is None else set(names)
-    found: dict[str, QTensor | np.ndarray] = {}
-    for each in gguf.GGUFReader(str(path)).tensors:
-        if wanted is not None and each.name not in wanted:
-            continue
-        kind, shape = each.tensor_type.name.lower(), tuple(int(n) for n in reversed(each.shape))
-        if kind in PRESETS:
-            blocks = jnp.asarray(np.array(each.data).view(np.uint8).reshape(*shape[:-1], -1))
-            found[each.name] = from_packed({"blocks": blocks}, PRESETS[kind], shape)
-        elif each.data.dtype.kind == "f":
-            found[each.name] = np.array(each.data).reshape(shape)
-        else:
-            raise ValueError(
-                f"{each.name!r} has the type {kind}, for which there is no preset; list the tensors to read in names"
-            )
+    path = Path(path)
+    tensors = gguf_tensors(path)
+    found, left = dict[str, QTensor | np.ndarray](), []
+    for name in _wanted(names, tensors, path):
+        try:
+            found[name] = _read(path, tensors[name])
+        except ValueError as error:
+            if names is not None:
+                raise ValueError(f"{path}: {name!r} cannot be read: {error}") from None
+            left.append(f"{name!r} ({error})")
+    if left:
+        warnings.warn(f"{path}: {len(left)} of {len(tensors)} tensors are left out: {', '.join(left)}", stacklevel=2)
     return found
 
 
-def _ggml(q: QTensor) -> GGML:
-    if isinstance(q.quantizer, GGML):
-        return q.quantizer
-    raise ValueError(f"only the presets {', '.join(PRESETS.values())} have a type in GGUF files; quantize with one of them")
+def _wanted(names: str | Iterable[str] | None, tensors: Mapping[str, GGUFTensor], path: Path) -> list[str]:
+    wanted = list(tensors) if names is None else [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in tensors:
+            there = suggestion(str(name), tensors) or f"; there are {', '.join(list(tensors)[:5]) or 'none'}"
+            raise ValueError(f"{path} has no tensor {shown(name)}{there}")
+    return wanted
+
+
+def _read(path: Path, each: GGUFTensor) -> QTensor | np.ndarray:
+    kind, shape = each.kind, each.shape
+    if each.block is None or not decodable(kind, each.block):
+        raise ValueError(f"its type is {kind}, which neither qresearch nor gguf decodes")
+    data = each.data(path)
+    if kind in PLAIN:
+        return plain(kind, data, each.order).reshape(shape)
+    if kind not in PRESETS:
+        return values(kind, each.block, data, each.order).reshape(shape)
+    length, size = each.block
+    blocks = little_endian(kind, size, data, each.order).reshape(*shape[:-1], shape[-1] // length * size)
+    return from_packed({"blocks": jnp.asarray(blocks)}, PRESETS[kind], shape)
