@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import from_packed
+from qresearch.base import checks
+from qresearch.base.table import shown
 from qresearch.coders.coder import Coder
 from qresearch.coders.qtensor import Constant, QTensor
 from qresearch.grammar.build import build
@@ -66,31 +69,104 @@ def load_safetensors(path: str | Path) -> dict[str, QTensor]:
 
     Raises:
         ImportError: if safetensors is not installed.
-        ValueError: if `save_safetensors` did not write the file.
+        OSError: if there is no such file.
+        ValueError: naming the file and what is wrong with it, if it is damaged or `save_safetensors` did not write it.
     """
-    from safetensors import deserialize, safe_open
+    from safetensors import SafetensorError, deserialize, safe_open
 
-    with safe_open(str(path), "np") as file:
-        about = json.loads((file.metadata() or {}).get(KEY, "null"))
-    if about is None:
-        raise ValueError(f"{path} has no metadata {KEY!r}: it was not written by save_safetensors")
-    found = {name: each["data"] for name, each in deserialize(Path(path).read_bytes())}
-    return {name: _read(name, each, found) for name, each in about.items()}
+    try:
+        with safe_open(str(path), "np") as file:
+            about = _parsed((file.metadata() or {}).get(KEY))
+        found = {name: each["data"] for name, each in deserialize(Path(path).read_bytes())}
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    return {name: _checked(path, name, each, found) for name, each in about.items()}
 
 
-def _read(name: str, about: dict[str, Any], found: dict[str, Any]) -> QTensor:
-    coder, shape = build(about["scheme"]), tuple(about["shape"])
+def _parsed(text: str | None) -> dict[str, Any]:
+    """The metadata. Raises `ValueError` if there are none, or if they are not a mapping in JSON."""
+    if text is None:
+        raise ValueError(f"it has no metadata {KEY!r}, so it was not written by save_safetensors")
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its metadata {KEY!r} are not JSON ({error})") from None
+    if not isinstance(about, dict):
+        raise ValueError(f"its metadata {KEY!r} must be a mapping from the names of arrays, not {shown(about)}")
+    return about
+
+
+def _checked(path: str | Path, name: str, about: Any, found: dict[str, Any]) -> QTensor:
+    try:
+        return _read(name, _Entry.of(about), found)
+    except Exception as error:  # the bytes are given to the decoders of any scheme, which have errors of many kinds
+        raise ValueError(f"{path}: the array {shown(name)} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What the metadata say of one array.
+
+    Attributes:
+        scheme: its text.
+        shape: of the array.
+        dtype: of the array that was quantized.
+        parts: the dtype and shape of each part of `pack`; None for those of older files, which have neither.
+    """
+
+    scheme: str
+    shape: tuple[int, ...]
+    dtype: str
+    parts: dict[str, tuple[str, tuple[int, ...] | None]]
+
+    @classmethod
+    def of(cls, about: Any) -> _Entry:
+        """Raises `ValueError` or `TypeError` for metadata that are not of this form."""
+        given = _typed(about, dict, "its metadata")
+        scheme, parts = (_typed(given.get(key), kind, key) for key, kind in (("scheme", str), ("parts", dict)))
+        dtype = _dtype(given.get("dtype", "float32"), "dtype")
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"dtype must be that of floats, not {dtype!r}")
+        return cls(scheme, checks.shape(given.get("shape")), dtype, {part: _part(part, each) for part, each in parts.items()})
+
+
+def _part(part: str, given: Any) -> tuple[str, tuple[int, ...] | None]:
+    if isinstance(given, str):
+        return given, None
+    if not isinstance(given, list) or len(given) != 2:
+        raise ValueError(f"the part {part!r} must have a dtype and a shape, not {shown(given)}")
+    return _dtype(given[0], f"the dtype of {part!r}"), checks.shape(given[1])
+
+
+def _dtype(value: Any, what: str) -> str:
+    try:
+        dtype = jnp.dtype(_typed(value, str, what))
+    except TypeError:
+        raise ValueError(f"{what} must be the name of a dtype, not {shown(value)}") from None
+    if dtype.hasobject:
+        raise ValueError(f"{what} must not be that of objects")
+    return str(value)
+
+
+def _typed(value: Any, kind: type, what: str) -> Any:
+    return checks.instance(value, kind, what, {dict: "a mapping", str: "a text"}[kind])
+
+
+def _read(name: str, about: _Entry, found: dict[str, Any]) -> QTensor:
+    coder = build(about.scheme)
     leaves = {}
-    for part, (dtype, part_shape) in _packed(coder, shape, about["parts"]).items():
-        data = np.frombuffer(bytes(found[f"{name}.{part}"]), jnp.dtype(dtype))
-        leaves[part] = jnp.asarray(data.reshape(part_shape))
-    return dataclasses.replace(from_packed(unflatten(leaves), coder, shape), dtype=about.get("dtype", "float32"))
+    for part, (dtype, shape) in _packed(coder, about).items():
+        if (data := found.get(f"{name}.{part}")) is None:
+            raise ValueError(f"the file has no tensor {name + '.' + part!r}")
+        leaves[part] = jnp.asarray(np.frombuffer(bytes(data), jnp.dtype(dtype)).reshape(shape))
+    return dataclasses.replace(from_packed(unflatten(leaves), coder, about.shape), dtype=about.dtype)
 
 
-def _packed(coder: Coder, shape: tuple[int, ...], parts: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The dtype and shape of each part of `pack`; older files have neither, so the coder is asked."""
-    if not any(isinstance(each, str) for each in parts.values()):
-        return {part: (dtype, tuple(part_shape)) for part, (dtype, part_shape) in parts.items()}
-    x, key = jax.ShapeDtypeStruct(shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
+def _packed(coder: Coder, about: _Entry) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The dtype and shape of each part of `pack`; for older files the coder is asked."""
+    known = {part: (dtype, shape) for part, (dtype, shape) in about.parts.items() if shape is not None}
+    if len(known) == len(about.parts):
+        return known
+    x, key = jax.ShapeDtypeStruct(about.shape, jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
     shapes = flatten(jax.eval_shape(lambda x, key: coder.packer.pack(coder.quantize(x, key)), x, key))
-    return {part: (str(shapes[part].dtype), shapes[part].shape) for part in parts}
+    return {part: (str(leaf.dtype), leaf.shape) for part, leaf in shapes.items()}

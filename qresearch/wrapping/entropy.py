@@ -37,12 +37,25 @@ class Coding:
     Attributes:
         name: its name in a scheme.
         shrink: compresses, bytes -> bytes.
-        restore: the inverse.
+        decoder: makes an object whose `decompress(data, most)` returns at most so many bytes.
     """
 
     name: str
     shrink: Callable[[bytes], bytes]
-    restore: Callable[[bytes], bytes]
+    decoder: Callable[[], Any]
+
+    def restore(self, data: bytes, size: int) -> bytes:
+        """The inverse of `shrink`, for data of a known size: a damaged file cannot take more memory than that.
+
+        Raises `ValueError` if the data are not of this coder, or of another size.
+        """
+        try:
+            restored = self.decoder().decompress(data, size + 1)
+        except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+            raise ValueError(f"the codes are not packed with {self.name}: {error}") from None
+        if len(restored) != size:
+            raise ValueError(f"the codes packed with {self.name} are not {size:,} bytes")
+        return bytes(restored)
 
 
 class Coded(Wrapper):
@@ -138,9 +151,10 @@ class RealPacker(EntropyPacker):
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`."""
-        element = self.coder.element
-        restored = self.coder.coding.restore(np.asarray(_codes(packed)).tobytes())
-        codes = _from_planes(restored, np.dtype(element.code_dtype)).reshape(self.coder.codes_shape(shape))
+        element, codes_shape = self.coder.element, self.coder.codes_shape(shape)
+        dtype = np.dtype(element.code_dtype)
+        restored = self.coder.coding.restore(np.asarray(_codes(packed)).tobytes(), math.prod(codes_shape) * dtype.itemsize)
+        codes = _from_planes(restored, dtype).reshape(codes_shape)
         return self.inner.unpack(_with_codes(packed, pack(jnp.asarray(codes), int(element.bits))), shape)
 
 
@@ -170,7 +184,7 @@ def _deflate(strategy: int, data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-_inflate = partial(zlib.decompress, wbits=-15)
+_inflate = partial(zlib.decompressobj, wbits=-15)
 _LZMA: Any = {"format": lzma.FORMAT_RAW, "filters": [{"id": lzma.FILTER_LZMA2, "preset": 9}]}
 
 
@@ -183,12 +197,14 @@ def _add(name: str, make: Callable[[Coder], Coder], doc: str) -> None:
     WRAPPERS.add(name, coded, doc=doc)
 
 
-def _add_real(name: str, doc: str, shrink: Callable[[bytes], bytes], restore: Callable[[bytes], bytes]) -> None:
-    _add(name, partial(Real, coding=Coding(name, shrink, restore)), f"the codes packed with {doc}")
+def _add_real(name: str, doc: str, shrink: Callable[[bytes], bytes], decoder: Callable[[], Any]) -> None:
+    _add(name, partial(Real, coding=Coding(name, shrink, decoder)), f"the codes packed with {doc}")
 
 
 _add("entropy", Ideal, "the codes counted at their entropy, the lower bound for coding them one by one (Shannon 1948)")
 _add_real("huffman", "Huffman codes alone: raw DEFLATE without matches", partial(_deflate, zlib.Z_HUFFMAN_ONLY), _inflate)
 _add_real("deflate", "DEFLATE (RFC 1951), raw: matches and Huffman codes", partial(_deflate, zlib.Z_DEFAULT_STRATEGY), _inflate)
-_add_real("bz2", "bzip2: the Burrows-Wheeler transform and Huffman codes", bz2.compress, bz2.decompress)
-_add_real("lzma", "LZMA2, raw: matches and a range coder", partial(lzma.compress, **_LZMA), partial(lzma.decompress, **_LZMA))
+_add_real("bz2", "bzip2: the Burrows-Wheeler transform and Huffman codes", bz2.compress, bz2.BZ2Decompressor)
+_add_real(
+    "lzma", "LZMA2, raw: matches and a range coder", partial(lzma.compress, **_LZMA), partial(lzma.LZMADecompressor, **_LZMA)
+)

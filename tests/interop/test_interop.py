@@ -60,17 +60,74 @@ def test_entropy_coded_arrays_there_and_back(tmp_path, coding):
     jax.tree.map(np.testing.assert_array_equal, back.pack(), q.pack())
 
 
+def rewritten(path, about):
+    """The same file with other metadata, which may be damaged."""
+    length = struct.unpack("<Q", (data := path.read_bytes())[:8])[0]
+    text = about if isinstance(about, str) else json.dumps(about)
+    head = json.dumps(header(path) | {"__metadata__": {"qresearch": text}}).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + data[8 + length :])
+
+
+def metadata(path):
+    with safe_open(path, "np") as file:
+        return json.loads(file.metadata()["qresearch"])
+
+
 def test_files_without_the_shapes_of_parts_are_read(tmp_path):
     q = qr.quantize(X, "nvfp4")
     interop.save_safetensors(tmp_path / "x.safetensors", {"w": q})
-    with safe_open(tmp_path / "x.safetensors", "np") as file:
-        about = json.loads(file.metadata()["qresearch"])
+    about = metadata(tmp_path / "x.safetensors")
     about["w"]["parts"] = dict.fromkeys(about["w"]["parts"], "uint8")  # as earlier versions wrote them
-    length = struct.unpack("<Q", (data := (tmp_path / "x.safetensors").read_bytes())[:8])[0]
-    old = json.dumps(header(tmp_path / "x.safetensors") | {"__metadata__": {"qresearch": json.dumps(about)}}).encode()
-    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(old)) + old + data[8 + length :])
+    rewritten(tmp_path / "x.safetensors", about)
     back = interop.load_safetensors(tmp_path / "x.safetensors")["w"]
     np.testing.assert_array_equal(back.dequantize(), q.dequantize())
+
+
+NONSENSE = [None, 3, 4.5, True, "nope", "", [], [3], {}, {"x": 1}, [-1, 96], [10**30, 96], [["x"]], "\ud800", float("nan")]
+
+
+def damaged(about):
+    """Every value of the metadata, in turn, replaced by nonsense."""
+    if isinstance(about, dict):
+        for key, value in about.items():
+            yield from ({**about, key: each} for each in damaged(value))
+            yield {other: each for other, each in about.items() if other != key}
+    yield from NONSENSE
+
+
+@pytest.mark.parametrize("scheme", ["int4@32:bf16", "nf4@32:bf16 + deflate"])
+def test_damaged_metadata_give_one_error_that_names_the_file(tmp_path, scheme):
+    path = tmp_path / "x.safetensors"
+    interop.save_safetensors(path, {"w": qr.quantize(X, scheme)})
+    refused = []
+    for about in ["{", "[" * 100_000, *damaged(metadata(path))]:
+        rewritten(path, about)
+        try:
+            interop.load_safetensors(path)
+        except ValueError as error:
+            refused.append(str(error))
+    assert len(refused) > 80  # an empty mapping, and a dtype that is absent, are allowed
+    assert all(str(path) in message for message in refused)
+    assert sum("'w'" in message for message in refused) > 60
+
+
+def test_damaged_files_are_value_errors(tmp_path):
+    path = tmp_path / "x.safetensors"
+    interop.save_safetensors(path, {"w": qr.quantize(X, "int4@32")})
+    whole = path.read_bytes()
+    for data in (b"", whole[:5], whole[:40], whole[:-1], whole + b"x", b"\xff" * 8 + whole[8:]):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"x\.safetensors cannot be read"):
+            interop.load_safetensors(path)
+
+
+@pytest.mark.parametrize("coding", ["huffman", "deflate", "bz2", "lzma"])
+def test_a_small_stream_cannot_unpack_to_a_large_one(coding):
+    q = qr.quantize(X, f"nf4@32:bf16 + {coding}")
+    shrink = q.quantizer.coding.shrink
+    for bomb in (shrink(bytes(2**22)), shrink(b"")):
+        with pytest.raises(ValueError, match=f"the codes packed with {coding} are not 576 bytes"):
+            qr.from_packed({**q.pack(), "codes": np.frombuffer(bomb, np.uint8)}, q.scheme, q.shape)
 
 
 def test_a_scheme_that_did_not_make_it_is_refused(tmp_path):
