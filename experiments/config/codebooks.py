@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import numpy as np
@@ -160,7 +159,7 @@ def _read(given: str | dict[str, Any], context: Context) -> Distribution | np.nd
 
 def _numbers(section: FileSource) -> np.ndarray:
     """All matching tensors of the file, flattened and concatenated."""
-    found = [array(FilePath(section.file), name, section.limit).reshape(-1) for name in section.matches()]
+    found = [array(header, section.limit).reshape(-1) for header in section.matches().values()]
     return np.concatenate(found)
 
 

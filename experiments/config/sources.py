@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 from fnmatch import fnmatchcase
 from pathlib import Path as FilePath
@@ -10,7 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
-from experiments.base.arrays import FLOATS, READERS, Header, corner, headers
+from experiments.base.arrays import corner
+from experiments.base.headers import CODECS, READERS, Header, files, headers, known
 from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
 from qresearch.base.table import suggestion
 from qresearch.densities.distribution import DISTRIBUTIONS, Distribution
@@ -99,7 +101,8 @@ class FileSource(Section):
     """Arrays of a file: `{file: weights.safetensors, tensors: "encoder.*"}`. Each tensor that matches is a source.
 
     Attributes:
-        file: a path, relative to the working folder or to the folder of the configuration.
+        file: a path, relative to the working folder or to the folder of the configuration; or a pattern, such as
+            `model-*.safetensors`, whose files are taken together.
         tensors: a name or a pattern (`*`, `?`, `[...]`), or a list of them.
         limit: the largest number of elements; larger tensors are cut to their leading `corner`.
     """
@@ -118,7 +121,7 @@ class FileSource(Section):
     @classmethod
     def _readable(cls, file: str, info: ValidationInfo) -> str:
         context = info.context or Context()
-        if FilePath(file).suffix not in READERS:
+        if not known(file):
             wrong(f"got {file!r}; allowed: a file that ends in {', '.join(READERS)}")
         if not context.files:
             return file
@@ -158,8 +161,12 @@ class ValuesSource(Section):
 
 
 def find(file: str, folders: tuple[FilePath, ...]) -> FilePath | None:
-    """The path of a file in the first folder that has it; None if there is none. Absolute paths are allowed."""
-    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+    """The path of a file, or of a pattern, in the first folder that has such a file; None if there is none.
+
+    Absolute paths are allowed.
+    """
+    paths = (path for folder in folders for path in (folder / file, FilePath(glob.escape(str(folder))) / file))
+    return next((path for path in paths if files(path)), None)
 
 
 def _matches(name: str, header: Header, patterns: tuple[str, ...]) -> bool:
@@ -171,7 +178,7 @@ def _matching_nothing(patterns: tuple[str, ...], found: dict[str, Header]) -> li
     usable = [name for name, header in found.items() if header.usable]
     listed = usable or [f"{name} ({header})" for name, header in found.items()]
     some = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
-    some += "" if usable else f"; allowed: {', '.join(map(str, FLOATS.values()))}, with at least one number"
+    some += "" if usable else f"; allowed: {', '.join(each.name for each in CODECS.values())}, with at least one number"
     return [
         (
             (index,),

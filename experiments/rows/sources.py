@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from experiments.base.arrays import Header, array, corner, fingerprint, run
+from experiments.base.arrays import array, corner, fingerprint, run
+from experiments.base.headers import Header
 from experiments.config.model import Config
 from experiments.config.sources import DistributionSource, FileSource, ValuesSource
 from qresearch.densities.distribution import Distribution
@@ -125,21 +125,20 @@ def _drawn(name: str, section: DistributionSource) -> Iterator[Source]:
 
 
 def _read(name: str, section: FileSource) -> Iterator[Source]:
-    path = Path(section.file)
     tensors = section.matches()
     for tensor, header in tensors.items():
         alone = len(tensors) == 1
-        definition = {"name": name, "tensor": tensor, "limit": section.limit, "sha256": fingerprint(path)}
+        definition = {"name": name, "tensor": tensor, "limit": section.limit, "sha256": fingerprint(header.path)}
 
-        def make(seed: int, tensor: str = tensor) -> Array:
-            return jnp.asarray(array(path, tensor, section.limit))
+        def make(seed: int, header: Header = header) -> Array:
+            return jnp.asarray(array(header, section.limit))
 
         shape = corner(header.shape, section.limit)
 
         def read(seed: int, start: int, stop: int, header: Header = header, shape: tuple[int, ...] = shape) -> np.ndarray:
-            return run(path, header, shape, start, stop)
+            return run(header, shape, start, stop)
 
-        known = read if header.place is not None else None
+        known = read if header.streamable else None
         yield Source(name if alone else f"{name}/{tensor}", name, shape, False, definition, make, known)
 
 

@@ -17,7 +17,7 @@ from qresearch.api import from_packed
 from qresearch.base.table import shown, suggestion
 from qresearch.coders.qtensor import QTensor
 from qresearch.interop.gguf_header import GGUFTensor, gguf_tensors
-from qresearch.interop.gguf_values import PLAIN, decodable, little_endian, plain, values
+from qresearch.interop.gguf_values import PLAIN, little_endian, plain, refusal, values
 from qresearch.wrapping.ggml import GGML, LAYOUTS
 
 PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
@@ -119,14 +119,12 @@ def _wanted(names: str | Iterable[str] | None, tensors: Mapping[str, GGUFTensor]
 
 
 def _read(path: Path, each: GGUFTensor) -> QTensor | np.ndarray:
-    kind, shape = each.kind, each.shape
-    if each.block is None or not decodable(kind, each.block):
-        raise ValueError(f"its type is {kind}, which neither qresearch nor gguf decodes")
-    data = each.data(path)
+    if (reason := refusal(each)) is not None:
+        raise ValueError(reason)
+    kind, shape, (length, size), data = each.kind, each.shape, each.block or (1, 0), each.data(path)
     if kind in PLAIN:
         return plain(kind, data, each.order).reshape(shape)
     if kind not in PRESETS:
-        return values(kind, each.block, data, each.order).reshape(shape)
-    length, size = each.block
+        return values(kind, (length, size), data, each.order).reshape(shape)
     blocks = little_endian(kind, size, data, each.order).reshape(*shape[:-1], shape[-1] // length * size)
     return from_packed({"blocks": jnp.asarray(blocks)}, PRESETS[kind], shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from qresearch.interop.gguf_header import GGUFTensor
+
 PLAIN = {
     "f16": np.dtype(np.float16),
     "bf16": np.dtype(jnp.bfloat16),
@@ -16,6 +18,8 @@ PLAIN = {
     "i64": np.dtype(np.int64),
 }
 """Types of ggml without blocks -> dtype."""
+
+INTEGERS = {kind for kind, dtype in PLAIN.items() if dtype.kind == "i"}
 
 WORDS: dict[str, tuple[int, ...]] = {"q4_0": (0,), "q8_0": (0,), "q4_k": (0, 2), "q6_k": (208,), "mxfp4": (), "nvfp4": ()}
 """Types with blocks that gguf's own script converts between orders of bytes -> where the words of two bytes lie in a block."""
@@ -52,25 +56,28 @@ def little_endian(kind: str, block: int, data: np.ndarray, order: str) -> np.nda
     return blocks.reshape(-1)
 
 
-def decodable(kind: str, block: tuple[int, int] | None) -> bool:
-    """Whether `values` knows a type: floats and integers, and the types with blocks that gguf decodes."""
+def refusal(tensor: GGUFTensor) -> str | None:
+    """Why the numbers of a tensor cannot be read; None if they can: floats, integers, and blocks that gguf decodes."""
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 
-    if kind in PLAIN or block is None:
-        return kind in PLAIN
+    kind, block = tensor.kind, tensor.block
     try:
-        dequantize(np.zeros((1, block[1]), np.uint8), GGMLQuantizationType[kind.upper()])
+        if block is not None and kind not in PLAIN:
+            little_endian(kind, block[1], np.empty(0, np.uint8), tensor.order)
+            dequantize(np.zeros((1, block[1]), np.uint8), GGMLQuantizationType[kind.upper()])
     except NotImplementedError:
-        return False
-    return True
+        block = None
+    except ValueError as error:
+        return str(error)
+    return None if block else f"its type is {kind}, which neither qresearch nor gguf decodes"
 
 
 def values(kind: str, block: tuple[int, int], data: np.ndarray, order: str = "<") -> np.ndarray:
     """float32, flat: what the bytes of a tensor, or of some of its blocks, stand for.
 
     Args:
-        kind: a type that is `decodable`.
+        kind: a type that gguf decodes, or one of `PLAIN`.
         block: the number of elements in a block, and the bytes.
         data: uint8 [bytes], whole blocks.
         order: of the bytes in the file, `<` or `>`.

@@ -149,7 +149,7 @@ def _dtype(value: Any, what: str) -> str:
 
 
 def _typed(value: Any, kind: type, what: str) -> Any:
-    return checks.instance(value, kind, what, {dict: "a mapping", str: "a text"}[kind])
+    return checks.instance(value, kind, what, "a mapping" if kind is dict else "a text")
 
 
 def _read(name: str, about: _Entry, found: dict[str, Any]) -> QTensor:

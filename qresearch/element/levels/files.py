@@ -30,7 +30,7 @@ def read_numbers(path: str) -> np.ndarray:
     """
     try:
         numbers = np.asarray(_READERS[Path(path).suffix](Path(path)))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged files raise exceptions of many kinds
         raise ValueError(f"cannot read the numbers in {path!r}: {error}") from None
     if numbers.dtype.kind not in "iuf" or not numbers.size:
         raise ValueError(f"{path!r} holds no list of numbers, but {numbers.dtype} of shape {numbers.shape}")
