@@ -44,6 +44,10 @@ class Coder:
         """The innermost quantizer as these parameters make it, and the parameters of its blocks."""
         raise NotImplementedError
 
+    def of_blocks(self, params: Any) -> Params:
+        """The parameters of the blocks alone, as `resolve` returns them, of a batch too."""
+        raise NotImplementedError
+
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
         """The parameters of a float32 array. `weights` broadcast to x; elements of weight zero are ignored."""
         raise NotImplementedError
@@ -128,7 +132,7 @@ class Coder:
         """Raises `ValueError` where the parameters were fitted for another grid of blocks than this shape has."""
         if self.bare:
             return
-        grid, fitted = self.layout(shape).grid, self.resolve(params)[1].scale.shape
+        grid, fitted = self.layout(shape).grid, self.of_blocks(params).scale.shape
         if grid != fitted:
             raise ValueError(f"x of shape {shape} has {grid} blocks, but params were fitted for {fitted}")
 

@@ -96,6 +96,12 @@ class Fitted:
         """float32 [grid]: zero points or minima; None for symmetric forms."""
         return _offsets(self.quantizer, self.params, batch=len(self._batch))
 
+    @property
+    def _scales_shape(self) -> tuple[int, ...] | None:
+        """The shape of `scales`, without computing them."""
+        scales = jax.eval_shape(partial(_scales, batch=len(self._batch)), self.quantizer, self.params)
+        return None if scales is None else scales.shape
+
     def __getitem__(self, index: Any) -> Fitted:
         """The parameters of a slice of the grid of blocks.
 
@@ -115,7 +121,7 @@ class Fitted:
     @property
     def _batch(self) -> tuple[int, ...]:
         """The leading axes that `jax.vmap` gave to every leaf."""
-        own = self.quantizer.resolve(self.params)[1]
+        own = self.quantizer.of_blocks(self.params)
         if own.scale is None:
             return ()
         scale = own.scale.codes if isinstance(own.scale, Encoded) else own.scale
@@ -126,8 +132,8 @@ class Fitted:
         return _restored, (self.params, self.quantizer, self.ndim, self.scheme)
 
     def __repr__(self) -> str:
-        scales = self.scales
-        kept = "no scales" if scales is None else f"scales {scales.shape}"
+        scales = self._scales_shape
+        kept = "no scales" if scales is None else f"scales {scales}"
         return f"Fitted({self.scheme or type(self.quantizer).__name__!r}, {kept})"
 
 
@@ -255,8 +261,8 @@ class QTensor:
         lines = [f"QTensor({name!r}, shape {self.shape}, from {self.dtype})"]
         if isinstance(self.codes, jax.core.Tracer) or not isinstance(self.codes, jax.Array | np.ndarray):
             return [*lines, f"{self.codes.dtype} codes {self.codes.shape}"]
-        scales = self.scales
-        kept = "" if scales is None else f", scales {scales.shape}"
+        scales = self.fitted._scales_shape
+        kept = "" if scales is None else f", scales {scales}"
         sizes = f"{self.bits:.6g} bits per element, {self.nbytes:,} bytes"
         return [*lines, f"{sizes}: {self.codes.dtype} codes {self.codes.shape}{kept}"]
 

@@ -45,6 +45,10 @@ class Quantizer(Coder):
         """Itself and its parameters."""
         return self, params
 
+    def of_blocks(self, params: Params) -> Params:
+        """All of them."""
+        return params
+
     # --- fit, encode, decode ---------------------------------------------------------------------------------------------
 
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None, outer: Params | None = None) -> Params:

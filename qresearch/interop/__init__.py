@@ -7,10 +7,12 @@ from qresearch import interop
 interop.HUGGING_FACE["W8A8"].activations                        # 'int8-full@row'; qr.scheme("W8A8") is the one of weights
 interop.save_safetensors("w.safetensors", {"w": q}, "nvfp4")    # and load_safetensors
 interop.save_gguf("w.gguf", {"w": qr.quantize(x, "q4_0")})      # and load_gguf
+interop.load("folder")                                          # of compressed-tensors, GPTQ, AWQ, bitsandbytes
 interop.to_torch(q)["scale"].dtype                              # the name of a torch dtype; .data holds the bytes
 """
 
 from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
+from qresearch.interop.checkpoint import load
 from qresearch.interop.gguf_file import load_gguf, save_gguf
 from qresearch.interop.parts import StoredPart, stored_parts, to_torch
 from qresearch.interop.safetensors_file import load_safetensors, save_safetensors
@@ -19,6 +21,7 @@ __all__ = [
     "HUGGING_FACE",
     "Pair",
     "StoredPart",
+    "load",
     "load_gguf",
     "load_safetensors",
     "save_gguf",

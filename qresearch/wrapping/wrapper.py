@@ -60,6 +60,10 @@ class Wrapper(Coder):
         """That of the coder inside."""
         return self.inner.resolve(self.inside(params))
 
+    def of_blocks(self, params: Any) -> Params:
+        """Those of the coder inside."""
+        return self.inner.of_blocks(self.inside(params))
+
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Any:
         """As inside."""
         return self.inner.fit(x, weights, key)
