@@ -54,12 +54,14 @@ peers: $(PEERS)/.ready           ## compares codes, scales and values with other
 bench: $(PEERS)/.ready           ## speed, compared with other libraries and with a plain cast; SIZE=22 is quicker
 	$(PEERS)/bin/python -m experiments.bench --size $(SIZE)
 
-$(PEERS)/.ready: pyproject.toml experiments/peers/requirements.txt
+$(PEERS)/.ready: pyproject.toml experiments/peers/requirements.txt experiments/peers/without_dependencies.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --extra-index-url $(TORCH) \
 		$$(grep '^torch==' experiments/peers/requirements.txt)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement experiments/peers/requirements.txt --editable ".[sweep]"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement experiments/peers/without_dependencies.txt
 	touch $@
 
 $(VENV)/.sweep: pyproject.toml

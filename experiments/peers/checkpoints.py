@@ -58,7 +58,7 @@ def _compressed() -> Iterator[dict[str, Any]]:
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from compressed_tensors.quantization.utils import calculate_qparams
 
-    cases = [
+    cases: list[tuple[str, dict[str, Any], Any]] = [
         ("pack-quantized", {"num_bits": bits, "strategy": strategy, "group_size": size, "symmetric": symmetric}, dtype)
         for bits in (2, 3, 4, 5, 8)
         for strategy, size in (("group", 128), ("channel", None))
@@ -78,7 +78,7 @@ def _compressed() -> Iterator[dict[str, Any]]:
     for layout, options, dtype in cases:
         arguments = QuantizationArgs(**options)
         scheme, weight = QuantizationScheme(targets=["Linear"], weights=arguments), _weight().to(dtype)
-        blocks = {"group": options.get("group_size"), "channel": IN, "tensor": IN}[options["strategy"]]
+        blocks = options.get("group_size") or IN
         split = weight.reshape(OUT, IN // blocks, blocks)
         low, high = split.amin(-1), split.amax(-1)
         if options["strategy"] == "tensor":

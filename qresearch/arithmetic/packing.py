@@ -163,7 +163,9 @@ def _unpack_words(data: Array, bits: int) -> Array:
 def unpack_bits(data: Array, bits: int, length: int) -> Array:
     """Unpacks codes of any width: splits bytes into bits and gathers `bits` of them to a code."""
     dtype = code_dtype(bits, False)
-    stream = ((data[..., None] >> _places(data.ndim, 8, jnp.uint8)) & jnp.uint8(1)).reshape(*data.shape[:-1], -1)
+    stream = ((data[..., None] >> _places(data.ndim, 8, jnp.uint8)) & jnp.uint8(1)).reshape(
+        *data.shape[:-1], 8 * data.shape[-1]
+    )
     fields = stream[..., : length * bits].reshape(*data.shape[:-1], length, bits).astype(dtype)
     return (fields << _places(data.ndim, bits, dtype)).sum(-1, dtype=dtype)
 

@@ -38,6 +38,12 @@ class Module:
     config: dict[str, Any]
     tensors: dict[str, np.ndarray]
 
+    @property
+    def weights(self) -> list[dict[str, Any]]:
+        """What the groups of a configuration of compressed-tensors say of weights."""
+        groups = self.config.get("config_groups") or {}
+        return [each["weights"] for each in groups.values() if each.get("weights")]
+
     def __getitem__(self, leaf: str) -> np.ndarray:
         return self.tensors[leaf]
 
@@ -75,7 +81,7 @@ def assembled(scheme: str, shape: tuple[int, ...], codes: np.ndarray, scale: Any
     if isinstance(scale, np.ndarray):
         if scale.size != math.prod(grid):
             raise ValueError(f"{scheme!r} has scales of shape {grid} for an array of shape {shape}, not {scale.shape}")
-        scale = np.ascontiguousarray(scale).reshape(grid)
+        scale = scale.reshape(grid).copy()  # not a part of the file, which may change
         nested = isinstance(coder.scaling.scale, Nested)
         scale = Encoded(jnp.asarray(scale.view(f"u{scale.itemsize}")), Params()) if nested else jnp.asarray(scale)
     dtype = coder.element.code_dtype
@@ -105,13 +111,12 @@ def _packed(module: Module) -> QTensor:
     if zeros is not None and zeros.dtype == np.int32:  # packed along the first axis
         zeros = fields(zeros.T, bits, shape[-2]).T.astype(np.int16) - half
     form = "full" if zeros is None else "asym"
-    return assembled(f"int{bits}-{form}@{_block(scale, shape)}{_suffix(scale)}", shape, codes, scale, zeros)
+    return assembled(f"int{bits}-{form}@{_block(module, scale, shape)}{_suffix(scale)}", shape, codes, scale, zeros)
 
 
 def _width(module: Module, words: int, count: int) -> int:
     """The width of the codes: that of the configuration which takes so many words, or else of any."""
-    groups = module.config.get("config_groups", {})
-    given = {each["weights"]["num_bits"] for each in groups.values() if each.get("weights")} if isinstance(groups, dict) else ()
+    given = {each["num_bits"] for each in module.weights}
     fits = [bits for bits in (sorted(given) or range(1, 9)) if -(-count * bits // 32) == words]
     if len(fits) != 1:
         raise ValueError(f"{words} words for {count} codes can be codes of {fits or 'no'} bits; config.json must say which")
@@ -127,7 +132,7 @@ def _whole(module: Module) -> QTensor:
         raise ValueError(f"its codes are {codes.dtype}; allowed: {', '.join(elements)}")
     zeros = zeros if codes.dtype == np.int8 else None
     stored = codes if codes.dtype == np.int8 else codes.view(np.uint8)
-    return assembled(f"{element}@{_block(scale, codes.shape)}{_suffix(scale)}", codes.shape, stored, scale, zeros)
+    return assembled(f"{element}@{_block(module, scale, codes.shape)}{_suffix(scale)}", codes.shape, stored, scale, zeros)
 
 
 def _mxfp4(module: Module) -> QTensor:
@@ -145,15 +150,27 @@ def _suffix(scale: np.ndarray) -> str:
     return found
 
 
-def _block(scale: np.ndarray, shape: tuple[int, ...]) -> str:
+def _block(module: Module, scale: np.ndarray, shape: tuple[int, ...]) -> str:
     """The block of a scheme in which scales of this shape belong to an array."""
-    grid = scale.shape if scale.ndim == len(shape) else (1,) * len(shape) if scale.size == 1 else (*scale.shape, 1)
     if scale.size == 1:
         return "tensor"
-    if grid[:-1] != shape[:-1]:
-        sizes = [-(-n // blocks) for n, blocks in zip(shape[-2:], grid[-2:], strict=True)]
-        return "x".join(map(str, sizes))
-    return "row" if grid[-1] == 1 else str(-(-shape[-1] // grid[-1]))
+    grid = scale.shape if scale.ndim == len(shape) else (*scale.shape, 1)
+    if grid[:-1] == shape[:-1]:
+        return _group(module, shape[-1], grid[-1])
+    tiles = [each["block_structure"] for each in module.weights if each.get("block_structure")]
+    for tile in (tuple(map(int, each.split("x") if isinstance(each, str) else each)) for each in tiles):
+        if tuple(-(-n // size) for n, size in zip(shape, tile)) == grid:
+            return "x".join(map(str, tile))
+    raise ValueError(f"its scales have the shape {scale.shape}, which are not groups of an array of shape {shape}")
+
+
+def _group(module: Module, count: int, groups: int) -> str:
+    """The block of a scheme that cuts rows of `count` columns into `groups`."""
+    given = [each.get("group_size") for each in (module.config, *module.weights)]
+    sizes = [size for size in given if isinstance(size, int) and size > 0 and -(-count // size) == groups]
+    if not sizes and count % groups:
+        raise ValueError(f"{count} columns in {groups} groups: the configuration must say how long a group is")
+    return "row" if groups == 1 else str(sizes[0] if sizes else count // groups)
 
 
 def _in_order(module: Module, leaf: str, count: int, groups: int) -> None:
@@ -179,8 +196,9 @@ def _columns(module: Module) -> QTensor:
     read = _gptq if words.shape[1] == out else _awq
     codes, zeros = read(module, words, zeros, bits, out)
     _in_order(module, "g_idx", codes.shape[1], groups)
-    block = "row" if groups == 1 else str(-(-codes.shape[1] // groups))
-    return assembled(f"uint{bits}-asym@{block}{_suffix(scales)}", codes.shape, codes, scales.T, zeros)
+    return assembled(
+        f"uint{bits}-asym@{_group(module, codes.shape[1], groups)}{_suffix(scales)}", codes.shape, codes, scales.T, zeros
+    )
 
 
 def _gptq(module: Module, words: np.ndarray, zeros: np.ndarray, bits: int, out: int) -> tuple[np.ndarray, np.ndarray]:
@@ -202,8 +220,10 @@ def _awq(module: Module, words: np.ndarray, zeros: np.ndarray, bits: int, out: i
 
 def _four_bits(module: Module) -> QTensor:
     """NF4 and FP4 in blocks of the flat array, two codes in a byte, the first in its high bits; scales may be quantized too."""
-    state = next(each for leaf, each in module.tensors.items() if leaf.startswith("weight.quant_state.bitsandbytes__"))
-    about = json.loads(state.tobytes())
+    states = [each for leaf, each in module.tensors.items() if leaf.startswith("weight.quant_state.bitsandbytes__")]
+    if len(states) != 1:
+        raise ValueError(f"it has {len(states)} tensors quant_state, which say its shape and blocks; one is needed")
+    about = json.loads(states[0].tobytes())
     shape, element = tuple(about["shape"]), {"nf4": "nf4", "fp4": "fp4bnb"}[about["quant_type"]]
     data = module["weight"].reshape(-1)
     table, theirs = levels(element), module["weight.quant_map"]
@@ -215,8 +235,8 @@ def _four_bits(module: Module) -> QTensor:
     if "weight.nested_absmax" not in module.tensors:
         return assembled(scheme, shape, codes, scale)
     numbers = ",".join(repr(float(level)) for level in module["weight.nested_quant_map"])
-    outer = Params(jnp.asarray(module["weight.nested_absmax"]))
-    stored = Encoded(jnp.asarray(scale), Kept(outer, jnp.float32(about["nested_offset"])))
+    outer = Params(jnp.array(module["weight.nested_absmax"]))
+    stored = Encoded(jnp.array(scale), Kept(outer, jnp.float32(about["nested_offset"])))
     nested = f"(codebook({numbers})@{about['nested_blocksize']} + mean)"
     return assembled(f"{element}-exact@flat{about['blocksize']}:{nested}", shape, codes, stored)
 

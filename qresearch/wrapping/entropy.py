@@ -44,6 +44,10 @@ class Coding:
     shrink: Callable[[bytes], bytes]
     decoder: Callable[[], Any]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name: an unpickled coder must equal the one in the table, but two `partial` are never equal."""
+        return _coding, (self.name,)
+
     def restore(self, data: bytes, size: int) -> bytes:
         """The inverse of `shrink`, for data of a known size: a damaged file cannot take more memory than that.
 
@@ -56,6 +60,14 @@ class Coding:
         if len(restored) != size:
             raise ValueError(f"the codes packed with {self.name} are not {size:,} bytes")
         return bytes(restored)
+
+
+CODINGS: dict[str, Coding] = {}
+"""The coders by name."""
+
+
+def _coding(name: str) -> Coding:
+    return CODINGS[name]
 
 
 class Coded(Wrapper):
@@ -198,7 +210,8 @@ def _add(name: str, make: Callable[[Coder], Coder], doc: str) -> None:
 
 
 def _add_real(name: str, doc: str, shrink: Callable[[bytes], bytes], decoder: Callable[[], Any]) -> None:
-    _add(name, partial(Real, coding=Coding(name, shrink, decoder)), f"the codes packed with {doc}")
+    CODINGS[name] = Coding(name, shrink, decoder)
+    _add(name, partial(Real, coding=CODINGS[name]), f"the codes packed with {doc}")
 
 
 _add("entropy", Ideal, "the codes counted at their entropy, the lower bound for coding them one by one (Shannon 1948)")
