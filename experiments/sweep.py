@@ -18,21 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TypeVar
 
-import pandas as pd
-
 from experiments.config import Config, ConfigError, load
-from experiments.report import conclusion, describe, ending, introduction, vanished
+from experiments.figures.outputs import make_outputs
+from experiments.report import conclusion, describe, ending, few_seeds, introduction, vanished
 from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
 from experiments.rows.sources import rounding_key
 from experiments.running.compiled import keep, programs
 from experiments.running.measure import Meter, Outcome, failed, ready
 from experiments.running.progress import Reporter
 from experiments.running.stop import Stop, Stopped
-from experiments.showing.tables import make_tables
-from experiments.showing.theory import with_theory
-from experiments.showing.underflow import zeroed
-from experiments.showing.verdicts import verdicts, warnings
-from experiments.store import Busy, Results, tidy
+from experiments.store import Busy, Results
 from experiments.store.manifest import surroundings
 
 T = TypeVar("T")
@@ -91,20 +86,22 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         results.begin(config, plan, manifest if news else None)
         coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop) as meter:
-            reporter.say(*introduction(plan, results, pending))
-            threading.Thread(target=import_module, args=["experiments.figures"]).start()  # a second, while XLA compiles
+            reporter.say(*introduction(plan, results, pending), *few_seeds(config))
+            if pending:
+                threading.Thread(
+                    target=import_module, args=["experiments.figures.draw"]
+                ).start()  # a second, while XLA compiles
             for bad in recorded(results, plan, measured(plan, pending, meter), reporter):
                 stop.check()
                 if bad and fail_fast:
                     break
-            frame = with_theory(tidy(config.folder, config), config)
-            lost = sum(map(results.done, plan.rows)) - len(frame)
-            against_theory, files = shown(config, frame, reporter)
+            made = make_outputs(config, config.folder, reporter.say, stop.between(reporter.each))
+            lost = sum(map(results.done, plan.rows)) - made.rows if made.rows is not None else 0
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
-            manifest |= {"theory": against_theory} if against_theory else {}
+            manifest |= {"theory": made.theory} if made.theory else {}
             if news:
                 results.note(manifest)
-            reporter.say(*conclusion(results, plan, pending, manifest, files), *vanished(lost, results))
+            reporter.say(*conclusion(results, plan, pending, manifest, len(made.files)), *vanished(lost, results))
         return 0 if all(map(results.done, plan.rows)) and not lost else 1
 
 
@@ -116,17 +113,6 @@ def recorded(results: Results, plan: Plan, measured: Iterable[list[Outcome]], re
         bad = [f"failed: {outcome.row}: {outcome.error}" for outcome in outcomes if outcome.error]
         reporter.say(*bad)
         yield bad
-
-
-def shown(config: Config, frame: pd.DataFrame, reporter: Reporter) -> tuple[list[str], int]:
-    """Writes tables and figures, and prints what contradicts theory; returns those lines, and how many files there are."""
-    from experiments.figures import make_figures
-
-    judged = verdicts(frame, config)
-    against_theory = warnings(judged, config)
-    reporter.say(*against_theory, *zeroed(frame))
-    tables = list(make_tables(config.folder, config, frame, judged))
-    return against_theory, len(tables) + len(list(make_figures(config.folder, config, frame, reporter.say)))
 
 
 def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:

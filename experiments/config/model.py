@@ -20,6 +20,9 @@ from experiments.config.sources import Source
 THEORY = "theory"
 """The runner's own table, besides the tidy one."""
 
+FEWEST_SEEDS = 3
+"""A verdict of theory needs this number of seeds: with two, the tails of t are so heavy that nothing would be ruled out."""
+
 
 def _seeds(value: Any) -> Any:
     """`seeds: 3` means the seeds 0, 1 and 2."""

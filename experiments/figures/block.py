@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from experiments.config.row_outputs import ErrorOverBlock
 from experiments.figures.bits import yerror
-from experiments.figures.style import Nothing, legend_below, looks, name_axes, panels, parts, scale_values
+from experiments.figures.style import NO_ROWS, Undrawn, legend_below, looks, name_axes, panels, parts, scale_values
 from experiments.showing.summary import label, means
 
 MOST_LABELS = 10
@@ -44,7 +44,7 @@ def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
     found = list(dict.fromkeys(values))
     numbers = sorted(value for value in found if not isinstance(value, str))
     if not found:
-        raise Nothing
+        raise Undrawn(NO_ROWS)
     logarithmic = logarithmic and bool(numbers) and min(numbers) > 0
     logarithms = [float(np.log2(value)) if logarithmic else float(value) for value in numbers]
     step = min(np.diff(logarithms), default=1.0)

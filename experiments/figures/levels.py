@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +18,8 @@ LEVELS_WITH_THIN_LINES = 64
 def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
     """A line for each scheme, with a tick for each level over the largest magnitude, and the number of levels at the right."""
     names = options.schemes
-    figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.3 * len(names)))
+    figure = Figure(figsize=(PAGE, 0.5 + 0.3 * len(names)))
+    axes = figure.subplots()
     for row, (name, look) in enumerate(zip(names, looks())):
         values = levels(name)
         width = 1.1 if len(values) < LEVELS_WITH_THIN_LINES else 0.35

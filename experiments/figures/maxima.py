@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,7 +29,8 @@ NODES = 8
 def block_maximum(options: BlockMaximum, config: Config) -> tuple[Figure, pd.DataFrame]:
     """Two panels: E max|x| over the block size, and each closed form over the exact value."""
     numbers = pd.concat([_of(distribution_of(config, name), name, options) for name in options.sources], ignore_index=True)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6), width_ratios=[1.2, 1])
+    figure = Figure(figsize=(PAGE, 2.6))
+    left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
     for name, look in zip(options.sources, looks()):
         part = numbers[numbers["source"] == name]
         _panel(left, part, look)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -28,28 +27,35 @@ FORMATS: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None, "ModDate": N
 """File format -> metadata: without time and version, so that redrawing gives the same bytes."""
 
 
-class Nothing(Exception):
-    """There is no row to draw."""
+NO_ROWS = "there are no rows for it"
+
+
+class Undrawn(Exception):
+    """Why a figure was not drawn, and what to change."""
 
 
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
-    """A context for drawing in the project's style, without a screen; closes its figures at the end."""
-    with mpl.rc_context(), plt.style.context(SHEET):
-        plt.switch_backend("agg")
-        try:
-            yield
-        finally:
-            plt.close("all")
+    """A context for drawing in the project's style. Without pyplot: figures need no screen, and nobody has to close them."""
+    with mpl.rc_context(fname=SHEET):
+        yield
 
 
 def save(figure: Figure, path: Path) -> Iterator[Path]:
-    """Writes a figure in all formats; yields the paths."""
+    """Writes a figure in all formats; yields the paths.
+
+    The layout is computed once, at the resolution of the PNG: at the 72 dpi of PDF files, hinted letters are narrower than they
+    are printed, and labels would not fit. Without a layout engine, Matplotlib draws once for each file instead of twice.
+    """
+    figure.set_dpi(mpl.rcParams["savefig.dpi"])
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
     for suffix, metadata in FORMATS.items():
         target = path.with_name(f"{path.name}.{suffix}")
-        with replacing(target) as temporary:
+        # `savefig` sets the engine back to what the parameters say
+        with replacing(target) as temporary, mpl.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
             figure.savefig(temporary, format=suffix, metadata=metadata)
-        figure.set_layout_engine("none")  # keeps the layout of the first format
         yield target
 
 
@@ -58,7 +64,8 @@ def panels(count: int, height: float = 2.3, **options: Any) -> tuple[Figure, lis
     across = columns_of(count)
     down = math.ceil(count / across)
     width = COLUMN if count == 1 else PAGE
-    figure, grid = plt.subplots(down, across, figsize=(width, height * down + 0.35), squeeze=False, **options)
+    figure = Figure(figsize=(width, height * down + 0.35))
+    grid = figure.subplots(down, across, squeeze=False, **options)
     axes = list(grid.flat)
     for unused in axes[count:]:
         unused.set_axis_off()
@@ -71,9 +78,9 @@ def columns_of(count: int) -> int:
 
 
 def parts(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
-    """The rows grouped by some columns, in the order of the sweep, with titles. Raises `Nothing` if there are no rows."""
+    """The rows grouped by some columns, in the order of the sweep, with titles. Raises `Undrawn` if there are no rows."""
     if not len(frame):
-        raise Nothing
+        raise Undrawn(NO_ROWS)
     if not columns:
         return [("", frame)]
     grouped = frame.groupby(list(columns), sort=False, dropna=False)

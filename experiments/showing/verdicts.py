@@ -16,6 +16,7 @@ import pandas as pd
 
 import qresearch as qr
 from experiments.config import Config
+from experiments.config.model import FEWEST_SEEDS
 from experiments.showing.summary import mean, number, written
 from experiments.showing.theory import EXPECTED, law
 
@@ -27,9 +28,6 @@ FLOAT32_RELATIVE_ERROR = 2e-5
 
 NOT_JUDGED = {"entropy", "levels"}
 """Metrics of code counts: their means over finite arrays differ from their limits."""
-
-FEWEST_SEEDS = 3
-"""A verdict needs this number of seeds: with two, the tails of t are so heavy that nothing would be ruled out."""
 
 
 class Verdict(NamedTuple):
