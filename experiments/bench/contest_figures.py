@@ -54,7 +54,7 @@ def sizes(frame: pd.DataFrame) -> Figure:
     for look, (name, part) in zip(looks(), frame.groupby("contest", sort=False)):
         axes.plot(2.0 ** part["power"].to_numpy(float), 1 / part["share"].to_numpy(float), label=name, **look)
     axes.set_xscale("log", base=2)
-    scale_values(axes, "", 1 / frame["share"].to_numpy(float))
+    scale_values([axes], "", 1 / frame["share"].to_numpy(float))
     axes.set_xlabel("elements")
     axes.set_ylabel("time over that of the plain cast")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)

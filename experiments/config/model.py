@@ -16,6 +16,7 @@ from experiments.config.row_outputs import Figures, Metric, Tables
 from experiments.config.schemes import MOST_ROWS, Schemes
 from experiments.config.section import Distinct, Name, Section, ToTuple, refuse, together, wrong
 from experiments.config.sources import Source
+from experiments.config.style import Style
 
 THEORY = "theory"
 """The runner's own table, besides the tidy one."""
@@ -50,6 +51,7 @@ class Config(Section):
         metrics: what is measured; by default every metric that does not count codes.
         theory: whether limits and exact expectations are computed too.
         tables: tables of the rows, besides the tidy table.
+        style: how all figures look: a style sheet of Matplotlib, settings, or a list of them.
         figures: figures of the rows, and of theory.
     """
 
@@ -64,6 +66,7 @@ class Config(Section):
     metrics: Annotated[tuple[Metric, ...], ToTuple, Distinct, Field(min_length=1)] = CHEAP
     theory: bool = False
     tables: Tables = ()
+    style: Style = Field(default_factory=dict)
     figures: Figures = ()
 
     @field_validator("tables", "figures", mode="wrap")

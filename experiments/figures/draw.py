@@ -15,13 +15,16 @@ from matplotlib.figure import Figure
 
 from experiments.base.files import write
 from experiments.config import Config
-from experiments.config.row_outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Output
+from experiments.config.output import Figure as Options
+from experiments.config.output import RowFigure
+from experiments.config.row_outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap
 from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from experiments.figures.bits import error_over_bits
 from experiments.figures.block import error_over_block
 from experiments.figures.densities import densities
 from experiments.figures.heatmap import heatmap
 from experiments.figures.levels import codebooks
+from experiments.figures.lines import ordered
 from experiments.figures.maxima import block_maximum
 from experiments.figures.ramp import error_over_input
 from experiments.figures.scaled import scaled_blocks
@@ -31,7 +34,7 @@ from experiments.showing.summary import derived
 Drawing = Callable[[Any, pd.DataFrame], Figure]
 Curves = Callable[[Any, Config], tuple[Figure, pd.DataFrame]]
 
-KINDS: dict[type[Output], Drawing] = {
+KINDS: dict[type[Options], Drawing] = {
     ErrorOverBits: error_over_bits,
     ErrorOverBlock: error_over_block,
     Heatmap: heatmap,
@@ -40,11 +43,11 @@ KINDS: dict[type[Output], Drawing] = {
 }
 """The options of a kind of figure -> `(options, rows) -> Figure`."""
 
-THEORY: dict[type[Output], Curves] = {Densities: densities, BlockMaximum: block_maximum, ScaledBlocks: scaled_blocks}
+THEORY: dict[type[Options], Curves] = {Densities: densities, BlockMaximum: block_maximum, ScaledBlocks: scaled_blocks}
 """The options of a kind of figure from theory -> `(options, config) -> Figure, its numbers`."""
 
 
-def make_figure(output: Output, config: Config, frame: pd.DataFrame, path: Path) -> Iterator[Path]:
+def make_figure(output: Options, config: Config, frame: pd.DataFrame, path: Path) -> Iterator[Path]:
     """Draws a figure and yields the paths of its files.
 
     Args:
@@ -57,11 +60,12 @@ def make_figure(output: Output, config: Config, frame: pd.DataFrame, path: Path)
         Undrawn: with the reason.
         OSError: with the path of a file that cannot be written.
     """
-    with styled():
+    with styled(config.style | output.style):
         if type(output) in THEORY:
             figure, numbers = THEORY[type(output)](output, config)
             text = numbers.to_csv(index=False, lineterminator="\n", float_format="%.8g")
             yield write(path.with_name(f"{path.name}.csv"), text)
         else:
-            figure = KINDS[type(output)](output, derived(frame))
+            order = output.order if isinstance(output, RowFigure) else {}
+            figure = KINDS[type(output)](output, ordered(derived(frame), order))
         yield from save(figure, path)

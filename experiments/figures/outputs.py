@@ -83,13 +83,15 @@ def make_outputs(config: Config, folder: Path, say: Say, each: Each, again: bool
 
 
 def _make(job: Job, stamp: Stamp, say: Say) -> None:
-    from experiments.figures.style import Undrawn
+    from experiments.figures.style import FORMATS, Undrawn
 
     try:
         stamp.note(job.name, job.origin, list(job.make()))
     except Undrawn as reason:
         line = f"note: the figure {Path(job.name).name!r} was not drawn: {reason}"
         stamp.note(job.name, job.origin, [], said=[line])
+        for suffix in FORMATS:  # what was drawn before shows other rows
+            (stamp.folder / f"{job.name}.{suffix}").unlink(missing_ok=True)
         say(line)
 
 
@@ -122,8 +124,9 @@ def _jobs(config: Config, folder: Path, frame: pd.DataFrame, judged: Sequence[Ve
     if config.theory:
         yield Job("tables/theory", origin(*basis, everything), partial(theory_table, folder / "tables" / "theory", judged))
     for output in (*config.tables, *config.figures):
-        kind, make = ("tables", make_table) if output.kind in TABLES else ("figures", make_figure)
-        name = f"{kind}/{output.stem}"
+        table = output.kind in TABLES
+        make: Callable[[Any, Config, pd.DataFrame, Path], Iterator[Path]] = make_table if table else make_figure
+        name = f"{'tables' if table else 'figures'}/{output.stem}"
         rows = only(frame, output.where)
-        made_of = origin(*basis, output.plain(), rows.to_csv())
+        made_of = origin(*basis, {} if table else config.style, output.plain(), rows.to_csv())
         yield Job(name, made_of, partial(make, output, config, rows, folder / name))

@@ -88,6 +88,27 @@ def only(frame: pd.DataFrame, where: Mapping[str, Sequence[Any]]) -> pd.DataFram
     return frame
 
 
+def averaged(frame: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The columns over which means for equal `keys` average, besides seeds: `scheme`, or the axes that tell schemes apart.
+
+    The tensors of a pattern count as samples if `group` is a key.
+    """
+    if frame.empty:
+        return []
+    cells = frame.groupby(list(keys), sort=False, dropna=False) if keys else frame.groupby(lambda _: 0)
+    labels = [name for name in ("family", *axes_of(frame)) if name not in keys]
+    varying = [name for name in labels if (cells[name].nunique(dropna=False) > 1).any()]
+    schemes = "scheme" not in keys and (cells["scheme"].nunique() > 1).any()
+    sources = not {"source", "group"} & set(keys) and (cells["source"].nunique() > 1).any()
+    return [*((varying or ["scheme"]) if schemes else []), *(["source"] if sources else [])]
+
+
+def axes_of(frame: pd.DataFrame) -> list[str]:
+    """The axes of a tidy table."""
+    names = list(frame.columns)
+    return names[names.index("family") + 1 : names.index("true_bits")]
+
+
 def label(column: str) -> str:
     """The label of a column, with its unit."""
     if column in metrics:

@@ -17,7 +17,7 @@ from experiments.config.sources import DistributionSource
 from experiments.showing.best import Cells, best
 from experiments.showing.latex import latex
 from experiments.showing.published import compared
-from experiments.showing.summary import cells, derived, label, means, number, paired
+from experiments.showing.summary import averaged, cells, derived, label, means, number, paired
 from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited
 from experiments.showing.verdicts import Verdict, judgement
 from qresearch import metrics, scheme
@@ -59,7 +59,7 @@ def make_table(output: Output, config: Config, frame: pd.DataFrame, path: Path) 
     table = KINDS[type(output)](output, frame, config)
     yield write(path.with_name(f"{path.name}.csv"), table.to_csv(lineterminator="\n"))
     shown = texts(table.reset_index())
-    yield from for_readers(path, shown, title(output, pooled(output, frame, config)), _best(output, shown))
+    yield from for_readers(path, shown, title(output, pooled(output, frame)), _best(output, shown))
 
 
 def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -82,7 +82,7 @@ def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Rows by columns, in the order of the sweep. Cells that pool schemes have no error: they differ for other reasons."""
     keys = _keys(output)
     table = means(frame, keys, output.value)
-    if pooled(output, frame, config):
+    if pooled(output, frame):
         table = table.assign(error=math.nan)
     return _spread(table, output.rows, output.columns, output.value)
 
@@ -99,19 +99,9 @@ def _keys(output: Pivot) -> list[str]:
     return list(dict.fromkeys([*output.rows, *output.columns]))
 
 
-def pooled(output: Output, frame: pd.DataFrame, config: Config) -> list[str]:
-    """The columns over which the cells of a pivot average, besides seeds: `scheme`, or axes that tell schemes apart.
-
-    The tensors of a pattern count as samples where `group` is a row or a column.
-    """
-    if not isinstance(output, Pivot) or frame.empty:
-        return []
-    keys = _keys(output)
-    cells = frame.groupby(keys, sort=False, dropna=False)
-    varying = [name for name in (*config.axes, "family") if name not in keys and (cells[name].nunique(dropna=False) > 1).any()]
-    schemes = (cells["scheme"].nunique() > 1).any()
-    sources = not {"source", "group"} & set(keys) and (cells["source"].nunique() > 1).any()
-    return [*((varying or ["scheme"]) if schemes else []), *(["source"] if sources else [])]
+def pooled(output: Output, frame: pd.DataFrame) -> list[str]:
+    """The columns over which the cells of a pivot average, besides seeds."""
+    return averaged(frame, _keys(output)) if isinstance(output, Pivot) else []
 
 
 def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -124,8 +124,8 @@ class Results:
     def _compare(self, config: str, manifest: dict[str, Any] | None) -> None:
         """Notes what differs from the run before: the configuration and the versions."""
         with contextlib.suppress(OSError, ConfigError, ValueError):
-            old = (self.folder / CONFIG).read_text(encoding="utf-8")
-            if old != config and (changed := differences(parse(old, CONFIG).data, parse(config, CONFIG).data)):
+            before = (self.folder / CONFIG).read_text(encoding="utf-8")
+            if before != config and (changed := differences(parse(before, CONFIG).data, parse(config, CONFIG).data)):
                 self.notes.append("the configuration has changed (rows of the old one stay in the log): " + "; ".join(changed))
         if manifest and (old := self._manifest()):
             same = ("python", "packages", "device")
