@@ -1,0 +1,8 @@
+"""Quantized models: any function `apply(params, *inputs)`, planned, observed, quantized and frozen."""
+
+from qresearch.models.frozen import Frozen
+from qresearch.models.plan import Plan, State, plan
+from qresearch.models.recipe import METHODS as methods
+from qresearch.models.recipe import Recipe, Rule
+
+__all__ = ["Frozen", "Plan", "Recipe", "Rule", "State", "methods", "plan"]
