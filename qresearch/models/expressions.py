@@ -6,7 +6,7 @@ A `View` is a node seen through layout operations (transpose, squeeze, casts ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,20 +79,23 @@ class Graph:
 
     def constant(self, value: Any) -> View:
         """A constant of the program."""
-        return self.add(("constant", id(value)), lambda: Node(jnp.shape(value), jnp.result_type(value), frozenset(), lambda _: value))
+        made = lambda: Node(jnp.shape(value), jnp.result_type(value), frozenset(), lambda _: value)  # noqa: E731
+        return self.add(("constant", id(value)), made)
 
     def leaves(self, view: View) -> frozenset[int]:
         """The parameters that a value depends on."""
         return self.nodes[view.node].leaves
 
-    def operation(self, equation: Any, arguments: list[View], evaluate: Callable[..., list[Array]]) -> list[View] | None:
+    def operation(self, equation: Any, arguments: Sequence[View], evaluate: Callable[..., list[Array]]) -> list[View] | None:
         """The results of an operation on views; None if their slices are taken in different ways."""
         longest = max((each.choosers for each in arguments), key=len, default=())
         if any(each.choosers not in ((), longest) for each in arguments):
             return None
         return [self._result(equation, arguments, evaluate, longest, number) for number in range(len(equation.outvars))]
 
-    def _result(self, equation: Any, arguments: list[View], evaluate: Any, choosers: tuple[Place, ...], number: int) -> View:
+    def _result(
+        self, equation: Any, arguments: Sequence[View], evaluate: Any, choosers: tuple[Place, ...], number: int
+    ) -> View:
         aval = equation.outvars[number].aval
         lead = self._lead(arguments, choosers)
         leaves = frozenset().union(*(self.leaves(each) for each in arguments))
@@ -113,11 +116,11 @@ class Graph:
         axes = tuple(range(len(lead), len(lead) + len(aval.shape)))
         return View(made.node, axes, tuple(enumerate(choosers)))
 
-    def _lead(self, arguments: list[View], choosers: tuple[Place, ...]) -> tuple[int, ...]:
+    def _lead(self, arguments: Sequence[View], choosers: tuple[Place, ...]) -> tuple[int, ...]:
         stacked = next((each for each in arguments if each.choosers == choosers), None)
         return () if stacked is None else tuple(self.nodes[stacked.node].shape[axis] for axis, _ in stacked.chosen)
 
-    def _whole(self, equation: Any, arguments: list[View]) -> int | None:
+    def _whole(self, equation: Any, arguments: Sequence[View]) -> int | None:
         if equation.primitive.name not in ("reshape", "rev", "copy") or len(arguments) != 1:
             return None
         return self.nodes[arguments[0].node].whole

@@ -17,6 +17,11 @@ def is_quantized(leaf: Any) -> bool:
     return isinstance(leaf, QTensor)
 
 
+def tree_leaves(params: Any) -> list[Any]:
+    """The leaves of a frozen model's parameters; QTensors and None count as leaves."""
+    return jax.tree.leaves(params, is_leaf=lambda leaf: leaf is None or is_quantized(leaf))
+
+
 @part
 class Frozen:
     """A quantized model. Call it with the inputs of the model.
@@ -41,7 +46,7 @@ class Frozen:
     @property
     def weights(self) -> dict[str, QTensor]:
         """Site -> its quantized weight."""
-        leaves = jax.tree.leaves(self.params, is_leaf=lambda leaf: leaf is None or is_quantized(leaf))
+        leaves = tree_leaves(self.params)
         found = dict(self.extra)
         for site in self.plan.sites:
             if site.name not in found and site.whole is not None and is_quantized(leaves[site.whole]):
@@ -58,13 +63,13 @@ class Frozen:
     def bits(self) -> float:
         """True bits per quantized weight."""
         found = self.weights
-        return 8 * sum(each.nbytes for each in found.values()) / max(1, sum(site.size for site in self.plan.sites if site.name in found))
+        count = sum(site.size for site in self.plan.sites if site.name in found)
+        return 8 * sum(each.nbytes for each in found.values()) / max(count, 1)
 
 
 @jax.jit
 def _run(frozen: Frozen, inputs: Any, key: Array | None) -> Any:
     plan = frozen.plan
-    none = lambda leaf: leaf is None or is_quantized(leaf)  # noqa: E731
-    leaves = [None if is_quantized(leaf) else leaf for leaf in jax.tree.leaves(frozen.params, is_leaf=none)]
+    leaves = [None if is_quantized(leaf) else leaf for leaf in tree_leaves(frozen.params)]
     program = plan.program(inputs)
     return execute(program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key)

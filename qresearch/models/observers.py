@@ -1,7 +1,7 @@
 """Observers: what is kept of the inputs of a site while data pass through it, and a sample that static scales are fitted to.
 
-An observation is a monoid: `start`, `add`, `merge`. Batches, processes and machines merge to the observation of all data at once,
-except for `ema`, which by its definition depends on the order.
+An observation is a monoid: `start`, `add`, `merge`. Batches, processes and machines merge to the observation of all data at
+once, except for `ema`, which by its definition depends on the order.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Histogram(Range):
         return Histogram(base.low, base.high, base.tokens, self.counts + other.counts)
 
     def sample(self) -> Array:
-        """float32 [stack..., 2^14, 1]: the middle of the bin of every quantile; the least and the greatest number themselves."""
+        """float32 [stack..., 2^14, 1]: the middle of the bin of every quantile; at the ends, the least and the greatest."""
         total = jnp.cumsum(self.counts.astype(jnp.float32), -1)
         at = (jnp.arange(SAMPLES, dtype=jnp.float32) + 0.5) / SAMPLES
         flat = total.reshape(-1, total.shape[-1])
@@ -200,15 +200,12 @@ def observer_for(scheme: Spec, given: str | None) -> str:
     found, _ = read_observer(name)
     if not by_range and found is not Histogram:
         word = str(scheme)
-        raise ValueError(f"the observer {name!r} knows the range alone, and {word!r} needs more; write static({word}, histogram)")
+        raise ValueError(f"the observer {name!r} knows the range alone; for {word!r} write static({word}, histogram)")
     return name
 
 
 def start(kind: type[Range], stack: tuple[int, ...], channels: int, fields: dict[str, Any]) -> Range:
-    """An observation of nothing, per channel if `channels` is more than 1. Raises `ValueError` where channels are not kept apart."""
+    """An observation of nothing, per channel if `channels` is more than 1. Raises `ValueError` where it cannot be."""
     if channels > 1 and not kind.per_channel:
         raise ValueError("a histogram is kept per tensor; for scales per channel use a scheme with absmax or minmax, or ema")
     return kind.start(stack, channels, **fields)
-
-
-__all__ = ["OBSERVERS", "Average", "Histogram", "Range", "observer_for", "read_observer", "start"]

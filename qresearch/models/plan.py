@@ -9,16 +9,17 @@
 >>> state = plan.observe(plan.start(params), x)
 >>> frozen = plan.freeze(state)
 >>> bool((frozen(x) == plan.apply(state, x)).all()), round(frozen.bits, 3)
-(True, 8.533)
+(True, 8.556)
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ from jax import Array
 
 from qresearch import api
 from qresearch.base.part import part
+from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.models import observers
@@ -37,6 +39,9 @@ from qresearch.models.site import Site
 from qresearch.models.stacks import mapped
 from qresearch.models.traced import Traced, named_leaves, signature, traced
 from qresearch.models.walk import Held
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @part
@@ -125,14 +130,87 @@ class Plan:
             weights: what `quantize` returned, if it is there already.
         """
         found = self.quantize(state, key) if weights is None else dict(weights)
-        params, extra = _without(self.example, state.params, found)
+        leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
+        params, extra = self.absorbed(lambda name, _: leaves[name], found)
         return Frozen(params, extra, _scales(self, state), self)
+
+    def absorbed(self, leaf: Callable[[str, Any], Any], weights: Mapping[str, QTensor]) -> tuple[Any, Held]:
+        """The tree of a frozen model's parameters, and the weights that are no leaf of it.
+
+        A parameter that is a quantized site as a whole becomes its QTensor; one that only quantized sites read becomes None;
+        for all others `leaf(name, shape)` is called.
+        """
+        program = self.example
+        read = {number for site in program.sites for number in site.leaves}
+        kept = {number for site in program.sites if site.name not in weights for number in site.leaves}
+        kept |= {number for number, name in enumerate(program.names) if name in program.others or number not in read}
+        whole = [site.whole for site in program.sites if site.name in weights]
+        extra, tree = dict(weights), []
+        shapes, structure = jax.tree.flatten(self.shapes)
+        for number, shape in enumerate(shapes):
+            if number in kept:
+                tree.append(leaf(program.names[number], shape))
+            elif whole.count(number) == 1:
+                tree.append(extra.pop(next(site.name for site in program.sites if site.whole == number and site.name in extra)))
+            else:
+                tree.append(None)
+        return jax.tree.unflatten(structure, tree), extra
+
+    def scales_shape(self) -> Held:
+        """The shapes of the static scales."""
+        return jax.eval_shape(lambda: _scales(self, self.start(None)))
+
+    def site(self, name: str) -> Site:
+        """A site by name. Raises `KeyError` with the names there are."""
+        found = {site.name: site for site in self.sites}
+        if name not in found:
+            raise KeyError(f"{name!r}{suggestion(name, found)}; the sites are {', '.join(found)}")
+        return found[name]
+
+    def table(self, state: State | None = None) -> pd.DataFrame:
+        """One row a site: its kind, shape, rule, size, true bits; with a state also what was observed of its inputs."""
+        import pandas as pd
+
+        return pd.DataFrame([self._row(site, state) for site in self.sites]).set_index("site")
+
+    def _row(self, site: Site, state: State | None) -> dict[str, Any]:
+        rule = self.rules[site.name]
+        row = {
+            "site": site.name,
+            "kind": site.kind,
+            "shape": list(site.shape),
+            "group": site.group,
+            "rule": str(rule),
+            "parameters": site.size,
+            "multiply-adds": site.macs,
+            "bits": stored_bits(site, rule) / site.size,
+        }
+        if state is not None and site.name in state.seen:
+            seen = state.seen[site.name]
+            row |= {"tokens": int(jnp.sum(seen.tokens)), "low": float(jnp.min(seen.low)), "high": float(jnp.max(seen.high))}
+        return row
+
+    @property
+    def kept(self) -> dict[str, tuple[str, ...]]:
+        """Parameters that no site holds -> the operations that read them; empty for those that nothing reads."""
+        program = self.example
+        read = {number for site in program.sites for number in site.leaves}
+        return {name: program.others.get(name, ()) for number, name in enumerate(program.names) if number not in read}
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the frozen model, without quantizing anything. Sizes that depend on codes count as 0: entropy coders."""
+        weights = sum(-(-stored_bits(site, self.rules[site.name]) // 8) for site in self.sites if self.rules[site.name].scheme)
+        held = {site.name: None for site in self.sites if self.rules[site.name].scheme is not None}
+        left: list[Any] = []
+        self.absorbed(lambda _, shape: left.append(shape), held)  # type: ignore[arg-type]
+        return weights + sum(each.size * each.dtype.itemsize for each in left)
 
     def program(self, inputs: tuple[Any, ...]) -> Traced:
         """The traced program for inputs of these shapes. Raises `ValueError` if its sites are others than those of the plan."""
         found = traced(self.model, signature(self.shapes, inputs))
         if [site.name for site in found.sites] != [site.name for site in self.sites]:
-            raise ValueError("with inputs of these shapes the model has other sites than those of the plan; make a plan for them")
+            raise ValueError("with inputs of these shapes the model has other sites than those of the plan; make another plan")
         return found
 
     def _observer(self, site: Site) -> observers.Range:
@@ -144,13 +222,40 @@ class Plan:
         return observers.start(kind, stack, _channels(site, inputs.scheme), fields)
 
     def _observed(self, state: State) -> None:
-        """Raises `ValueError` for a static site without tokens. Under a transformation nothing is known, and nothing checked."""
+        """Raises `ValueError` for a static site without tokens. Under a transformation nothing is known or checked."""
         for name, rule in self.rules.items():
             if rule.inputs is None or rule.inputs.mode != "static":
                 continue
             tokens = state.seen[name].tokens
             if not isinstance(tokens, jax.core.Tracer) and int(jnp.min(tokens)) == 0:
                 raise ValueError(f"{name!r} has static inputs and has seen no tokens; call plan.observe(state, ...) first")
+
+
+def quantize(model: Callable[..., Any], params: Any, recipe: Any, calibrate: Iterable[Any], key: Array | None = None) -> Frozen:
+    """Plans, observes and freezes in one call.
+
+    Args:
+        model: a function `apply(params, *inputs)`.
+        params: a pytree of arrays.
+        recipe: as in `plan`.
+        calibrate: batches: tuples of inputs, or single inputs. One is enough if no inputs are static.
+        key: a JAX random key, for stochastic rounding.
+
+    >>> import jax.numpy as jnp, qresearch as qr
+    >>> frozen = qr.model.quantize(lambda w, x: x @ w, jnp.ones((64, 4)), "int4@32:bf16", [jnp.ones((2, 64))])
+    >>> frozen.bits, frozen(jnp.ones((1, 64))).shape
+    (4.5, (1, 4))
+    """
+    made = state = None
+    for batch in calibrate:
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        if made is None or state is None:
+            made = plan(model, params, recipe, *inputs)
+            state = made.start(params)
+        state = made.observe(state, *inputs)
+    if made is None or state is None:
+        raise ValueError("calibrate holds no batches; give at least one, since the model is traced with it")
+    return made.freeze(state, key)
 
 
 def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> Plan:
@@ -172,11 +277,39 @@ def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> P
     if not example.sites:
         raise ValueError("no product of a parameter with data was found; is params the first argument of apply?")
     read = Recipe.parse(recipe)
-    rules = read.assign([site.name for site in example.sites])
+    hidden = _hidden(example, shapes)
+    rules = read.assign([*(site.name for site in example.sites), *hidden])
+    for name in hidden:
+        if rules.pop(name).scheme is not None:
+            why = ", ".join(example.others[name])
+            way_out = "give it the rule 'none', or change the model"
+            raise ValueError(f"{name!r} meets data behind {why}, where the walk cannot follow; {way_out}")
     for site in example.sites:
         _check(site, rules[site.name])
     _check_shared(example, read, rules)
     return Plan(model, read, rules, example, shapes)
+
+
+DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic_slice", "gather", "scan", "while"}
+"""Operations behind which a parameter may be a weight that the walk does not see."""
+
+
+def _hidden(example: Traced, shapes: Any) -> list[str]:
+    """Parameters of two long axes or more that are no site and go where the walk cannot follow."""
+    read = {number for site in example.sites for number in site.leaves}
+    found = []
+    for number, (name, leaf) in enumerate(zip(example.names, jax.tree.leaves(shapes))):
+        long = sum(length > 1 for length in leaf.shape) >= 2 and jnp.issubdtype(leaf.dtype, jnp.floating)
+        if long and number not in read and DIVERSIONS & set(example.others.get(name, ())):
+            found.append(name)
+    return found
+
+
+def stored_bits(site: Site, rule: Rule) -> int:
+    """The bits of a site's weight, stored."""
+    if rule.scheme is None:
+        return 8 * site.dtype.itemsize * site.size
+    return math.prod(site.shape[: site.stack]) * build(rule.scheme).storage_bits(site.shape[site.stack :])
 
 
 def _check(site: Site, rule: Rule) -> None:
@@ -250,6 +383,10 @@ def _fake_one(scheme: Any, gradient: str, weight: Array, key: Array | None) -> A
     return api.fake_quantize(weight, scheme, key, gradient)
 
 
+def _quantize_one(scheme: Any, weight: Array, key: Array | None) -> QTensor:
+    return api.quantize(weight, scheme, key)
+
+
 @partial(jax.jit, static_argnums=0)
 def _quantize(plan: Plan, state: State, key: Array | None) -> Held:
     leaves = jax.tree.leaves(state.params)
@@ -257,7 +394,7 @@ def _quantize(plan: Plan, state: State, key: Array | None) -> Held:
     for number, site in enumerate(plan.sites):
         scheme = plan.rules[site.name].scheme
         if scheme is not None:
-            one = lambda weight, key, scheme=scheme: api.quantize(weight, scheme, key)  # noqa: E731
+            one = partial(_quantize_one, scheme)
             found[site.name] = mapped(one, site.stack, _keys(key, number))(_canonical(plan, site, leaves))
     return found
 
@@ -277,29 +414,6 @@ def _scales(plan: Plan, state: State) -> Held:
         inputs = plan.rules[site.name].inputs
         if inputs is not None and inputs.mode == "static":
             coder = build(inputs.scheme)
-            fit = mapped(lambda sample, key, coder=coder: coder.fit(sample, key=key), site.lanes, None)
+            fit = mapped(coder.fit, site.lanes, None)
             found[site.name] = jax.lax.stop_gradient(fit(state.seen[site.name].sample()))
     return found
-
-
-def _without(example: Traced, params: Any, weights: Held) -> tuple[Any, Held]:
-    """The parameters with QTensors in place of the leaves that a site holds as a whole, and the weights of the other sites."""
-    names, leaves, structure = named_leaves(params)
-    kept = {leaf for site in example.sites if site.name not in weights for leaf in site.leaves}
-    kept |= {number for number, name in enumerate(names) if name in example.others}
-    owners: dict[int, list[str]] = {}
-    for site in example.sites:
-        if site.name in weights and site.whole is not None:
-            owners.setdefault(site.whole, []).append(site.name)
-    read = {leaf for site in example.sites for leaf in site.leaves}
-    extra = dict(weights)
-    tree: list[Any] = []
-    for number, leaf in enumerate(leaves):
-        if number in kept or number not in read:
-            tree.append(leaf)
-        elif len(owners.get(number, [])) == 1:
-            tree.append(extra.pop(owners[number][0]))
-        else:
-            tree.append(None)
-    return jax.tree.unflatten(structure, tree), extra
-

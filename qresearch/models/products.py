@@ -1,7 +1,7 @@
 """Products and their operands: how an operand of an equation is brought to the canonical form, and back.
 
-A weight is [stack..., out..., in]: the axes that the product contracts are last and flattened to one, so that a block of a scheme
-(`int4@128`) lies along the input. What it is multiplied with is [stack..., tokens, in].
+A weight is [stack..., out..., in]: the axes that the product contracts are last and flattened to one, so that a block of a
+scheme (`int4@128`) lies along the input. What it is multiplied with is [stack..., tokens, in].
 """
 
 from __future__ import annotations

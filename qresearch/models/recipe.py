@@ -22,7 +22,7 @@ from typing import Any
 from qresearch.base.table import Table, shown, suggestion
 from qresearch.grammar.letters import listed, split, split_call
 from qresearch.grammar.spec import Spec, scheme
-from qresearch.models.observers import OBSERVERS, observer_for
+from qresearch.models.observers import observer_for
 
 NEAREST = "nearest"
 
@@ -57,7 +57,7 @@ class Inputs:
 class Rule:
     """What a site gets. A rule without a scheme leaves it as it is.
 
-    >>> print(Rule.parse("int8 @ row|static(int8-asym)"))
+    >>> print(Rule.parse("int8@row|static( int8-asym )"))
     int8@row | static(int8-asym)
     """
 
@@ -145,7 +145,7 @@ class Recipe:
         if isinstance(given, Recipe):
             return given
         if isinstance(given, str) and "=" in given:
-            pairs = [_pair(each) for each in split(given, ";") if each]
+            pairs: list[tuple[str, Any]] = [_pair(each) for each in split(given, ";") if each]
         elif isinstance(given, Mapping):
             pairs = list(given.items())
         else:

@@ -50,7 +50,7 @@ def tokens_of(use: Use, x: Array) -> Array:
 
 
 def kept_rows(site: Site, use: Use, mask: Any, shape: tuple[int, ...]) -> Array:
-    """bool [stack..., tokens]: the rows of the inputs that a mask keeps.
+    """The rows of the inputs that a mask keeps: bool [stack..., tokens].
 
     The axes of the mask are the first free axes of the inputs. Raises `ValueError` where they are not.
     """
@@ -93,13 +93,13 @@ class Quantized:
         inputs = self.rules[site.name].inputs
         if held["weight"] is None:
             return run(x, weight), None
-        assert use.tokens is not None
-        tokens = tokens_of(use, x)
+        tokens, side = tokens_of(use, x), use.tokens
+        assert side is not None
         if use.plain:
             canonical = reconstructed(site, held["weight"]).astype(use.dtype)
             times = lambda tokens: use.product(tokens, canonical)  # noqa: E731
         else:
-            times = lambda tokens: run(use.tokens.restored(tokens), weight)  # noqa: E731
+            times = lambda tokens: run(side.restored(tokens), weight)  # noqa: E731
         if inputs is None:
             return times(tokens), None
         if inputs.mode == "split":

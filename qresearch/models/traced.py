@@ -67,7 +67,7 @@ def plain(path: Sequence[Any]) -> str:
             words.append(key.name if isinstance(key, GetAttrKey) else str(key))
     while len(words) > 1 and words[-1] in HIDDEN:
         words.pop()
-    return "/".join(words)
+    return "/".join(words) or "params"
 
 
 def named_leaves(params: Any) -> tuple[list[str], list[Any], Any]:
@@ -77,7 +77,7 @@ def named_leaves(params: Any) -> tuple[list[str], list[Any], Any]:
     for name, (_, leaf) in zip(names, pairs):
         if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
             kind = type(leaf).__name__
-            raise TypeError(f"params/{name} is a {kind}, not an array; keep it out of params, for example in a closure of apply")
+            raise TypeError(f"params/{name} is a {kind}, not an array; keep it out of params, as in a closure of apply")
     if not names:
         raise ValueError("params holds no arrays, so there is nothing to quantize")
     return names, [leaf for _, leaf in pairs], structure

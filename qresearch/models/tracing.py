@@ -1,8 +1,8 @@
 """The tag pass: which values of a traced model are weights, and where these meet data.
 
 Every value of the program is a `View` (it depends on parameters and constants alone) or `Data`. The pass follows views through
-layout operations, calls, loops and branches. Where a view meets data in a product there is a use of a weight; where data index a
-view and the result is no operand of a product, the view is an embedding.
+layout operations, calls, loops and branches. Where a view meets data in a product there is a use of a weight; where data
+index a view and the result is no operand of a product, the view is an embedding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qresearch.models.products import Side, multiply_adds, sides
 CALLS = ("jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call")
 """Primitives that run a program once; with the rules for derivatives, if they have any, left aside."""
 
-LAYOUTS = ("transpose", "squeeze", "expand_dims", "convert_element_type", "stop_gradient", "copy", "copy_p", "optimization_barrier")
+LAYOUTS = ("transpose", "squeeze", "expand_dims", "convert_element_type", "stop_gradient", "copy", "optimization_barrier")
 """Operations that leave the numbers of a weight as they are."""
 
 
@@ -201,10 +201,11 @@ class Pass:
             moved = _moved(equation, tags[0])
             if moved is not None:
                 return [moved]
-        if all(isinstance(tag, View) for tag in tags):
-            found = self.trace.graph.operation(equation, tags, lambda *operands: evaluate(equation, *operands))
+        views = [tag for tag in tags if isinstance(tag, View)]
+        if len(views) == len(tags):
+            found = self.trace.graph.operation(equation, views, lambda *operands: evaluate(equation, *operands))
             if found is not None:
-                return found
+                return list(found)
         return self._mixed(equation, tags, place)
 
     # --- where weights meet data -----------------------------------------------------------------------------------------
@@ -250,7 +251,8 @@ class Pass:
         order = self.trace.graph.order(rows, tuple(range(len(rows.axes))))
         stack = len(tag.indexed.before.chosen)
         before = tag.indexed.before
-        self.trace.uses.append(Use(place, "embedding", place, before, order, stack, None, None, False, tag.source, 0, tag.indexed.dtype))
+        dtype = tag.indexed.dtype
+        self.trace.uses.append(Use(place, "embedding", place, before, order, stack, None, None, False, tag.source, 0, dtype))
 
     def _product(self, equation: Any, tags: list[Tag], place: Place) -> list[Tag]:
         """Records the use of a weight. Returns the tags that are left to read."""
@@ -269,7 +271,7 @@ class Pass:
         side = both[weight]
         order = self.trace.graph.order(view, side.order)
         kind = "dense" if equation.primitive.name == "dot_general" else "conv"
-        stack = len(view.chosen) + len(side.batch)
+        stack = len(view.chosen) + sum(view.axes[axis] is not None for axis in side.batch)
         macs = multiply_adds(equation)
         known = (side, both[1 - weight], weight == 1, other.source, macs, dtype, equation.outvars[0].aval, equation.params)
         self.trace.uses.append(Use(place, kind, enters, before, order, stack, *known))
@@ -324,7 +326,8 @@ class Pass:
         after = run(carry)
         for tag in after:
             self.settle(tag)
-        return [*(a if isinstance(a, View) else self.trace.data() for a in carry), *(self._stacked(equation, tag, place) for tag in after[carried:])]
+        ends = [tag if isinstance(tag, View) else self.trace.data() for tag in carry]
+        return [*ends, *(self._stacked(equation, tag, place) for tag in after[carried:])]
 
     def _row(self, tag: Tag, place: Place) -> Tag:
         """What the body of a scan sees of a stack."""
@@ -388,7 +391,7 @@ def _moved(equation: Any, tag: Tag) -> Tag | None:
         if tag.indexed is None or equation.primitive.name not in (*LAYOUTS, "reshape", "broadcast_in_dim"):
             return None
         view = _moved(equation, tag.indexed.view)
-        return None if view is None else Data(tag.source, replace(tag.indexed, view=view))
+        return Data(tag.source, replace(tag.indexed, view=view)) if isinstance(view, View) else None
     name, params, axes = equation.primitive.name, equation.params, list(tag.axes)
     after = equation.outvars[0].aval.shape
     if name == "transpose":
@@ -460,4 +463,3 @@ def trace(program: Any, parameters: int, refuse: Callable[[str, frozenset[int]],
         for leaf in found.graph.leaves(tag) if isinstance(tag, View) else ():
             found.others[leaf].add("the output")
     return found
-

@@ -1,10 +1,10 @@
 """The walk: runs a traced model again, with rules where weights meet data.
 
-A value that is not known in this run is `ABSENT`, and so is what is computed from it. A model whose weights are held elsewhere runs
-without its parameters in this way.
+A value that is not known in this run is `ABSENT`, and so is what is computed from it. A model whose weights are held elsewhere
+runs without its parameters in this way.
 
-What a rule holds for every site is a pytree with the axes of the site's stack in front. A `scan` over the stack slices it; other
-loops close over it. What a rule changes is threaded through loops and branches in the same way.
+What a rule holds for every site is a pytree with the axes of the site's stack in front. A `scan` over the stack slices it;
+other loops close over it. What a rule changes is threaded through loops and branches in the same way.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Walk:
                 for place in use.view.choosers:
                     self.scanned.setdefault(place, set()).add(site.name)
 
-    def run(self, program: Any, constants: Sequence[Any], values: Sequence[Any], held: Held, state: Held, place: Place = ()) -> list[Any]:
+    def run(
+        self, program: Any, constants: Sequence[Any], values: Sequence[Any], held: Held, state: Held, place: Place = ()
+    ) -> list[Any]:
         """The outputs of a program. `state` is changed."""
         known: dict[Any, Any] = dict(zip([*program.constvars, *program.invars], [*constants, *values]))
 
