@@ -108,8 +108,8 @@ def _fraction(scale: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def lowered(x: Array) -> Array:
-    """x / 2^24 for 0 <= x < 2^-102, rounded to a multiple of 2^-149: a subnormal number, made of bits that nothing flushes."""
-    return lax.bitcast_convert_type(jnp.round(x * np.float32(2.0**125)).astype(jnp.int32), jnp.float32)
+    """The number x / 2^24 for 0 <= x < 2^-102, rounded down to a multiple of 2^-149: subnormal, made of bits."""
+    return lax.bitcast_convert_type((x * np.float32(2.0**125)).astype(jnp.int32), jnp.float32)
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:

@@ -23,7 +23,6 @@ class Nested(Storage):
 
     coder: Coder  # type: ignore[misc]
 
-
     def store(self, number: Array, key: Array | None, stream: int, like: Encoded | None = None) -> Encoded:
         """The encoded numbers. If `like` is given, its outer scales are reused. Each stream uses its own random key."""
         key = None if key is None else jax.random.fold_in(key, stream)

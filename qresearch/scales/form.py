@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import Multiple, Reciprocal, flush, multiple, reciprocal
+from qresearch.arithmetic.exact import TINY, Multiple, Reciprocal, flush, multiple, reciprocal
 from qresearch.base.table import Table
 from qresearch.element.element import Element
 from qresearch.scales.params import Params
@@ -84,8 +85,9 @@ class Form:
 
 
 def half_span(low: Array, high: Array) -> Array:
-    """Half of high - low, computed without overflow."""
-    return flush(high * np.float32(0.5)) - flush(low * np.float32(0.5))
+    """Half of high - low, computed without overflow; at least 2^-126 if they differ, so that no interval is lost."""
+    half = flush(high * np.float32(0.5)) - flush(low * np.float32(0.5))
+    return jnp.where(high > low, jnp.maximum(half, TINY), half)
 
 
 FORMS: Table[Form] = Table("form", of=Form)

@@ -40,8 +40,8 @@ def gap(y: np.ndarray, grid: Grid) -> np.ndarray:
 def bound(x: np.ndarray, scheme: Description, params: OracleParams, values: np.ndarray) -> np.ndarray:
     """The largest allowed abs(x - x'), float64 in the shape of x, with x' in `values`; infinite where there is no bound.
 
-    There is none for a clipped element, for a poisoned block, for a scale of zero (such blocks become zeros), and for one number
-    of a vector, whose group moves as a whole.
+    There is none for a clipped element, for a poisoned block, for a scale of zero (such blocks become zeros), and for one
+    number of a vector, whose group moves as a whole.
     """
     if isinstance(scheme.grid, Vectors):
         return np.full(x.shape, np.inf)

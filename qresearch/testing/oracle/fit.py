@@ -106,9 +106,10 @@ def _drawn_in(low: np.ndarray, high: np.ndarray, factor: Any, arithmetic: Arithm
 
 
 def _half_width(low: np.ndarray, high: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """Half of an interval, from halves: the whole might overflow."""
-    half = np.float32(0.5)
-    return arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
+    """Half of an interval, from halves: the whole might overflow. At least `TINY`, if the ends differ."""
+    top, bottom = (without_subnormals(arithmetic.product(end, np.float32(0.5))) for end in (high, low))
+    half = arithmetic.difference(top, bottom)
+    return np.where(high > low, np.maximum(half, np.float32(TINY)), half)
 
 
 def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +181,7 @@ def _from_width(width: np.ndarray, scale_of: Callable[[np.ndarray], np.ndarray],
         above = scale_of(width * np.float32(2**24))
     least = np.where(width == 0, 0, TINY)
     if scheme.rule is not None or scheme.rise is not None:
-        least = np.where(np.isfinite(above), above, 0).astype(np.float64) / 2**24
+        least = np.floor(np.where(np.abs(above) < 2.0**-102, above, 0) * 2.0**125) * 2.0**-149
     return np.where(np.abs(scale) < TINY, np.copysign(least, scale), scale).astype(np.float32)
 
 
