@@ -7,12 +7,12 @@ noise is not stored: encoding and decoding both generate it from the seed, which
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from qresearch.arithmetic.exact import rounded
+from qresearch.arithmetic.random_bits import key_of, uniform
 from qresearch.base.part import Leaf, part
 from qresearch.coders.coder import Coder
 from qresearch.wrapping.rotation import rotates
@@ -32,8 +32,7 @@ class Dithered(Shifted):
 
     def shift(self, params: object, shape: tuple[int, ...]) -> Array:
         """The noise d s, in the shape of the array: the same numbers at every call."""
-        key = jax.random.key(self.seed, impl="threefry2x32")
-        d = jax.random.uniform(key, shape, jnp.float32) - jnp.float32(0.5)
+        d = uniform(key_of(self.seed), shape) - jnp.float32(0.5)
         scale = self.scales(params)
         return d if scale is None else rounded(d * self.layout(shape).spread(scale))
 

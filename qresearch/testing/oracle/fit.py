@@ -202,5 +202,6 @@ def drawn(scheme: Description, key: Any, shape: tuple[int, ...]) -> np.ndarray |
 
 
 def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 in [0, 1), from JAX."""
-    return np.asarray(jax.random.uniform(key, shape, np.float32))
+    """float32 in [0, 1), from JAX with its default settings."""
+    with jax.threefry_partitionable(True):
+        return np.asarray(jax.random.uniform(key, shape, np.float32))
