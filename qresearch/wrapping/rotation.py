@@ -25,7 +25,6 @@ from qresearch.coders.coder import Coder
 from qresearch.scales.params import Encoded
 from qresearch.wrapping.wrapper import Wrapper, chain
 
-
 LARGE = np.float32(2.0**104)
 """The least magnitude that is shrunk. Sums of 2^20 numbers below it, and of all others once they are shrunk, stay finite."""
 
