@@ -72,7 +72,7 @@ def squared_share(density: Density, x: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=512)
 def magnitude_pieces(density: Density, block: int) -> np.ndarray:
     """float64, ascending: the ends of pieces of the largest magnitude of a block."""
-    m = np.unique(np.abs(_marks(density)))
+    m = np.unique(np.abs(np.append(_marks(density), 0.0)))  # in small blocks the largest of numbers of both signs is near zero
     return _pieces(_Extreme(density, lambda x: beyond(density, x), lambda x: density.pdf(x) + density.pdf(-x), block, 8), m)
 
 

@@ -41,13 +41,14 @@ def _fitted(source: Data, levels_of: Callable[[Data], np.ndarray]) -> Design:
 
 
 def lloyd_max(source: Numbers, levels: int, *, metric: str = "mse", zero: bool = False, weight: Any = None) -> Design:
-    """Least mean square (or absolute) error. With a zero, half of the levels are above it."""
+    """Least mean square (or absolute) error. With a zero, half of the levels are above it; all, if all numbers are."""
     if isinstance(source, Data):
         if weight is not None or zero:
             raise ValueError("lloyd_max on data has no weight and no zero; give weights, one for each number")
         return _fitted(source, partial(fit.lloyd, count=levels, metric=metric))
     plain = density_source(source)
-    fixed = {levels // 2 - 1: 0.0} if zero else None
+    low, high = plain.support
+    fixed = {0 if low >= 0 else levels - 1 if high <= 0 else levels // 2 - 1: 0.0} if zero else None
     found = least_error(plain if weight is None else weighted(source, _weight(weight)), levels, metric, fixed)
     return _scaled(source, found, figures(plain, found))
 
@@ -131,7 +132,10 @@ def block_optimal(
 
 
 def abnormal_float(source: Distribution, levels: int, *, block: int = 64, zero: bool = True) -> Design:
-    """AF: least mean absolute error of the ratio of numbers to their block's absmax; each side is optimized alone."""
+    """AF: least mean absolute error of the ratio of numbers to their block's absmax, on each side of zero alone.
+
+    The zero is inserted afterwards, as in the published tables; the error with it is some per cent above the least there is.
+    """
     of = block_levels.ratios(source, block, False, None, None)
     above = levels - zero if block_levels.one_sided(source) else levels - levels // 2
     return _of_ratios(source, of, block_levels.abnormal(of, levels - above - zero, above, zero))

@@ -39,15 +39,18 @@ def _for_blocks(design: str) -> Family:
 
 
 def _for_source(design: str) -> Family:
-    """Levels in units of a source, a distribution or a file of numbers."""
+    """Levels in units of a source, a distribution or a file of numbers; none is fixed at zero, so `nozero` is what they are."""
 
-    def family(bits: int, source: str = "normal", *parameters: float) -> Book:
+    def family(bits: int, source: str = "normal", *parameters: float, zero: bool = False) -> Book:
         return designed(design, bits, source, parameters)
 
     return family
 
 
-_AF_DOC = "AbnormalFloat: least mean abs(error) for normal numbers in blocks of this length (64; arXiv 2306.06965)"
+_AF_DOC = (
+    "AbnormalFloat: least mean abs(error) for normal numbers in blocks of this length (64), on each side of a zero that is "
+    "inserted afterwards (arXiv 2306.06965)"
+)
 _BOF_DOC = "block-wise optimal float: least mean square error for normal numbers in such blocks (64; arXiv 2505.06653)"
 for _name, _block, _doc in (("af", 4096, _AF_DOC), ("bof", 256, _BOF_DOC)):
     _family, _examples = _for_blocks(_name), [f"{_name}4", f"{_name}4({_block})", f"{_name}4(64,laplace)"]

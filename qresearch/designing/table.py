@@ -55,7 +55,8 @@ ROWS: dict[str, tuple[Recipe, str]] = {
     "bof": (Recipe(recipes.block_optimal, fixed={"signed": False}), f"BOF, {_BOF_DOC.format('absmax')}"),
     "bof_s": (Recipe(recipes.block_optimal, fixed={"signed": True}), f"BOF-S, {_BOF_DOC.format('signed maximum')}"),
     "af": (Recipe(recipes.abnormal_float),
-        "AF, for a `block` (64) over its absmax: least absolute error of the ratio (arXiv 2306.06965)"),
+        "AF, for a `block` (64) over its absmax: least absolute error of the ratio on each side of zero; a `zero` is inserted "
+        "afterwards, so that with it the error is not the least (arXiv 2306.06965)"),
     "quantile": (Recipe(recipes.quantile, ("distribution", "data")), "medians of equally probable cells, over the largest"),
     "nf": (Recipe(recipes.nf, ()), "NormalFloat (QLoRA, arXiv 2305.14314)"),
     "sf": (Recipe(recipes.sf, ()), "Student float, `df` 5 (arXiv 2405.03103)"),

@@ -71,7 +71,7 @@ class Affine:
     minimum: np.ndarray | float = 0.0
     value_minimum: np.ndarray | float = 0.0
 
-    def part(self, which: slice) -> Affine:
+    def part(self, which: slice | np.ndarray) -> Affine:
         """The same at some of the nodes."""
         inside = self.cells
         if inside.edges.ndim == 2:

@@ -3,13 +3,15 @@
 The least number a of B has the density `B p(a) (1 - F(a))^(B - 1)`; given a, the largest number b of the other B - 1 has
 `(B - 1) p(b) (F(b) - F(a))^(B - 2) / (1 - F(a))^(B - 1)`; given both, the others are independent, with the density cut off at a
 and b. The outer mean is over a and the inner one over b, cut wherever the scheme jumps: where the stored scale or the integer
-zero point does, and where b changes cells. These places depend on a; the inner integrals for all a are computed at once.
+zero point does, and where a or b changes cells. These places depend on a; the inner integrals for all a are computed at once.
+Where a storage has too many stairs for cuts, there is one such integral for each phase of its rounding (`Stored.phases`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from qresearch.element.rounding import Rounding
 from qresearch.theory.expectation import errors
 from qresearch.theory.expectation.cells import Cells, integer_cells, window
 from qresearch.theory.expectation.errors import Affine, Part, Sums, collect
-from qresearch.theory.expectation.stored import Stored
+from qresearch.theory.expectation.stored import SELF, Stored
 
 NODES_PER_PIECE = 4
 """Gauss-Legendre points on each piece of either end."""
@@ -28,8 +30,8 @@ NODES_PER_PIECE = 4
 NODES_PER_SHORT_PIECE = 2
 """The same on pieces that jumps have cut to less than a quarter."""
 
-MOST_OUTER_JUMPS = 300
-"""With more jumps in the least number, as from a stored minimum, integrals are not cut at them: they are small."""
+MOST_OUTER_JUMPS = 600
+"""With more jumps in the least number integrals are not cut at them."""
 
 MANY_STEPS = 100
 """From this many steps on only the ends of the range need the cuts at jumps: a shifted grid hardly changes the other errors."""
@@ -40,11 +42,22 @@ CELLS_PER_CHUNK = 2**20
 NEGLIGIBLE_WEIGHT = 1e-12
 """Points with less weight are left out."""
 
-MOST_JUMPS = 600
-"""A storage with more jumps than this is not cut at them: they are too small to matter."""
+LEAST_STAIRS, MOST_CROSSINGS = 24, 4096
+"""For how many values of the stored scale integrals are also cut where an end of the range changes cells: the 24 largest that
+occur, and more where such crossings are few.
+"""
 
-MOST_STAIRS = 20
-"""With up to this many values of the stored scale, integrals are also cut where an end of the range changes cells."""
+TURNS_BACK = 4
+"""Half steps that the upper end of the range may fall back by when a scale is rounded up; bf16 has two at 8 bits."""
+
+NEGLIGIBLE_RANGE = 1e-4
+"""Of blocks with a shorter range than this, over that of the middle half of the source, the scale's jumps do not matter."""
+
+MOST_TURNS = 8
+"""Half steps above a stored minimum at which integrals are cut; only in blocks of almost equal numbers does it lie there."""
+
+LARGEST_SMALL_BLOCK = 8
+"""In longer blocks the ends of the range weigh little, and nodes at places of the stairs as they come do for phases."""
 
 RARE_PROBABILITY = 1e-8
 """Blocks that are less probable than this are ignored."""
@@ -75,11 +88,11 @@ class Ranged(ABC):
         """The scheme in blocks from `least` to `largest`, float64 [nodes]."""
 
     @abstractmethod
-    def outer_jumps(self, low: float, high: float) -> np.ndarray:
-        """float64 [jumps]: where the scheme jumps in the least number, for any largest one; between `low` and `high`."""
+    def outer_cuts(self, density: Density, low: float, high: float) -> np.ndarray:
+        """float64 [cuts]: where the scheme jumps in the least number, for any largest one; between `low` and `high`."""
 
     @abstractmethod
-    def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
+    def inner_cuts(self, density: Density, least: np.ndarray, low: float, high: float) -> np.ndarray:
         """float64 [nodes, jumps]: where it jumps in the largest number between `low` and `high`, for each least one."""
 
     @property
@@ -98,29 +111,49 @@ class Ranged(ABC):
         edges = self.window(np.array([first])).edges[0, 1:-1]
         return bool(np.any(np.abs(edges - end * self.steps) <= errors.FLOAT32_ROUNDING * self.steps))
 
-    def _stairs(self, start: np.ndarray, minimum: np.ndarray, limits: tuple[float, float]) -> list[np.ndarray]:
+    def phases(self, block: int, finer: int, parts: int) -> list[tuple[Ranged, float]]:
+        """The scheme at `2 finer` phases of its storages in each part of a stair, with their shares; in long blocks itself.
+
+        See `Stored.phases`. The error of an end may be that of storing alone: its mean magnitude has a kink in the middle of a
+        stair, so it needs two parts. From 8 bits on bf16 also moves the upper end by half a step, from a quarter of a stair on.
+        """
+        if block > LARGEST_SMALL_BLOCK:
+            return [(self, 1.0)]
+        found = self.stored.phases(2 * finer, parts if self.steps < MANY_STEPS else 2 * parts)
+        return [(replace(self, stored=each), share) for each, share in found]
+
+    def _stairs(
+        self, density: Density, start: np.ndarray, minimum: np.ndarray, limits: tuple[float, float]
+    ) -> list[np.ndarray]:
         """Where the stored scale of the range from `start` (float64 [nodes, 1]) jumps.
 
-        Unless the scheme is `exact`, for each value of the scale also where the upper end of the range, less `minimum` and over
-        the scale, passes an edge or a level of the integers' cells.
+        Unless the scheme is `exact`, for each of the largest values of the scale also where the upper end of the range, less
+        `minimum` and over the scale, passes an edge or a level of the integers' cells.
         """
-        if self.stored.values is None:
+        if self.stored.values is None or (self.stored.many and not self.stored.smooth):
             return []
-        least = max(limits[0] - float(start.max()), 0.0)
-        low, high = np.searchsorted(self.stored.edges, [least / self.steps, (limits[1] - float(start.min())) / self.steps])
-        low = max(int(low) - 1, 0)
-        edges, scales = self.stored.edges[low : int(high) + 1], self.stored.values[low : int(high)]
-        inner = edges[np.isfinite(edges)]
-        if inner.size > MOST_JUMPS:
-            return []
-        found = [start + self.steps * inner]
-        turns = np.empty(0) if self.exact else np.unique(np.concatenate([self.wide.edges[1:-1], self.wide.low]))
-        if scales.size <= MOST_STAIRS:
-            passed = minimum[..., None] + scales[:, None] * turns  # [nodes, stairs, turns]
-            ranges = passed - start[..., None]
-            here = (ranges > self.steps * edges[:-1, None]) & (ranges < self.steps * edges[1:, None])
-            found.append(np.where(here, passed, start[..., None]).reshape(len(start), -1))
-        return found
+        least = max(limits[0] - float(start.max()), NEGLIGIBLE_RANGE * middle_half(density))
+        most = limits[1] - float(start.min())
+        found = [start + self.steps * self.stored.jumps(least / self.steps, most / self.steps)]
+        if self.stored.smooth and not self.exact:
+            found.append(minimum + self._turned_back(least, most))
+        if self.stored.smooth or self.exact:
+            return found
+        turns = np.unique(np.concatenate([self.wide.edges[1:-1], self.wide.low]))
+        last = int(np.searchsorted(self.stored.edges[1:-1], most / self.steps)) + 1
+        part = slice(max(last - max(LEAST_STAIRS, MOST_CROSSINGS // len(turns)), 0), last)
+        passed = minimum[..., None] + self.stored.values[part, None] * turns  # [nodes, stairs, turns]
+        ranges = passed - start[..., None]
+        ends = self.steps * self.stored.edges
+        here = (ranges > ends[:-1][part, None]) & (ranges < ends[1:][part, None])
+        return [*found, np.where(here, passed, start[..., None]).reshape(len(start), -1)]
+
+    def _turned_back(self, least: float, most: float) -> np.ndarray:
+        """float64 [1, n]: the ranges whose upper end, over a scale that was rounded up, falls half a step or more."""
+        bends = np.concatenate([[0.0], self.stored.jumps(least / self.steps, most / self.steps), [most / self.steps]])
+        k = np.arange(2 * self.steps - TURNS_BACK, 2 * self.steps)[:, None]
+        ranges = k * self.steps * self.stored.shift(bends[:-1] / 2 + bends[1:] / 2) / (2 * self.steps - k)
+        return ranges[(ranges > self.steps * bends[:-1]) & (ranges < self.steps * bends[1:])][None]
 
 
 class ZeroPoints(Ranged):
@@ -136,33 +169,50 @@ class ZeroPoints(Ranged):
         """The zero point is the least code less the rounded quotient of the lower end of the range by the scale."""
         low, high = np.minimum(least, 0.0), np.maximum(largest, 0.0)
         raw = (high - low) / self.steps
-        value = self.stored(raw)
+        value = np.maximum(self.stored(raw), 0.0)
         scale = raw if self.exact else value
         turns = np.rint(np.divide(low, scale, out=np.zeros_like(low), where=scale > 0))
         first = np.clip(turns, -self.steps, 0).astype(int)
         return Affine(self.window(first), scale, value)
 
-    def outer_jumps(self, low: float, high: float) -> np.ndarray:
-        """Zero, where the range stops shrinking; and where the zero point changes, for each value of a stored scale."""
-        scales = np.empty(0) if self.exact or self.stored.values is None else self.stored.values
-        scales = scales[(scales < -2 * low) & (scales * (self.steps + 1) > max(-high, -1e-3 * low))]
-        turns = np.arange(-2.0 * self.steps - 1, 1) / 2
-        if scales.size > MOST_STAIRS:
-            turns = turns[:0]
-        found = np.append(np.multiply.outer(scales, turns).ravel(), 0.0)
-        return found[(found > low) & (found < high)]
-
-    def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Zero, and where the stored scale jumps.
-
-        Where the encoding scale is the range itself: also where the zero point changes, and where the error of an end changes
-        its sign.
+    def outer_cuts(self, density: Density, low: float, high: float) -> np.ndarray:
+        """Zero, and around it steps that follow the first codes, which the least number passes quickly; where the scale jumps
+        in blocks below zero; and, for each value of a scale with few stairs, where the least number changes cells.
         """
+        least = NEGLIGIBLE_RANGE * middle_half(density) / self.steps
+        octaves = np.concatenate([np.arange(-3, 3, 0.5), np.arange(3, np.log2(self.steps) + 1)])
+        code = middle_half(density) / self.steps * 2.0**octaves
+        found = [np.zeros(1), code, -code, -self.steps * self.stored.jumps(least, max(-low, 0.0) / self.steps)]
+        if not (self.stored.values is None or self.exact or (self.stored.many and not self.stored.smooth)):
+            span = (high - low) / self.steps
+            scales = self.stored.jumps(1e-3 * span, 2 * span) if self.stored.smooth else self.stored.values
+            scales = scales[(scales > 1e-3 * span) & (scales < 2 * span)]
+            found.append(np.multiply.outer(scales, np.arange(-2 * self.steps, 2 * self.steps + 1) / 2).ravel())
+        every = np.unique(np.concatenate(found))
+        every = every[(every > low) & (every < high)]
+        return every if len(every) <= MOST_OUTER_JUMPS else np.unique(np.concatenate(found[:3]))
+
+    def inner_cuts(self, density: Density, least: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Zero, where the stored scale jumps, and where an end changes cells or its error changes its sign."""
         start = np.minimum(least, 0.0)[:, None]
-        found = [np.zeros_like(start)]
-        if self.exact or self.stored.values is None or self.stored.values.size > MOST_JUMPS:
-            found.append(-start * (self.steps / (np.arange(1, 2 * self.steps) / 2) - 1))
-        return np.concatenate([*found, *self._stairs(start, 0.0 * start, (low, high))], axis=1)
+        found = [np.zeros_like(start), *self._stairs(density, start, 0.0 * start, (low, high))]
+        if self.exact or self.stored.smooth or self.stored.many:
+            found += self._turns(least[:, None], self.stored if self.stored.smooth and not self.exact else SELF)
+        return np.concatenate(found, axis=1)
+
+    def _turns(self, least: np.ndarray, stored: Stored) -> list[np.ndarray]:
+        """Float64 [nodes, turns] each: where an end over its scale is half an integer or an integer."""
+        n, k = self.steps, np.arange(1, 2 * self.steps + 1)
+        start, above, below = np.minimum(least, 0.0), np.maximum(least, 0.0), np.minimum(least, 0.0)
+        found = [
+            start + n * stored.before((above - below) * 2 / k),  # the least number
+            below - below + stored(-below / n) * (-k / 2),  # the largest one, where both are negative
+        ]
+        if stored.values is not None:  # the largest one across zero; else it turns with the least one
+            k = k[:-1]
+            about = -k * below / (2 * n - k)
+            found.append(k * (n * stored.shift((about - below) / n) - below) / (2 * n - k))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,58 +226,81 @@ class Minima(Ranged):
         upper, lower = (self.on_threshold(0, end) for end in (1, 0))
         return upper or (lower and self.minimum.values is not None and not self.exact)
 
+    def phases(self, block: int, finer: int, parts: int) -> list[tuple[Ranged, float]]:
+        """Those of the scale and those of the minimum, independent."""
+        minima = [(self.minimum, 1.0)] if block > LARGEST_SMALL_BLOCK else self.minimum.phases(2 * finer, parts)
+        scales = super().phases(block, finer, parts)
+        return [(replace(at_phase, minimum=m), share * of) for at_phase, share in scales for m, of in minima]  # type: ignore[call-arg]
+
     def at(self, least: np.ndarray, largest: np.ndarray) -> Affine:
         """The scale spans the range above the stored minimum (`exact`: above the true one)."""
         kept = self.minimum(least)
         start = least if self.exact else kept
         raw = np.maximum(largest - start, 0.0) / self.steps
-        value = self.stored(raw)
+        value = np.maximum(self.stored(raw), 0.0)
         found = self.window(np.zeros(1, int))
         flat = Cells(found.edges[0], found.low[0], found.high[0], found.codes, found.count)
         return Affine(flat, raw if self.exact else value, value, start, kept)
 
-    def outer_jumps(self, low: float, high: float) -> np.ndarray:
+    def outer_cuts(self, density: Density, low: float, high: float) -> np.ndarray:
         """Where the stored minimum jumps."""
-        return self.minimum.jumps(low, high)
+        found = self.minimum.jumps(low, high)
+        return found[np.abs(found) > NEGLIGIBLE_RANGE * middle_half(density)]
 
-    def inner_jumps(self, least: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Where the stored scale jumps, and where the largest number passes from one cell to the next."""
+    def inner_cuts(self, density: Density, least: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Where the stored scale jumps, and where the largest number, or one above its stored minimum, changes cells."""
         start = (least if self.exact else self.minimum(least))[:, None]
-        return np.concatenate([start, *self._stairs(start, start, (low, high))], axis=1)
+        found = [start, *self._stairs(density, start, start, (low, high))]
+        if self.stored.smooth and self.minimum.values is not None and not self.exact:
+            turns = np.maximum(least[:, None] - start, 0.0) * 2 / np.arange(1, MOST_TURNS + 1)
+            found.append(start + self.steps * np.maximum(self.stored.before(turns), 0.0))
+        return np.concatenate(found, axis=1)
+
+
+def middle_half(density: Density) -> float:
+    """The length of the interval between the quartiles of a source: a unit for its numbers."""
+    return float(np.diff(density.quantile(np.array([0.25, 0.75])))[0])
 
 
 def expected(density: Density, scheme: Ranged, block: int, finer: int = 1) -> Sums:
     """Expected sums of one element of a block of at least 2; `finer` multiplies the quadrature points in each direction."""
-    cut = _nodes(density, scheme, block, finer)
-    whole = cut if scheme.steps < MANY_STEPS else _nodes(density, None, block, finer)
     parts = []
-    for nodes, inner in ((whole, True), (cut, False)):
-        step = max(CELLS_PER_CHUNK // (scheme.steps + 1), 1)
-        for first in range(0, len(nodes[0]), step):
-            least, largest, weight = (each[first : first + step] for each in nodes)
-            scaled = scheme.at(least, largest)
-            piece = np.searchsorted(magnitude_pieces(density, block), np.maximum(np.abs(least), np.abs(largest)))
-            if inner and block > 2:
-                others = weight * ((block - 2) / block)
-                parts.append(Part(errors.inside(density, scaled, least, largest, others), others, piece))
-            elif not inner:
-                parts += [Part(errors.at(scaled, end, weight / block), weight / block, piece) for end in (least, largest)]
+    for at_phase, share in scheme.phases(block, finer, parts=2):
+        for least, largest, weight, piece in _chunks(density, at_phase, block, _nodes(density, at_phase, block, finer)):
+            scaled, one = at_phase.at(least, largest), weight * (share / block)
+            parts += [Part(errors.at(scaled, end, one), one, piece) for end in (least, largest)]
+    few_steps = scheme.steps < MANY_STEPS
+    inner = [] if block == 2 else scheme.phases(block, finer, parts=1) if few_steps else [(scheme, 1.0)]
+    for at_phase, share in inner:
+        nodes = _nodes(density, at_phase if few_steps else None, block, finer)
+        for least, largest, weight, piece in _chunks(density, at_phase, block, nodes):
+            others = weight * (share * (block - 2) / block)
+            parts.append(Part(errors.inside(density, at_phase.at(least, largest), least, largest, others), others, piece))
     return collect(parts, density, len(magnitude_pieces(density, block)))
+
+
+def _chunks(density: Density, scheme: Ranged, block: int, nodes: tuple[np.ndarray, ...]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Nodes and their pieces of the largest magnitude, so many at once that the cells of all fit the memory."""
+    pieces, length = magnitude_pieces(density, block), max(CELLS_PER_CHUNK // (scheme.steps + 1), 1)
+    for first in range(0, len(nodes[0]), length):
+        least, largest, weight = (each[first : first + length] for each in nodes)
+        yield least, largest, weight, np.searchsorted(pieces, np.maximum(np.abs(least), np.abs(largest)))
 
 
 def _nodes(density: Density, scheme: Ranged | None, block: int, finer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points of the least and of the largest number of a block, and their weights; cut at the jumps of a scheme, if given."""
     many, few = NODES_PER_PIECE * finer, NODES_PER_SHORT_PIECE * finer
     ends = least_pieces(density, block)
-    jumps = np.zeros(1) if scheme is None else scheme.outer_jumps(ends[0], ends[-1])
-    cuts = np.unique(np.concatenate([ends, jumps])) if len(jumps) <= MOST_OUTER_JUMPS else ends
+    jumps = np.zeros(1) if scheme is None else scheme.outer_cuts(density, ends[0], ends[-1])
+    cuts = np.unique(np.clip(np.concatenate([ends, jumps]), ends[0], ends[-1])) if len(jumps) <= MOST_OUTER_JUMPS else ends
     low, length = (each.ravel() for each in on_intervals(cuts[:-1], cuts[1:], many))
     tail = density.below(low)[0]
     outer = block * density.pdf(low) * none_beyond(tail, block - 1) * length
     low, length, tail = (each[outer > NEGLIGIBLE_WEIGHT] for each in (low, length, tail))
 
-    ends = largest_pieces(density, block - 1)
-    jumps = np.zeros((len(low), 1)) if scheme is None else scheme.inner_jumps(low, ends[0], ends[-1])
+    # two numbers have the density 2 p F, which hides where p is infinite and F is zero
+    ends = largest_pieces(density, block - 1 if block > 3 else 1)
+    jumps = np.zeros((len(low), 1)) if scheme is None else scheme.inner_cuts(density, low, ends[0], ends[-1])
     cuts = np.concatenate([np.broadcast_to(ends, (len(low), len(ends))), jumps], axis=1)
     cuts = np.sort(np.clip(cuts, np.maximum(low, ends[0])[:, None], max(ends[-1], low.max())), axis=1)
     which, piece = np.nonzero(np.diff(cuts) > 0)
