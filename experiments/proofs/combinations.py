@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array, random
 
-from qresearch.densities.distribution import DISTRIBUTIONS, Distribution
+from qresearch.densities.distribution import DISTRIBUTIONS, Distribution, Family
 from qresearch.grammar.build import build
 
+
+def _skewed(name: str, draw: Callable[..., Array], scale: float = 1.0) -> Distribution:
+    """A one-sided or lopsided source that the table of distributions lacks; `name` is its name in `scipy.stats`."""
+
+    def textbook(*shape: float) -> Any:
+        import scipy.stats  # slow to import
+
+        return getattr(scipy.stats, name)(*shape)
+
+    parameters = ("a",) if name == "gamma" else ()
+    return Family(name, "skewed", draw, textbook, lambda *_: scale, parameters)(*[2.0] * len(parameters))
+
+
+def _draw_moyal(key: Array, shape: Any) -> Array:
+    return -2 * jnp.log(jnp.maximum(jnp.abs(random.normal(key, shape, jnp.float32)), np.float32(1e-12)))
+
+
 SOURCES = {
-    "normal": ("normal", ()),
-    "laplace": ("laplace", ()),
-    "logistic": ("logistic", ()),
-    "uniform": ("uniform", ()),
-    "t5": ("student_t", (5,)),
-    "t10": ("student_t", (10,)),
-    "gennorm": ("generalized_normal", (1.5,)),
-    "lognormal": ("lognormal", (0.5,)),
-    "outliers": ("normal_outliers", (0.01, 4.0)),
+    "normal": DISTRIBUTIONS["normal"](),
+    "laplace": DISTRIBUTIONS["laplace"](),
+    "logistic": DISTRIBUTIONS["logistic"](),
+    "uniform": DISTRIBUTIONS["uniform"](),
+    "t5": DISTRIBUTIONS["student_t"](5),
+    "t10": DISTRIBUTIONS["student_t"](10),
+    "gennorm": DISTRIBUTIONS["generalized_normal"](1.5),
+    "lognormal": DISTRIBUTIONS["lognormal"](0.5),
+    "outliers": DISTRIBUTIONS["normal_outliers"](0.01, 4.0),
 }
 """Sources by a short name."""
+
+SKEWED = {
+    "lognormal": SOURCES["lognormal"],
+    "gamma": _skewed("gamma", lambda key, shape, a: random.gamma(key, np.float32(a), shape, jnp.float32)),
+    "exponential": _skewed("expon", lambda key, shape: random.exponential(key, shape, jnp.float32)),
+    "gumbel": _skewed("gumbel_r", lambda key, shape: random.gumbel(key, shape, jnp.float32)),
+    "moyal": _skewed("moyal", _draw_moyal),
+}
+"""Skewed ones, for short blocks, which often have one sign."""
 
 INTEGERS = ("int2", "int3", "int4", "int5", "int6", "int8")
 TABLES = ("nf4", "sf4", "af4", "bof4", "dynamic4", "pot4", "nf3", "codebook(-1,-0.3,0,0.1,0.5,1)")
@@ -43,6 +71,30 @@ RANGES = ("{}-asym@{}", "{}-offset@{}", "{}-asym@{}:bf16", "{}-offset@{}:f16")
 LENGTHS = (16, 64, 256)
 ROUNDED = ("int4", "nf4", "e2m1")
 ROUNDINGS = ("{}@{}~stochastic", "{}@{}~toward_zero", "{}-signmax@{}", "{}@{}~half_away:bf16", "{}@{}~stochastic:bf16")
+SHORT_LENGTHS = (2, 3, 5, 8, 16)
+SHORT = (
+    "{}@{}",
+    "{}@{}:f16",
+    "{}@{}:bf16",
+    "{}@{}~toward_zero",
+    "{}@{}~up",
+    "{}@{}~down:f16",
+    "{}@{}~toward_zero:f16",
+    "{}@{}~down:bf16",
+    "{}-exact@{}~toward_zero:f16",
+    "{}-signmax@{}~toward_zero",
+)
+SHORT_RANGES = (
+    "{}-asym@{}",
+    "{}-asym@{}:bf16",
+    "{}-asym@{}:f16",
+    "{}-asym-exact@{}:bf16",
+    "{}-asym@{}:e8m0",
+    "{}-asym@{}~stochastic",
+    "{}-offset@{}",
+    "{}-offset@{}:bf16",
+    "{}-offset@{}:f16",
+)
 CASTS = (
     "e4m3-unit",
     "e5m2-unit",
@@ -66,17 +118,31 @@ class Combination:
     @property
     def distribution(self) -> Distribution:
         """The source itself."""
-        name, values = SOURCES[self.source]
-        return DISTRIBUTIONS[name](*values)
+        return SOURCES[self.source] if self.source in SOURCES else SKEWED[self.source]
 
 
 def combinations(count: int | None = None, seed: int = 0) -> list[Combination]:
-    """All combinations, or so many of them, chosen by a seed; those that share a compilation follow each other."""
-    every = [c for scheme in dict.fromkeys(_schemes()) for c in _with_sources(scheme)]
-    if count is not None and count < len(every):
-        chosen = np.sort(np.random.default_rng(seed).choice(len(every), count, replace=False))
-        every = [every[i] for i in chosen]
-    return every
+    """All combinations, or so many of them, chosen by a seed: a quarter of them of short blocks.
+
+    Those that share a compilation follow each other.
+    """
+    every = [c for scheme in dict.fromkeys(_schemes()) for c in _with_sources(scheme, SOURCES)]
+    short = [c for scheme in dict.fromkeys(_short_schemes()) for c in _with_sources(scheme, SOURCES | SKEWED)]
+    if count is None:
+        return every + short
+    return _chosen(every, count - count // 4, seed) + _chosen(short, count // 4, seed)
+
+
+def _chosen(every: list[Combination], count: int, seed: int) -> list[Combination]:
+    places = np.random.default_rng(seed).choice(len(every), min(count, len(every)), replace=False)
+    return [every[i] for i in np.sort(places)]
+
+
+def _short_schemes() -> Iterator[str]:
+    for length in SHORT_LENGTHS:
+        yield from (how.format(element, length) for how, element in product(SHORT, ("int4", "nf4", "e2m1", "int8")))
+        yield from (how.format(element, length) for how, element in product(SHORT_RANGES, ("int3", "int4")))
+        yield f"int8-asym@{length}"
 
 
 def _schemes() -> Iterator[str]:
@@ -98,11 +164,11 @@ def _schemes() -> Iterator[str]:
     )
 
 
-def _with_sources(scheme: str) -> Iterator[Combination]:
+def _with_sources(scheme: str, sources: Iterable[str]) -> Iterator[Combination]:
     quantizer: Any = build(scheme)
     storage, gain = quantizer.scaling.scale.coder, abs(float(quantizer.scaling.gain))
     nested = storage is not None and not storage.bare
-    for source in SOURCES:
+    for source in sources:
         # About the largest scale among some thousand blocks, over the largest number of its storage: what an absmax would take.
         outer = float(np.float32(6.0 * gain / storage.element.grid.reach)) if nested else None
         yield Combination(source, scheme, outer)

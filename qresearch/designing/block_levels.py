@@ -52,7 +52,7 @@ def abnormal(of: Ratios, below: int, above: int, zero: bool) -> np.ndarray:
     two levels beside it are not the medians of their cells.
     """
     plain = of(0.0)
-    upper = _side(Restricted(plain, 0.0, 1.0), above)
+    upper = _side(Restricted(plain, 0.0, 1.0), above) if above else np.empty(0)
     if not below:
         return np.concatenate([[0.0] if zero else [], upper])
     lower = -upper[::-1] if plain.symmetric and below == above else -_side(Mirrored(plain), below)[::-1]
@@ -86,9 +86,10 @@ class Mirrored:
         return points[points >= 0]
 
 
-def one_sided(source: Distribution) -> bool:
-    """Whether no number of a source is negative."""
-    return density(source).support[0] >= 0
+def sides(source: Distribution, signed: bool = False) -> tuple[bool, bool]:
+    """Whether any number over the scale of its block is negative, and whether any is positive."""
+    low, high = density(source).support
+    return low < 0 and (high > 0 or not signed), high > 0 or signed
 
 
 def expected_maximum(source: Distribution, block: int) -> float:

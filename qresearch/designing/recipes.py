@@ -122,11 +122,11 @@ def block_optimal(
     density_source(source)  # raises where there is no variance
     of = block_levels.ratios(source, block, signed, scale, rounding)
     ends = scale is None if ends is None else ends
-    half = block_levels.one_sided(source)
+    negative, positive = block_levels.sides(source, signed)
     middle = levels // 2 - (1 if signed or levels % 2 == 0 else 0)
-    fixed = {0 if half else middle: 0.0} if zero and levels > 2 else {}
-    fixed |= {levels - 1: 1.0} if ends else {}
-    fixed |= {0: -1.0} if ends and not signed and not half else {}
+    fixed = {middle if negative and positive else 0 if positive else levels - 1: 0.0} if zero and levels > 2 else {}
+    fixed |= {levels - 1: 1.0} if ends and positive else {}
+    fixed |= {0: -1.0} if ends and not signed and negative else {}
     found = least_error(of(block_levels.POWERS[metric]), levels, metric, fixed)
     return Design(found, None, 1.0, "signmax" if signed else "absmax", block_levels.block_figures(of, found))
 
@@ -137,7 +137,8 @@ def abnormal_float(source: Distribution, levels: int, *, block: int = 64, zero: 
     The zero is inserted afterwards, as in the published tables; the error with it is some per cent above the least there is.
     """
     of = block_levels.ratios(source, block, False, None, None)
-    above = levels - zero if block_levels.one_sided(source) else levels - levels // 2
+    negative, positive = block_levels.sides(source)
+    above = levels - levels // 2 if negative and positive else levels - zero if positive else 0
     return _of_ratios(source, of, block_levels.abnormal(of, levels - above - zero, above, zero))
 
 

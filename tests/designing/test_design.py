@@ -345,3 +345,34 @@ def test_an_odd_number_of_block_optimal_levels_has_zero_in_the_middle():
 def test_free_ends_spare_what_the_documentation_says():
     fixed, free = (qr.design("bof", qr.distributions["normal"](), 16, block=64, ends=ends).mse for ends in (True, False))
     assert round(100 * (1 - free / fixed), 1) == 3.4  # docs/design.md
+
+
+@pytest.mark.parametrize("name", ["lloyd_max", "bof", "af"])
+def test_a_zero_among_levels_for_numbers_of_one_sign_is_at_their_end(name):
+    above, below = (
+        qr.Family("own", "own", lambda key, shape: np.zeros(shape), lambda law=law: law, lambda: 1.0)()
+        for law in (stats.uniform(1, 1), stats.uniform(-2, 1))
+    )
+    up, down = (qr.design(name, each, 4, zero=True).levels for each in (above, below))
+    assert (up[0], down[-1]) == (0, 0)
+    np.testing.assert_allclose(up, -down[::-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [8, 16])
+def test_lloyd_max_with_a_zero_on_a_lognormal(levels):
+    """The other levels are the means of their cells, by SciPy's quadrature."""
+    found = qr.design("lloyd_max", qr.distributions["lognormal"](0.5), levels, zero=True).levels
+    cuts = np.append((found[:-1] + found[1:]) / 2, np.inf)
+    law = stats.lognorm(0.5)
+    means = [law.expect(lb=a, ub=b, conditional=True) for a, b in itertools.pairwise(cuts)]
+    assert found[0] == 0
+    np.testing.assert_allclose(found[1:], means, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lloyd4(laplace{})", "cbrt4(student_t,7{})", "bof4(64,laplace{})", "af4(64,laplace{})"])
+def test_designed_elements_take_the_word_nozero(name):
+    found = np.asarray(qr.levels(name.format(",nozero")))
+    assert found.size == 16
+    assert 0 not in found
+    if name[0] in "lc":  # none of their levels is fixed at zero
+        np.testing.assert_array_equal(found, qr.levels(name.format("")))

@@ -63,6 +63,8 @@ SOURCES = {
     "gapped": GAPPED,
     "spiked": SPIKED,
     "outliers": Mixture((0.5, 0, 1), (0.5, 0, 1e-4)),
+    "gumbel": stats.gumbel_r(),
+    "moyal": stats.moyal(),
 }
 
 
@@ -78,12 +80,17 @@ SOURCES = {
         ("spiked", "int4@32", 32),
         ("spiked", "uint4-offset@16:bf16", 16),
         ("outliers", "int3-asym@8", 8),
+        ("gumbel", "int4@2", 2),
+        ("moyal", "nf4@2:bf16", 2),
+        ("triangular", "int4@2", 2),
+        ("beta .5", "int4-offset@3", 3),
     ],
 )
 def test_against_sampling(name, scheme, block):
     """Five standard errors of the mean over blocks."""
     textbook = SOURCES[name]
-    x = textbook.rvs(size=2**18, random_state=np.random.default_rng(1)).astype(np.float32).reshape(-1, block)
+    size = 2**18 // block * block
+    x = textbook.rvs(size=size, random_state=np.random.default_rng(1)).astype(np.float32).reshape(-1, block)
     back = np.asarray(qr.quantize(x, scheme).dequantize(), np.float64)
     found = expect(scheme, source(textbook), ["mse", "mae"])
     for metric, errors in (("mse", (back - x) ** 2), ("mae", np.abs(back - x))):

@@ -112,14 +112,14 @@ class Ranged(ABC):
         return bool(np.any(np.abs(edges - end * self.steps) <= errors.FLOAT32_ROUNDING * self.steps))
 
     def phases(self, block: int, finer: int, parts: int) -> list[tuple[Ranged, float]]:
-        """The scheme at `2 finer` phases of its storages in each part of a stair, with their shares; in long blocks itself.
+        """The scheme at `1 + finer` phases of its storages in each part of a stair, with their shares; in long blocks itself.
 
         See `Stored.phases`. The error of an end may be that of storing alone: its mean magnitude has a kink in the middle of a
         stair, so it needs two parts. From 8 bits on bf16 also moves the upper end by half a step, from a quarter of a stair on.
         """
         if block > LARGEST_SMALL_BLOCK:
             return [(self, 1.0)]
-        found = self.stored.phases(2 * finer, parts if self.steps < MANY_STEPS else 2 * parts)
+        found = self.stored.phases(1 + finer, parts if self.steps < MANY_STEPS else 2 * parts)
         return [(replace(self, stored=each), share) for each, share in found]
 
     def _stairs(
@@ -183,10 +183,9 @@ class ZeroPoints(Ranged):
         octaves = np.concatenate([np.arange(-3, 3, 0.5), np.arange(3, np.log2(self.steps) + 1)])
         code = middle_half(density) / self.steps * 2.0**octaves
         found = [np.zeros(1), code, -code, -self.steps * self.stored.jumps(least, max(-low, 0.0) / self.steps)]
-        if not (self.stored.values is None or self.exact or (self.stored.many and not self.stored.smooth)):
+        if not (self.stored.smooth or self.stored.many or self.exact or self.stored.values is None):
             span = (high - low) / self.steps
-            scales = self.stored.jumps(1e-3 * span, 2 * span) if self.stored.smooth else self.stored.values
-            scales = scales[(scales > 1e-3 * span) & (scales < 2 * span)]
+            scales = self.stored.values[(self.stored.values > 1e-3 * span) & (self.stored.values < 2 * span)]
             found.append(np.multiply.outer(scales, np.arange(-2 * self.steps, 2 * self.steps + 1) / 2).ravel())
         every = np.unique(np.concatenate(found))
         every = every[(every > low) & (every < high)]
@@ -228,7 +227,7 @@ class Minima(Ranged):
 
     def phases(self, block: int, finer: int, parts: int) -> list[tuple[Ranged, float]]:
         """Those of the scale and those of the minimum, independent."""
-        minima = [(self.minimum, 1.0)] if block > LARGEST_SMALL_BLOCK else self.minimum.phases(2 * finer, parts)
+        minima = [(self.minimum, 1.0)] if block > LARGEST_SMALL_BLOCK else self.minimum.phases(1 + finer, parts)
         scales = super().phases(block, finer, parts)
         return [(replace(at_phase, minimum=m), share * of) for at_phase, share in scales for m, of in minima]  # type: ignore[call-arg]
 
