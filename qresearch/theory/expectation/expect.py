@@ -1,7 +1,8 @@
 """The exact expected error of a scheme on independent numbers from a distribution: integrals, no sampling. Host only, float64.
 
 It is real arithmetic on the scheme's own thresholds, levels and stored scales, without the rounding of single float32
-operations. That rounding is measurable only in formats of 16 bits or more.
+operations; but that of float32 scales is included where it decides into which cell a block's maximum falls. docs/theory.md
+says how exact it is.
 """
 
 from __future__ import annotations

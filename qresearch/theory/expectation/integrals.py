@@ -193,4 +193,4 @@ def _range(question: Question, block: int) -> Sums:
             f"in blocks of {block} a scale of so few values jumps too often between the ends of the range, and the error "
             f"changes by {missed:.2g} of itself with twice the points; take longer blocks or a finer scale, such as bf16"
         )
-    return better
+    return found
