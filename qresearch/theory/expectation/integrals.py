@@ -21,7 +21,7 @@ from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
 from qresearch.theory.expectation import absmax, errors, minmax
 from qresearch.theory.expectation.cells import cells
 from qresearch.theory.expectation.errors import Affine, Sums
-from qresearch.theory.expectation.minmax import Minima, Ranged, ZeroPoints
+from qresearch.theory.expectation.ranges import LARGEST_SMALL_BLOCK, Minima, Ranged, ZeroPoints
 from qresearch.theory.expectation.stored import refused, stored
 from qresearch.wrapping.entropy import Coded
 from qresearch.wrapping.ggml import GGML
@@ -183,7 +183,7 @@ def _range(question: Question, block: int) -> Sums:
             "rounding to nearest or ~stochastic"
         )
     found = minmax.expected(question.density, scheme, block, question.finer)
-    if question.finer > 1 or block > minmax.LARGEST_SMALL_BLOCK or kept.values is None or kept.many:
+    if question.finer > 1 or block > LARGEST_SMALL_BLOCK or kept.values is None or kept.many:
         return found
     # the ends of a short block fall on few values of the scale, and the integrals may miss jumps
     better = minmax.expected(question.density, scheme, block, 2)
