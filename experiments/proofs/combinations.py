@@ -127,7 +127,9 @@ def combinations(count: int | None = None, seed: int = 0) -> list[Combination]:
     Those that share a compilation follow each other.
     """
     every = [c for scheme in dict.fromkeys(_schemes()) for c in _with_sources(scheme, SOURCES)]
+    known = {(c.source, c.scheme) for c in every}
     short = [c for scheme in dict.fromkeys(_short_schemes()) for c in _with_sources(scheme, SOURCES | SKEWED)]
+    short = [c for c in short if (c.source, c.scheme) not in known]
     if count is None:
         return every + short
     return _chosen(every, count - count // 4, seed) + _chosen(short, count // 4, seed)

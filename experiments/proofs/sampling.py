@@ -133,8 +133,9 @@ def _float32(name: str, wanted: dict[str, float], second: float) -> float:
     """What the rounding of float32 operations may add: some units of 2^-24 of the numbers that are subtracted."""
     unit = 2.0**-22
     rms = np.sqrt(second)
+    square = 2 * wanted["mae"] * rms + unit * second
     return float(
-        {"mse": 2 * wanted["mae"] * rms, "r": 2 * wanted["mae"] * rms, "mae": rms, "bias": rms, "entropy": 1.0}[name] * unit
+        {"mse": square, "r": square, "mae": rms, "bias": rms, "entropy": 1.0}[name] * unit
     )
 
 
