@@ -134,9 +134,7 @@ def _float32(name: str, wanted: dict[str, float], second: float) -> float:
     unit = 2.0**-22
     rms = np.sqrt(second)
     square = 2 * wanted["mae"] * rms + unit * second
-    return float(
-        {"mse": square, "r": square, "mae": rms, "bias": rms, "entropy": 1.0}[name] * unit
-    )
+    return float({"mse": square, "r": square, "mae": rms, "bias": rms, "entropy": 1.0}[name] * unit)
 
 
 def _judged(blocks: np.ndarray, expected: float, slack: float, level: float) -> dict[str, Any]:
