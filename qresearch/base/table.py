@@ -45,9 +45,10 @@ def suggestion(got: str, known: Iterable[str]) -> str:
     >>> suggestion("abxmax", ["absmax", "rms"]), suggestion("RMS", ["absmax", "rms"])
     ("; did you mean 'absmax'?", "; did you mean 'rms'?")
     """
-    lower = {name.lower(): name for name in reversed(list(known))}
-    near = difflib.get_close_matches(got.lower(), list(reversed(lower)), n=1, cutoff=0.5)
-    return f"; did you mean '{lower[near[0]]}'?" if near else ""
+    names = list(known)
+    near = difflib.get_close_matches(got.lower(), [name.lower() for name in names], n=1, cutoff=0.5)
+    alike = difflib.get_close_matches(got, [name for name in names if name.lower() in near], n=1, cutoff=0)
+    return f"; did you mean '{alike[0]}'?" if alike else ""
 
 
 def shown(value: object, most: int = 60) -> str:
