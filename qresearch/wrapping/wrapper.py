@@ -72,6 +72,10 @@ class Wrapper(Coder):
         """As inside."""
         return self.rewrap(params, self.inner.adapt(x, self.inside(params)))
 
+    def placed(self, params: Any, shape: tuple[int, ...]) -> Any:
+        """As inside."""
+        return self.rewrap(params, self.inner.placed(self.inside(params), shape))
+
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
         """As inside."""
         return self.inner.encode_drawn(x, self.inside(params), u)
