@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from qresearch.grammar.build import build
 from qresearch.grammar.spec import Spec, scheme
 from qresearch.measuring import measure
 from qresearch.measuring.metrics import METRICS, evaluate
+from qresearch.measuring.notes import notes, unclipped
+from qresearch.measuring.together import sums_of_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,12 +233,14 @@ def compare(
         A DataFrame with one row per scheme: true `bits` per element, then the metrics. Infinity means that a metric diverges
         (or, for SQNR, that the error is zero). A scheme given as a Coder is named by its class and its place in the list.
 
+    Warns:
+        UserWarning: with the `notes` on a scheme and this array, such as a block that is longer than its axis, or more than 1%
+            of the elements clipped although another scale would clip none.
+
     Raises:
         TypeError: if `schemes` or `metrics` is a single name and not a list.
         ValueError: for an unknown metric, for an empty list of schemes, and for weights that no metric uses.
     """
-    import pandas as pd
-
     names = tuple(METRICS) if metrics is None else tuple(_listed(metrics, "metrics", "rmse"))
     schemes = _listed(schemes, "schemes", "int4@32")
     if not schemes:
@@ -245,13 +250,23 @@ def compare(
     if weights is not None and not any(METRICS[name].weighted for name in names):
         weighted = ", ".join(row.name for row in METRICS.rows if row.value.weighted)
         raise ValueError(f"none of the metrics {', '.join(names)} uses weights; leave them out, or add one of {weighted}")
+    coders = [build(each) for each in schemes]
+    measured = [tuple(dict.fromkeys([*names, *(["clipped"] if unclipped(coder) else [])])) for coder in coders]
     rows = []
-    for place, each in enumerate(schemes):
-        quantizer = build(each)
-        sums = jax.device_get(measure.jitted_sums(quantizer, x, names, weights, key))
-        bits = measure.true_bits(quantizer, x, key)
-        rows.append({"scheme": _label(each, place), "bits": bits} | evaluate(sums, names))
-    return pd.DataFrame(rows).set_index("scheme")
+    for place, (coder, sums) in enumerate(zip(coders, sums_of_all(coders, x, measured, weights, key, meanwhile=["pandas"]))):
+        found = {"bits": measure.true_bits(coder, x, key)} | evaluate(sums, measured[place])
+        rows.append({"scheme": _label(schemes[place], place)} | found)
+    _warn(coders, x.shape, rows)
+    import pandas as pd
+
+    return pd.DataFrame(rows).set_index("scheme")[["bits", *names]]
+
+
+def _warn(coders: Sequence[Coder], shape: tuple[int, ...], rows: Sequence[Mapping[str, Any]]) -> None:
+    """A warning with the notes on each scheme."""
+    for coder, row in zip(coders, rows):
+        for note in notes(coder, shape, row.get("clipped")):
+            warnings.warn(f"note: {row['scheme']}: {note}", stacklevel=3)
 
 
 def _listed(given: Any, name: str, example: str) -> list[Any]:
