@@ -94,14 +94,13 @@ class Quantizer(Coder):
         else q; to a minimum it is 0 or 1.
         """
         layout, scaling, element = self.layout(x.shape), self.scaling, self.element
-        u = None if u is None else layout.split(u)
-        y, shift = scaling.on_grid(element, layout.split(jax.lax.stop_gradient(x)), params, layout)
-        groups = layout.groups_last(y)
-        clipped = layout.groups_back(element.grid.clipped(groups, shift))
-        passes = jnp.ones_like(clipped) if all_pass else ~clipped
-        numbers = straight_through(y, layout.groups_back(element.round_trip(groups, u, shift)), passes)
+        u, still = None if u is None else layout.split(u), jax.lax.stop_gradient(x)
+        passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
+        y, shift = scaling.on_grid(element, layout.split(still), params, layout)
+        rounded = layout.groups_back(element.round_trip(layout.groups_last(y), u, shift))
+        numbers = straight_through(y, rounded, layout.split(passes))
         value = layout.merge(scaling.values(element, numbers, params, layout))
-        return straight_through(x, value, layout.merge(passes))
+        return straight_through(x, value, passes)
 
     def clipped(self, x: Array, params: Params) -> Array:
         """bool, in the shape of x: which elements lie more than half a gap beyond the ends of the grid."""
@@ -168,12 +167,10 @@ class Quantizer(Coder):
 
     def placed(self, params: Params, shape: tuple[int, ...]) -> Params:
         """The parameters for this shape, where one block is the whole array."""
-        if self.bare or self.block != Block() or params.scale is None:
+        if self.bare or self.block != Block() or params.scale.shape == self.layout(shape).grid:
             return params
         fitted = jax.eval_shape(lambda x: self.fit(x, key=jax.random.key(0)), jax.ShapeDtypeStruct(shape, jnp.float32))
         (like, structure), leaves = jax.tree.flatten(fitted), jax.tree.leaves(params)
-        if all(leaf.shape == wanted.shape for leaf, wanted in zip(leaves, like)):
-            return params
         return jax.tree.unflatten(structure, [jnp.broadcast_to(a.reshape(()), b.shape) for a, b in zip(leaves, like)])
 
     @property
