@@ -65,12 +65,18 @@ def hopeless(rows: Sequence[Row]) -> list[str]:
 
 
 def shortened(rows: Sequence[Row]) -> list[str]:
-    """A line for each scheme whose blocks are longer than their axis: they are shorter than its name says."""
+    """A line for each note on a scheme and a source (`qr.notes`), such as a block that is longer than its axis."""
     found: dict[str, None] = {}
     for text, (source, shape) in {(row.scheme.text, (row.source.group, row.source.shape)): None for row in rows}:
-        if (longer := qr.build(text).block.longer(shape)) is not None:
-            found[f"note: {text} on {source}: blocks of {longer[0]} end with their axis of {longer[1]}"] = None
+        found |= dict.fromkeys(f"note: {text} on {source}: {note}" for note in _notes(text, shape))
     return [*itertools.islice(found, MOST_SHOWN), *([f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else [])]
+
+
+def _notes(text: str, shape: tuple[int, ...]) -> list[str]:
+    try:
+        return qr.notes(text, shape)
+    except ValueError:  # the shape does not fit: `hopeless` says so
+        return []
 
 
 def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qresearch.api import compare, dequantize, encode, fake_quantize, fit, from_packed, quantize, quantize_packed
 from qresearch.arithmetic.packing import pack, unpack
+from qresearch.base.compiled import keep_compiled
 from qresearch.coders.coder import Coder
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.coders.quantizer import Quantizer
@@ -37,6 +38,7 @@ from qresearch.measuring import measure
 from qresearch.measuring.footprint import Footprint, footprint
 from qresearch.measuring.metrics import METRICS as metrics
 from qresearch.measuring.metrics import Metric
+from qresearch.measuring.notes import notes
 from qresearch.scales.block import Block
 from qresearch.scales.form import Form
 from qresearch.scales.power_of_two import RULES as rules
@@ -55,7 +57,7 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [  # noqa: RUF022  by subject
-    "quantize", "dequantize", "fake_quantize", "fit", "encode", "compare", "measure",
+    "quantize", "dequantize", "fake_quantize", "fit", "encode", "compare", "measure", "notes", "keep_compiled",
     "quantize_packed", "from_packed", "pack", "unpack", "footprint",
     "scheme", "build", "levels", "design", "theory", "model", "types", "finfo", "fields", "digits", "draw",
     "elements", "formats", "roundings", "statistics", "rules", "wrappers", "presets",  # tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from qresearch.grammar.build import build
 from qresearch.grammar.spec import Spec, scheme
 from qresearch.measuring import measure
 from qresearch.measuring.metrics import METRICS, evaluate
+from qresearch.measuring.notes import notes, unclipped
+from qresearch.measuring.together import sums_of_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +39,9 @@ _encode = jax.jit(lambda coder, x, params, key: coder.encoded(x, coder.adapt(x, 
 
 
 _fake = jax.jit(lambda coder, x, key, gradient: coder.fake_quantize(x, key, gradient), static_argnames="gradient")
+_learned = jax.jit(
+    lambda coder, x, params, key, gradient: coder.fake_encode(x, params, key, gradient), static_argnames="gradient"
+)
 
 
 def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
@@ -152,7 +158,7 @@ def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
     Numbers beyond the fitted range saturate, and so do infinities. A NaN poisons its block: the scale becomes NaN.
 
     Args:
-        x: floating-point, with a shape that has the same grid of blocks.
+        x: floating-point, with a shape that has the same grid of blocks; any shape if one scale serves the whole array.
         params: the result of `fit`.
         key: a JAX random key, for stochastic rounding.
 
@@ -162,27 +168,49 @@ def encode(x: Any, params: Fitted, key: Array | None = None) -> QTensor:
     """
     dtype, x = dtype_name(x), to_float32(x)
     fitted = checks.instance(params, Fitted, "params", "what qr.fit returns, as in qr.encode(x, qr.fit(x, 'int4@32'))")
-    fitted.alone("encode each array of a batch by itself, with jax.vmap(qr.encode)(x, params)")
-    fitted.quantizer.check_grid(x.shape, fitted.params)
-    return QTensor.of(_encode(fitted.quantizer, x, fitted.params, checks.random_key(key)), fitted.quantizer, dtype)
+    encoded = _encode(fitted.quantizer, x, _placed(fitted, x, "encode"), checks.random_key(key))
+    return QTensor.of(encoded, fitted.quantizer, dtype)
 
 
-def fake_quantize(x: Any, scheme: SchemeLike, key: Array | None = None, gradient: str = "clipped") -> Array:
+def _placed(fitted: Fitted, x: Array, name: str) -> Any:
+    """Fitted parameters for the shape of x. Raises `ValueError` for a batch, and for another grid of blocks."""
+    fitted.alone(f"{name} each array of a batch by itself, with jax.vmap(qr.{name})(x, params)")
+    params = fitted.quantizer.placed(fitted.params, x.shape)
+    fitted.quantizer.check_grid(x.shape, params)
+    return params
+
+
+def fake_quantize(x: Any, scheme: SchemeLike | Fitted, key: Array | None = None, gradient: str = "clipped") -> Array:
     """Quantizes and dequantizes, with a straight-through gradient, for quantization-aware training.
 
     The value is exactly `dequantize(quantize(x))`, converted to the dtype of x; finite numbers beyond its range saturate.
 
+    With the result of `fit` in place of a scheme it is `dequantize(encode(x, fitted))`. Then `jax.grad` also gives a gradient
+    to its scales (and minima): learned step sizes, LSQ (Esser et al. 2020, arXiv 1902.08153). With q the number on the grid,
+    the derivative to a scale is the sum over its block of q - x / s where the gradient to x passes, else of q. A scale stored
+    by another scheme passes it on to the float32 scales of that scheme, and has none in a cast such as bfloat16.
+
     Args:
-        x: floating-point, any shape.
-        scheme: text, Spec or Coder.
+        x: floating-point, any shape; with fitted scales, one with the same grid of blocks.
+        scheme: text, Spec or Coder; or the result of `fit`.
         key: a JAX random key, for stochastic rounding.
         gradient: `"clipped"` passes the gradient where x is not clipped, `"unclipped"` everywhere.
 
+    Raises:
+        ValueError: for a gradient to the parameters of error feedback or of GGUF blocks; that to x is there.
+
     >>> jax.grad(lambda x: fake_quantize(x, "int4").sum())(jnp.array([0.1, 2.0]))
     Array([1., 1.], dtype=float32)
+    >>> learned = fit(jnp.array([2.0, -1.0]), "int4")  # the scale is 2 / 7; 3 is clipped to 7
+    >>> jax.grad(lambda fitted: fake_quantize(jnp.array([3.0]), fitted).sum())(learned).scales
+    Array([7.], dtype=float32)
     """
     dtype = jax.dtypes.canonicalize_dtype(dtype_name(x))  # NumPy's float64 is float32 in JAX
-    return narrowed(_fake(build(scheme), to_float32(x), checks.random_key(key), gradient=gradient), dtype)
+    x, key = to_float32(x), checks.random_key(key)
+    if isinstance(scheme, Fitted):
+        params = _placed(scheme, x, "fake_quantize")
+        return narrowed(_learned(scheme.quantizer, x, params, key, gradient=gradient), dtype)
+    return narrowed(_fake(build(scheme), x, key, gradient=gradient), dtype)
 
 
 def compare(
@@ -205,12 +233,14 @@ def compare(
         A DataFrame with one row per scheme: true `bits` per element, then the metrics. Infinity means that a metric diverges
         (or, for SQNR, that the error is zero). A scheme given as a Coder is named by its class and its place in the list.
 
+    Warns:
+        UserWarning: with the `notes` on a scheme and this array, such as a block that is longer than its axis, or more than 1%
+            of the elements clipped although another scale would clip none.
+
     Raises:
         TypeError: if `schemes` or `metrics` is a single name and not a list.
         ValueError: for an unknown metric, for an empty list of schemes, and for weights that no metric uses.
     """
-    import pandas as pd
-
     names = tuple(METRICS) if metrics is None else tuple(_listed(metrics, "metrics", "rmse"))
     schemes = _listed(schemes, "schemes", "int4@32")
     if not schemes:
@@ -220,13 +250,23 @@ def compare(
     if weights is not None and not any(METRICS[name].weighted for name in names):
         weighted = ", ".join(row.name for row in METRICS.rows if row.value.weighted)
         raise ValueError(f"none of the metrics {', '.join(names)} uses weights; leave them out, or add one of {weighted}")
+    coders = [build(each) for each in schemes]
+    measured = [tuple(dict.fromkeys([*names, *(["clipped"] if unclipped(coder) else [])])) for coder in coders]
     rows = []
-    for place, each in enumerate(schemes):
-        quantizer = build(each)
-        sums = jax.device_get(measure.jitted_sums(quantizer, x, names, weights, key))
-        bits = measure.true_bits(quantizer, x, key)
-        rows.append({"scheme": _label(each, place), "bits": bits} | evaluate(sums, names))
-    return pd.DataFrame(rows).set_index("scheme")
+    for place, (coder, sums) in enumerate(zip(coders, sums_of_all(coders, x, measured, weights, key, meanwhile=["pandas"]))):
+        found = {"bits": measure.true_bits(coder, x, key)} | evaluate(sums, measured[place])
+        rows.append({"scheme": _label(schemes[place], place)} | found)
+    _warn(coders, x.shape, rows)
+    import pandas as pd
+
+    return pd.DataFrame(rows).set_index("scheme")[["bits", *names]]
+
+
+def _warn(coders: Sequence[Coder], shape: tuple[int, ...], rows: Sequence[Mapping[str, Any]]) -> None:
+    """A warning with the notes on each scheme."""
+    for coder, row in zip(coders, rows):
+        for note in notes(coder, shape, row.get("clipped")):
+            warnings.warn(f"note: {row['scheme']}: {note}", stacklevel=3)
 
 
 def _listed(given: Any, name: str, example: str) -> list[Any]:

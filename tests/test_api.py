@@ -168,7 +168,45 @@ def test_dir_shows_public_names_only():
     assert shown == {*qr.__all__, "__version__"}
     assert len(qr.__all__) == len(set(qr.__all__))
     modules = {name for name in qr.__all__ if isinstance(getattr(qr, name), types.ModuleType)}
-    assert modules == {"measure", "theory"}
+    assert modules == {"measure", "model", "theory"}
     assert not shown & {"base", "coders", "grammar", "importlib", "annotations", "Any"}
     defined = {name for name in vars(qr) if not name.startswith("_") and not isinstance(vars(qr)[name], types.ModuleType)}
     assert defined - shown <= {"TYPE_CHECKING", "Any", "IMPORTED_ON_FIRST_USE"}  # every imported name is public
+
+
+def test_a_learned_step_size_has_the_gradient_of_lsq():
+    x = jnp.array([[0.3, -2.6, 5.0, -9.0]])  # over the scale 1: between numbers, the last two beyond the end 3
+    fitted = qr.fit(jnp.array([[3.0, 0, 0, 0]]), "int3@row")
+    weights = jnp.array([[1.0, 10, 100, 1000]])
+    slopes = {"clipped": [0 - 0.3, -3 + 2.6, 3, -3], "unclipped": [0 - 0.3, -3 + 2.6, 3 - 5.0, -3 + 9.0]}
+    for gradient, slope in slopes.items():
+        got = jax.grad(lambda f: (qr.fake_quantize(x, f, gradient=gradient) * weights).sum())(fitted)  # noqa: B023
+        np.testing.assert_allclose(got.scales, [[weights[0] @ jnp.array(slope)]], rtol=1e-5)  # a sum of four products
+
+
+def test_the_gradient_to_a_learned_minimum_is_one_below_and_above():
+    fitted = qr.fit(jnp.array([0.0, 3.0]), "uint2-offset")
+    x = jnp.array([-7.0, 0.2, 1.9, 8.0])
+    got = jax.grad(lambda f: (qr.fake_quantize(x, f) * jnp.array([1.0, 10, 100, 1000])).sum())(fitted)
+    np.testing.assert_allclose(got.offsets, [1001.0], rtol=1e-5)
+
+
+def test_parameters_without_a_gradient_say_so():
+    fitted = qr.fit(X, "int4@32 + feedback")
+    with pytest.raises(ValueError, match="no gradient to its parameters"):
+        jax.grad(lambda f: qr.fake_quantize(X, f).sum())(fitted)
+    assert np.array_equal(qr.fake_quantize(X, fitted), qr.encode(X, fitted).dequantize())
+    with pytest.raises(ValueError, match="fitted for"):
+        qr.fake_quantize(X[:, :32], fitted)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int8-asym:bf16", "e2m1:int8@flat4", "nf4-exact:(int8@16 + mean) + mean"])
+def test_one_scale_for_an_array_serves_arrays_of_any_shape(scheme):
+    fitted = qr.fit(X, scheme)
+    whole = np.asarray(qr.encode(X, fitted).dequantize())
+    for shape in ((-1,), (2, 2, -1)):
+        assert np.array_equal(qr.encode(X.reshape(shape), fitted).dequantize(), whole.reshape(shape))
+    one = qr.encode(X[0, 0], fitted)
+    assert one.shape == ()
+    assert one.dequantize() == whole[0, 0] == qr.fake_quantize(X[0, 0], fitted)
+    assert qr.encode(np.zeros((0, 3), np.float32), fitted).dequantize().shape == (0, 3)

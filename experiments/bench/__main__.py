@@ -2,9 +2,9 @@
 
     python -m experiments.bench [peers] [flat] [catalogue] [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out DIR]
 
-`peers` runs the contests of `contests/table.py`, a sweep against a loop in eager torch, and an import; peers are timed if they
-are installed (`make bench` installs them). `flat` runs the contests that have curves, on arrays of all sizes. `catalogue` times
-every element and preset of at most 8 bits. The default is all three.
+`peers` runs the contests of `contests/table.py`, a sweep against a loop in eager torch, an import, and first results in new
+processes; peers are timed if they are installed (`make bench` installs them). `flat` runs the contests that have curves, on
+arrays of all sizes. `catalogue` times every element and preset of at most 8 bits. The default is all three.
 
 Every rate is compared with that of XLA's plain cast of the same size, timed in the same rounds. This share can be compared
 between machines, and on a busy machine. Timings are reported, never tested.
@@ -23,6 +23,7 @@ from experiments.bench import contest_page, flat_page, imports, page, sweep
 from experiments.bench.cases import cases
 from experiments.bench.contests.race import race
 from experiments.bench.contests.table import contests
+from experiments.bench.first_results import first_results
 from experiments.bench.flat import flatness
 from experiments.bench.measure import measure
 
@@ -82,6 +83,7 @@ def _contested(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield sweep.sweep(options.size, options.rows)
     if fnmatch.fnmatch(imports.NAME, options.only):
         yield imports.imports(options.repeats)
+    yield from first_results(options.only, options.repeats)
 
 
 def _flat(options: argparse.Namespace) -> list[Path]:

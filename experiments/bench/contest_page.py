@@ -65,7 +65,7 @@ def _line(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def asked(row: Mapping[Any, Any]) -> str:
     """The targets of a row as text: `6x (aim 10x); 0.5 of the limit (aim 0.8 of the limit)`."""
-    if row["unit"] == "s" and pd.isna(row["ratio"]):
+    if row["unit"] == "s" and pd.isna(row["ratio"]) and not pd.isna(row["bar"]):
         return f"at most {row['bar']:g} s above"
     pairs = [("bar", "aim", "x"), ("bar_share", "aim_share", " of the limit")]
     return "; ".join(words for bar, aim, unit in pairs if (words := _bar(row[bar], row[aim], unit)))

@@ -7,10 +7,8 @@ version of JAX, the flags and the processor; the folder may be deleted at any ti
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -18,27 +16,18 @@ import jax
 from jax import monitoring
 from jax.stages import Compiled, Lowered
 
+import qresearch as qr
+from qresearch.measuring.together import MEASURING
+
 EVENTS = {"/jax/compilation_cache/cache_misses": "compiled", "/jax/compilation_cache/cache_hits": "cached"}
 """An event that JAX reports -> the name under which it is counted."""
 
 _COUNTS: Counter[str] = Counter()
 
-MEASURING: dict[str, Any] = {
-    "xla_cpu_prefer_vector_width": 512,
-    "xla_backend_optimization_level": 1,
-    "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
-}
-"""XLA's options on CPU, for the functions that measure: the widest vectors of the processor; LLVM's first optimization level,
-because sweeps wait for the compiler (`cold` in peers.csv); and no code motion out of the loop over chunks, because XLA would
-compile each number that it moves as a separate program. None of them changes a bit of the results."""
-
 
 def keep() -> None:
     """Turns the compilation cache on for this process, for functions of any size."""
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(_folder()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    qr.keep_compiled()
     monitoring.register_event_listener(_count)
 
 
@@ -57,11 +46,6 @@ def for_measuring(lowered: Lowered) -> Compiled:
         with contextlib.suppress(jax.errors.JaxRuntimeError):
             return lowered.compile(MEASURING)
     return lowered.compile()
-
-
-def _folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "qresearch" / "compiled"
 
 
 def _count(event: str, **_: Any) -> None:

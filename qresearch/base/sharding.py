@@ -54,8 +54,14 @@ def given(x: Array) -> Any:
     return found if any(found.spec) else None
 
 
-def entries(table: Array | np.ndarray, index: Array, mode: str | None = None) -> Array:
-    """`table[index]`, sharded like the index. `mode` says what an index out of bounds gives (`"clip"`, `"fill"`)."""
+def entries(table: Array | np.ndarray, index: Any, mode: str | None = None) -> Any:
+    """`table[index]`, sharded like the index; on the host if both are NumPy arrays, since each operation there is compiled.
+
+    `mode` says what an index out of bounds gives (`"clip"`, `"fill"`).
+    """
+    if isinstance(table, np.ndarray) and isinstance(index, np.ndarray) and mode is None:
+        return table[index]
+    index = jnp.asarray(index)
     return jnp.asarray(table).at[index].get(mode=mode, out_sharding=given(index))
 
 

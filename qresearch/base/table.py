@@ -40,13 +40,15 @@ class Match(NamedTuple, Generic[V]):
 
 
 def suggestion(got: str, known: Iterable[str]) -> str:
-    """The text `; did you mean 'x'?` for a mistyped name, or an empty text if no known name is similar.
+    """The text `; did you mean 'x'?` for a mistyped name, or an empty text if no known name is similar. Case does not matter.
 
-    >>> suggestion("abxmax", ["absmax", "rms"])
-    "; did you mean 'absmax'?"
+    >>> suggestion("abxmax", ["absmax", "rms"]), suggestion("RMS", ["absmax", "rms"])
+    ("; did you mean 'absmax'?", "; did you mean 'rms'?")
     """
-    near = difflib.get_close_matches(got, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    names = list(known)
+    near = difflib.get_close_matches(got.lower(), [name.lower() for name in names], n=1, cutoff=0.5)
+    alike = difflib.get_close_matches(got, [name for name in names if name.lower() in near], n=1, cutoff=0)
+    return f"; did you mean '{alike[0]}'?" if alike else ""
 
 
 def shown(value: object, most: int = 60) -> str:
@@ -99,10 +101,12 @@ class Table(Generic[V]):
         self.kind = kind
         self._check = check
         self._of = of
-        self._spelling = re.compile(spelling)
+        self.spelling = spelling
         self._rows: dict[str, Row[V]] = {}
         self._patterns: dict[str, re.Pattern[str]] = {}
         self._aliases: dict[str, str] = {}
+        self.elsewhere: Callable[[str], str] = lambda name: ""
+        """What an error says of an unknown name that other libraries use (`grammar.other_names`), in place of a suggestion."""
 
     def add(self, name: str, value: V, *, doc: str = "", aliases: Iterable[str] = (), examples: Iterable[str] = ()) -> None:
         """Adds a row.
@@ -139,7 +143,7 @@ class Table(Generic[V]):
 
     def _check_name(self, name: object) -> None:
         holes = _HOLE.findall(name) if isinstance(name, str) else []
-        if not isinstance(name, str) or not self._spelling.fullmatch(_HOLE.sub("0", name)) or len(set(holes)) < len(holes):
+        if not isinstance(name, str) or not re.fullmatch(self.spelling, _HOLE.sub("0", name)) or len(set(holes)) < len(holes):
             allowed = "write letters, digits and '_', such as my_4"
             raise ValueError(f"{shown(name)} cannot be written as a name of the table of {self.kind}s; {allowed}")
         alike = "{" in name and any(_HOLE.sub("{}", pattern) == _HOLE.sub("{}", name) for pattern in self._patterns)
@@ -170,6 +174,10 @@ class Table(Generic[V]):
     def names(self) -> list[str]:
         """Names, aliases and examples: the candidates for a suggestion."""
         return [*self._rows, *self._aliases, *(e for row in self.rows for e in row.examples)]
+
+    def written(self) -> list[str]:
+        """The names that can be written as they are: without patterns."""
+        return [name for name in self.names() if "{" not in name]
 
     def __getitem__(self, name: str) -> V:
         return self.find(name).row.value
@@ -215,5 +223,5 @@ class UnknownName(ValueError):
         self.kind, self.name, self._table = kind, name, table
 
     def __str__(self) -> str:  # not in __init__: the suggestion takes a millisecond, and many of these errors are caught
-        near = suggestion(self.name, [n for n in self._table.names() if "{" not in n])
+        near = self._table.elsewhere(self.name) or suggestion(self.name, self._table.written())
         return f"unknown {self.kind} {shown(self.name)}{near or '.'} Known: {', '.join(self._table)}"

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qresearch.coders.gradient import everywhere, straight_through
+from qresearch.coders.gradient import everywhere, straight_through, without_gradient
 from qresearch.coders.packer import Packer
 from qresearch.element.element import Element
 from qresearch.scales.block import Block, Layout
@@ -136,6 +136,10 @@ class Coder:
         if grid != fitted:
             raise ValueError(f"x of shape {shape} has {grid} blocks, but params were fitted for {fitted}")
 
+    def placed(self, params: Any, shape: tuple[int, ...]) -> Any:
+        """Parameters fitted on another array, for this shape: if one scale serves a whole array, it serves any shape."""
+        return params
+
     def codes_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the codes of an array."""
         return self.layout(shape).codes.shape
@@ -200,9 +204,18 @@ class Coder:
         params = self.fit(jax.lax.stop_gradient(x), key=key)
         return self.straight_through(x, params, self.draw(key, x.shape), all_pass)
 
+    def fake_encode(self, x: Array, params: Any, key: Array | None = None, gradient: str = "clipped") -> Array:
+        """`fake_quantize` with given parameters, to which there is a gradient too."""
+        all_pass = everywhere(gradient)
+        params = self.adapt(jax.lax.stop_gradient(x), params)
+        return self.straight_through(x, params, self.draw(key, x.shape), all_pass)
+
     def straight_through(self, x: Array, params: Any, u: Array | None, all_pass: bool) -> Array:
-        """`round_trip` with a straight-through gradient: everywhere, or where x was not clipped."""
-        still = jax.lax.stop_gradient(x)
+        """`round_trip` with a straight-through gradient: everywhere, or where x was not clipped.
+
+        The gradient to the parameters is that of a quantizer with learned scales; a coder that does not override this has none.
+        """
+        still, params = jax.lax.stop_gradient(x), without_gradient(params, type(self).__name__)
         value = self.round_trip(still, params, u)
         passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
         return straight_through(x, value, passes)

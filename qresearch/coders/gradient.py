@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_derivatives import SymbolicZero
 
 from qresearch.base.table import suggestion
 
@@ -16,17 +17,35 @@ POLICIES = ("clipped", "unclipped")
 
 @jax.custom_jvp
 def straight_through(x: Array, value: Array, passes: Array) -> Array:
-    """Returns `value` exactly, with the gradient of `x` where `passes` is true and zero elsewhere.
+    """Returns `value` exactly, with the gradient of `x` where `passes` is true and zero elsewhere; and that of `value`.
 
     The usual `x + stop_gradient(value - x)` would round twice.
     """
     return value
 
 
-@straight_through.defjvp
-def _jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+@partial(straight_through.defjvp, symbolic_zeros=True)
+def _jvp(primals: tuple, tangents: tuple) -> tuple[Array, Any]:
     # Call straight_through again, so that this rule also applies to second derivatives.
-    return straight_through(*primals), jnp.where(primals[2], tangents[0], jnp.zeros_like(tangents[0]))
+    value, (of_x, of_value, _) = straight_through(*primals), tangents
+    if isinstance(of_x, SymbolicZero):
+        return value, of_value
+    through = jnp.where(primals[2], of_x, jnp.zeros_like(of_x))
+    return value, through if isinstance(of_value, SymbolicZero) else through + of_value
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def without_gradient(params: Any, name: str) -> Any:
+    """Returns parameters unchanged. A derivative to them raises `ValueError`, for coders whose derivative would be wrong."""
+    return params
+
+
+@partial(without_gradient.defjvp, symbolic_zeros=True)
+def _refused(name: str, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    zero = jax.tree.leaves(tangents, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+    if all(isinstance(leaf, SymbolicZero) for leaf in zero):
+        return without_gradient(*primals, name), tangents[0]
+    raise ValueError(f"{name} has no gradient to its parameters; differentiate to x alone, or take a scheme without it")
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))

@@ -17,6 +17,7 @@ from jax import Array
 
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
+from qresearch.coders.gradient import straight_through
 from qresearch.coders.kernels import has_kernel, one_pass, packing, two_passes
 from qresearch.coders.packer import Packer
 from qresearch.element.element import Element
@@ -85,6 +86,22 @@ class Quantizer(Coder):
         u = None if u is None else layout.split(u)
         return layout.merge(self.scaling.round_trip(self.element, layout.split(x), params, layout, u))
 
+    def straight_through(self, x: Array, params: Params, u: Array | None, all_pass: bool) -> Array:
+        """`round_trip` with a straight-through gradient: everywhere, or where x was not clipped.
+
+        Scales and minima are learned step sizes (LSQ, Esser et al. 2020, arXiv 1902.08153; LSQ+, Bhalgat et al. 2020, arXiv
+        2004.09576): with q the number on the grid, the derivative to the scale is q - x / s where the gradient to x passes,
+        else q; to a minimum it is 0 or 1.
+        """
+        layout, scaling, element = self.layout(x.shape), self.scaling, self.element
+        u, still = None if u is None else layout.split(u), jax.lax.stop_gradient(x)
+        passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
+        y, shift = scaling.on_grid(element, layout.split(still), params, layout)
+        rounded = layout.groups_back(element.round_trip(layout.groups_last(y), u, shift))
+        numbers = straight_through(y, rounded, layout.split(passes))
+        value = layout.merge(scaling.values(element, numbers, params, layout))
+        return straight_through(x, value, passes)
+
     def clipped(self, x: Array, params: Params) -> Array:
         """bool, in the shape of x: which elements lie more than half a gap beyond the ends of the grid."""
         layout = self.layout(x.shape)
@@ -147,6 +164,14 @@ class Quantizer(Coder):
         stored = [each.unit(layout.grid) for each in (self.scaling.scale.coder, self.scaling.offset.coder) if each is not None]
         shared = [math.lcm(*each) for each in zip(*stored)] if stored else [1] * len(shape)
         return tuple(min(length * count, n) for length, count, n in zip(layout.lengths, shared, shape))
+
+    def placed(self, params: Params, shape: tuple[int, ...]) -> Params:
+        """The parameters for this shape, where one block is the whole array."""
+        if self.bare or self.block != Block() or params.scale.shape == self.layout(shape).grid:
+            return params
+        fitted = jax.eval_shape(lambda x: self.fit(x, key=jax.random.key(0)), jax.ShapeDtypeStruct(shape, jnp.float32))
+        (like, structure), leaves = jax.tree.flatten(fitted), jax.tree.leaves(params)
+        return jax.tree.unflatten(structure, [jnp.broadcast_to(a.reshape(()), b.shape) for a, b in zip(leaves, like)])
 
     @property
     def separable(self) -> bool:

@@ -83,9 +83,11 @@ class Codebook(Grid):
 
     def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32."""
+        if isinstance(codes, np.ndarray):
+            return sharding.entries(self.levels, codes)
         if self.levels.shape[0] == MOST_BISECTED_LEVELS:
             return selected(self.levels, [(codes >> bit) & 1 == 1 for bit in range(BISECTION_STEPS)])
-        return sharding.entries(self.levels, jnp.asarray(codes))
+        return sharding.entries(self.levels, codes)
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
         """bool: whether a number lies beyond the lowest or highest level by more than half of the gap next to it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -54,7 +55,8 @@ class Uniform(Grid):
 
     def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32."""
-        return jnp.asarray(codes).astype(jnp.float32)
+        numbers: Any = codes if isinstance(codes, np.ndarray) else jnp.asarray(codes)
+        return numbers.astype(np.float32)
 
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
         """bool: whether the nearest integer lies beyond the ends of the grid."""

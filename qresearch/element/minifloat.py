@@ -115,7 +115,7 @@ class Minifloat(Grid):
 
     def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes -> float32, by a table of all codes, including those of NaNs, infinities and signed zeros."""
-        return sharding.entries(self.values, jnp.asarray(codes))
+        return sharding.entries(self.values, codes)
 
     def round_trip(self, y: Array, rounding: Rounding) -> Array | None:
         """`decode(encode(y))` as float32, computed without codes; None if the rounding or the format has no such shortcut.

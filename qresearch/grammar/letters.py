@@ -8,6 +8,15 @@ HEAD = re.compile(r"[A-Za-z_][\w.]*")
 """A name at the start of a text."""
 
 
+def close_up(text: str) -> str:
+    """Drops spaces around the signs of a scheme.
+
+    >>> close_up("int4 - asym @ 32 : f16")
+    'int4-asym@32:f16'
+    """
+    return re.sub(r"\s*([-@~:(),])\s*", r"\1", text)
+
+
 def split(text: str, sign: str) -> list[str]:
     """Splits a text at a sign, but not inside brackets, and strips spaces around the pieces."""
     pieces, depth, start = [], 0, 0

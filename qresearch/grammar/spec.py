@@ -8,6 +8,7 @@ a spec prints its shortest text.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,8 @@ from qresearch.base.table import Table, UnknownName, brief, shown, suggestion
 from qresearch.element.rounding import ROUNDINGS
 from qresearch.element.table import ELEMENTS, INTEGER_RANGES, ElementRow
 from qresearch.grammar.hugging_face import HUGGING_FACE
-from qresearch.grammar.letters import listed, number_or_word, outside_brackets, shortest, split, split_call
+from qresearch.grammar.letters import HEAD, close_up, listed, number_or_word, outside_brackets, shortest, split, split_call
+from qresearch.grammar.other_names import elsewhere
 from qresearch.grammar.words import FLAGS, RANGES, fields_of
 from qresearch.scales.block import Block
 from qresearch.scales.form import FORMS
@@ -182,10 +184,22 @@ def scheme(text: str | Spec) -> Spec:
     try:
         return _read(written)
     except ValueError as error:
-        if isinstance(error, UnknownName) and (near := suggestion(written, [*PRESETS, *HUGGING_FACE])):
-            error = ValueError(f"{error}{near.replace('did you mean', 'or is it the named scheme')}")
-        prefix, message = f"{shown(text)}: ", brief(str(error)).removeprefix(f"{written}: ")
+        message, said = str(error), _of_names(written)
+        if not said and isinstance(error, UnknownName):
+            near = suggestion(written, [*PRESETS, *HUGGING_FACE])
+            said = "" if f"'{error.name.lower()}'?" in message else near.replace("did you mean", "or is it the named scheme")
+        prefix, message = f"{shown(text)}: ", brief(message if said in message else f"{message}{said}")
+        message = message.removeprefix(f"{written}: ")
         raise ValueError(message if message.startswith(prefix) else f"{prefix}{message}") from None
+
+
+def _of_names(written: str) -> str:
+    """What is known of the name at the start of a text: one of other libraries, or a scheme that only wrappers may follow."""
+    long, head = (found[0] if (found := re.match(pattern, written)) else "" for pattern in (PRESETS.spelling, HEAD))
+    name = long.rstrip("-")
+    if name in PRESETS and name != written:
+        return f"; {name} is the named scheme '{PRESETS[name]}'; change that text, or add wrappers to the name."
+    return elsewhere(written) or elsewhere(head)
 
 
 def _read(written: str) -> Spec:
@@ -195,18 +209,31 @@ def _read(written: str) -> Spec:
         raise ValueError(f"{nested} nested schemes and brackets; at most {MOST_NESTED_SCHEMES} are allowed")
     if (wraps := written.count("+")) > MOST_WRAPPERS:
         raise ValueError(f"{wraps} wrappers; at most {MOST_WRAPPERS} are allowed")
-    core, *wrappers = split(outside_brackets(written), "+")
+    core, *wrappers = split(outside_brackets(close_up(written)), "+")
     if core.startswith("("):
-        if core == written:
+        if core == close_up(written):
             raise ValueError(
                 f"cannot read {shown(core)}: brackets enclose a whole scheme, as in '(int4@32 + mean) + hadamard(64)'"
             )
         inside = scheme(core)
         return inside.replace(wrappers=(*inside.wrappers, *wrappers))
-    core = HUGGING_FACE[core].weights if core in HUGGING_FACE else core
+    core = _of_hugging_face(core) if core in HUGGING_FACE else core
     core = PRESETS[core] if core in PRESETS else core  # noqa: SIM401  tables have no `get`
     core, *within = split(core, "+")
     return Spec(**fields_of(core), wrappers=(*within, *wrappers))
+
+
+def _of_hugging_face(name: str) -> str:
+    """The format for weights that a name of compressed-tensors means.
+
+    Raises `ValueError` if the same name in lower case is another scheme here: nobody could tell `INT8` from `int8`.
+    """
+    weights, lower = HUGGING_FACE[name].weights, name.lower()
+    if split_call(lower)[0] in ELEMENTS and (here := _read(lower)) != _read(weights):
+        raise ValueError(
+            f"{name} is compressed-tensors' name for '{weights}', and here '{here}' is another scheme; write one of the two"
+        )
+    return weights
 
 
 def _check_preset(name: str, text: str) -> None:
@@ -219,6 +246,9 @@ def _check_preset(name: str, text: str) -> None:
     if hidden is not None:
         raise ValueError(f"the preset {name!r} would hide the scheme '{hidden}'; choose another name")
 
+
+for _table in (ELEMENTS, STATISTICS, ROUNDINGS, RULES, WRAPPERS):
+    _table.elsewhere = elsewhere  # type: ignore[attr-defined]
 
 PRESETS: Table[str] = Table("preset", check=_check_preset, of=str, spelling=r"[A-Za-z_][\w.-]*")
 """Named schemes, name -> text. `presets.py` adds the rows."""

@@ -10,6 +10,7 @@ from typing import Any
 from qresearch.base.table import suggestion
 from qresearch.element.table import FLOAT_RANGES, INTEGER_RANGES
 from qresearch.grammar.letters import HEAD, split_call, take
+from qresearch.grammar.other_names import elsewhere
 from qresearch.scales.form import FORMS
 from qresearch.scales.power_of_two import RULES
 from qresearch.scales.statistic import STATISTICS
@@ -70,4 +71,4 @@ def _word(word: str) -> tuple[str, Any]:
         return "rule", name
     known = [*FORMS, *RANGES, *STATISTICS.names(), *RULES, *FLAGS]
     listed = ", ".join([*FORMS, *RANGES, *STATISTICS, *RULES, *FLAGS])
-    raise ValueError(f"unknown word '-{word}'{suggestion(name, known) or '.'} Known: {listed}")
+    raise ValueError(f"unknown word '-{word}'{elsewhere(name) or suggestion(name, known) or '.'} Known: {listed}")

@@ -56,6 +56,10 @@ class Fed(Wrapper):
         _, codes = lax.scan(step, jnp.zeros_like(slices[0][0]), slices)
         return jnp.moveaxis(codes, 0, axis)
 
+    def idle(self, shape: tuple[int, ...]) -> str:
+        """An axis of one element."""
+        return "" if shape and shape[self._place(shape)] != 1 else "feedback does nothing along an axis of one element"
+
     def unit(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """As inside, but whole along the axis of the feedback."""
         axis = self._place(shape)

@@ -106,6 +106,11 @@ class FittedLevels(Keeper):
         quantizer, inner = self.resolve(params)
         return quantizer.decode(codes, inner, shape)
 
+    def straight_through(self, x: Array, params: Kept, u: Array | None, all_pass: bool) -> Array:
+        """As inside, with the fitted levels; their gradient is the sum over the vectors that they stand for."""
+        quantizer, inner = self.resolve(params)
+        return quantizer.straight_through(x, inner, u, all_pass)
+
     def clipped(self, x: Array, params: Kept) -> Array:
         """Which elements lie outside the fitted levels."""
         quantizer, inner = self.resolve(params)

@@ -57,6 +57,11 @@ class Outliers(Keeper):
         """The number of outliers in an array of this shape, rounded to nearest, ties to even."""
         return round(self.fraction * math.prod(shape))
 
+    def idle(self, shape: tuple[int, ...]) -> str:
+        """An array that is too small to have outliers."""
+        size = math.prod(shape)
+        return f"outliers({self.fraction:g}) keeps none of {size} elements" if size and not self.count(shape) else ""
+
     def fit(self, x: Array, weights: Array | None = None, key: Array | None = None) -> Kept:
         """The outliers, and the parameters of the rest, for which outliers get the weight zero."""
         found = self._found(x)

@@ -56,6 +56,14 @@ class Rotated(Wrapper):
         inner = self.inner.unit(shape)
         return (*inner[:-1], min(math.lcm(inner[-1], self.size), shape[-1])) if shape else inner
 
+    def idle(self, shape: tuple[int, ...]) -> str:
+        """A last axis that is shorter than a group, or not made of whole groups."""
+        length, name = (shape or (1,))[-1], f"{type(self.rotation).__name__.lower()}({self.size})"
+        if 0 < length < self.size:
+            return f"{name} does nothing: its groups are longer than the last axis of {length}"
+        rest = length % self.size
+        return f"{name} leaves {rest} of {length} elements along the last axis as they are" if rest else ""
+
     def turn(self, x: Array) -> Array:
         """Rotates each group of the last axis; float32, any shape."""
         return self._rotate(x, back=False)

@@ -41,6 +41,10 @@ class Wrapper(Coder):
         """The same parameters with other parameters for the coder inside."""
         return inner
 
+    def idle(self, shape: tuple[int, ...]) -> str:
+        """Whether it does nothing, or not to all elements, of an array of this shape: a sentence; empty if it does its work."""
+        return ""
+
     @property
     def element(self) -> Element:  # type: ignore[override]
         """That of the quantizer inside."""
@@ -71,6 +75,10 @@ class Wrapper(Coder):
     def adapt(self, x: Array, params: Any) -> Any:
         """As inside."""
         return self.rewrap(params, self.inner.adapt(x, self.inside(params)))
+
+    def placed(self, params: Any, shape: tuple[int, ...]) -> Any:
+        """As inside."""
+        return self.rewrap(params, self.inner.placed(self.inside(params), shape))
 
     def encode_drawn(self, x: Array, params: Any, u: Array | None) -> Array:
         """As inside."""

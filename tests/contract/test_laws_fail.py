@@ -158,6 +158,12 @@ class NeverClips(Quantizer):
 
 
 @part
+class LearnsNothing(Quantizer):
+    def straight_through(self, x, params, u, all_pass):
+        return super().straight_through(x, jax.lax.stop_gradient(params), u, all_pass)
+
+
+@part
 class Undercounts(Quantizer):
     def storage_bits(self, shape):
         return super().storage_bits(shape) - 8
@@ -285,6 +291,11 @@ def test_every_law_is_broken_here():
 def test_a_broken_scheme_is_caught(law):
     with pytest.raises(testing.LawBroken, match=f"breaks the law '{law}'"):
         testing.check(BROKEN[law], [law])
+
+
+def test_a_scale_without_a_gradient_is_caught():
+    with pytest.raises(testing.LawBroken, match="breaks the law 'gradient'"):
+        testing.check(quantizer("int4@32", LearnsNothing), ["gradient"])
 
 
 def test_memory_order_that_matters_is_caught(monkeypatch):

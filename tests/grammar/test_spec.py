@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import qresearch as qr
 from qresearch.base.table import Table
 from qresearch.grammar import spec
+from qresearch.grammar.hugging_face import HUGGING_FACE
+from qresearch.grammar.other_names import OTHER_NAMES
 from qresearch.grammar.spec import Spec, scheme
 
 MUST_PARSE = [
@@ -250,3 +252,60 @@ def test_every_width_of_every_element_is_built_or_refused(pattern):
             qr.build(name)
         except ValueError as error:
             assert "division by zero" not in str(error)  # noqa: PT017  other errors end the test
+
+
+QUOTED = re.compile(r"'([^' ]+(?: \+ [^' ]+)*)'")
+
+
+@pytest.mark.parametrize("row", OTHER_NAMES.rows, ids=lambda row: row.name)
+def test_a_name_of_other_libraries_is_answered_with_schemes_that_build(row):
+    name = re.sub(r"\{\w+\}", "4", row.name)
+    with pytest.raises(ValueError) as error:  # noqa: PT011  the message is what is tested
+        scheme(name)
+    assert row.value in str(error.value)
+    named = [text for text in QUOTED.findall(row.value) if text[0] not in "~-:"]
+    assert named
+    for text in named:
+        qr.build(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("fp8", "'e4m3' and 'e5m2'"),
+        ("FP4@32", "'e2m1'"),
+        ("torch.float8_e4m3fnuz@32", "is 'e4m3fnuz'"),
+        ("Q4_K_M", "K-quants are not here"),
+        ("int4@32 + gptq", "not here"),
+        ("int4@32:fp8", "'e4m3'"),
+        ("NF4@64", "did you mean 'nf4'?"),
+        ("int4-ASYM@32", "did you mean 'asym'?"),
+        ("int4@32~RNE", "the default"),
+        ("Nvfp4", "is it the named scheme 'nvfp4'?"),
+        ("w4a16", "is it the named scheme 'W4A16'?"),
+        ("nvfp4@32", "nvfp4 is the named scheme 'e2m1@16:e4m3'"),
+        ("INT8", "'int8-full@row:bf16', and here 'int8' is another scheme"),
+    ],
+)
+def test_the_names_of_the_field_are_known(text, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        scheme(text)
+
+
+def test_names_that_differ_in_case_alone_do_not_name_two_schemes():
+    for name in HUGGING_FACE:
+        readings = {str(read) for each in (name, name.lower()) if (read := _read_or_none(each)) is not None}
+        assert len(readings) <= 1, name
+
+
+def _read_or_none(text):
+    try:
+        return scheme(text)
+    except ValueError:
+        return None
+
+
+@given(st.sampled_from([row.value for row in qr.presets.rows]), st.data())
+def test_spaces_around_signs_do_not_matter(text, data):
+    spaced = re.sub(r"[-@~:(),+]", lambda sign: data.draw(st.sampled_from([f" {sign[0]}  ", f"{sign[0]} ", sign[0]])), text)
+    assert scheme(spaced) == scheme(text)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qresearch.api import fake_quantize, from_packed, quantize
+from qresearch.coders.coder import Coder
 from qresearch.coders.kernels import using
 from qresearch.coders.quantizer import Quantizer
 from qresearch.testing import samples
@@ -23,7 +24,7 @@ from qresearch.testing.oracle.blocks import codes_shape, grid_shape
 from qresearch.testing.oracle.description import Description, FittedLevels, Mean, Outliers
 from qresearch.testing.subject import Result, Subject, whole
 from qresearch.wrapping.entropy import Ideal
-from qresearch.wrapping.wrapper import Wrapper
+from qresearch.wrapping.wrapper import Wrapper, chain
 
 EMPTY = ((), (0,), (3, 0), (0, 40))
 
@@ -77,8 +78,9 @@ def _leading(subject: Subject) -> None:
 @law("gradient", applies=described)
 def _gradient(subject: Subject) -> None:
     """`fake_quantize` gives exactly what `quantize` and `dequantize` give, and passes gradients everywhere ("unclipped")
-    or exactly where nothing was clipped ("clipped"); through a rotation by its transpose. The derivative along a direction
-    is the gradient with that direction as the weights, since the Jacobian is symmetric.
+    or exactly where nothing was clipped ("clipped"); through a rotation by its transpose. With fitted parameters it gives the
+    same. The derivative along a direction is the gradient with that direction as the weights, since the Jacobian is symmetric;
+    along the fitted parameters themselves it is value - x, or value where x was clipped (a learned step size).
     """
     x = samples.ordinary() * np.where(samples.ordinary() > 1.5, np.float32(3), np.float32(1))
     weights = np.random.default_rng(5).standard_normal(x.shape).astype(np.float32)
@@ -94,8 +96,38 @@ def _gradient(subject: Subject) -> None:
         assert_same(value, values, f"fake_quantize ({policy})")
         wanted = coder.pull(x, weights, subject.key, policy == "unclipped")
         assert_same(np.asarray(gradient) + np.float32(0), wanted + np.float32(0), f"gradient ({policy})")
-    _, forward = jax.jvp(lambda x: loss(x)[1], (jnp.asarray(x),), (jnp.asarray(weights),))
+    fitted = None if refused(subject.quantizer) else quantize(x, subject.quantizer, key=subject.key).fitted
+    value, forward = _along(subject, x, fitted, weights, 0)
+    assert_same(value, values, "fake_quantize (fitted)")
     assert_same(np.asarray(forward) + np.float32(0), wanted + np.float32(0), "derivative along a direction")
+    if isinstance(subject.quantizer, Quantizer) and not subject.quantizer.scaling.exact and _learnable(subject.quantizer):
+        stretched = np.asarray(_along(subject, x, fitted, 0 * weights, 1)[1], np.float64)
+        kept = np.where(coder.clipped(x, coder.fit(x, subject.key, None)), 0, x)
+        # A quotient, three products and two sums in float32, of numbers up to the largest of the block and its minimum.
+        np.testing.assert_allclose(stretched, np.float64(values) - kept, rtol=0, atol=2.0**-20 * np.abs(x).max())
+
+
+def refused(coder: Coder) -> bool:
+    """Whether the gradient to the parameters is refused: of error feedback, of GGUF blocks, and of your own wrappers."""
+    return any(type(each).straight_through is Coder.straight_through for each in chain(coder))
+
+
+def _along(subject: Subject, x: np.ndarray, fitted: Any, step: np.ndarray, stretch: int) -> Any:
+    """The value of `fake_quantize`, and its derivative along `step` in x and along `stretch` times the fitted parameters."""
+
+    def function(x: Any, fitted: Any) -> Any:
+        return fake_quantize(x, subject.quantizer if fitted is None else fitted, key=subject.key)
+
+    def direction(leaf: Any) -> Any:
+        return stretch * leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else np.zeros(leaf.shape, jax.dtypes.float0)
+
+    return jax.jvp(function, (jnp.asarray(x), fitted), (jnp.asarray(step), jax.tree.map(direction, fitted)))
+
+
+def _learnable(coder: Coder) -> bool:
+    """Whether scales and minima are float32, or stored by a scheme whose own scales are."""
+    stored = [each.coder for each in (coder.scaling.scale, coder.scaling.offset) if each.coder is not None]
+    return not coder.bare and all(map(_learnable, stored))
 
 
 def packed(subject: Subject) -> str | None:

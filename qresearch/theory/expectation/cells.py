@@ -81,7 +81,7 @@ class Cells:
 def cells(element: Element) -> Cells:
     """The cells of an element; numbers that overflow to infinity have an infinite level."""
     codes = np.asarray(element.grid.codes())
-    levels = np.asarray(element.decode(jnp.asarray(codes)), np.float32)
+    levels = np.asarray(element.decode(codes), np.float32)
     finite = np.isfinite(levels)
     order = np.argsort(_place(levels[finite]), kind="stable")
     levels, codes = levels[finite][order], codes[finite][order]
@@ -94,7 +94,7 @@ def cells(element: Element) -> Cells:
     changes = known[:-1] != known[1:]
     edges = _middles(_first_change(element, starts[:-1][changes], starts[1:][changes]))
     reached = np.append(known[:1], known[1:][changes])
-    values = np.asarray(element.decode(jnp.asarray(reached)), np.float64)
+    values = np.asarray(element.decode(reached), np.float64)
     everything = np.union1d(everything, reached)  # a format without infinities overflows to NaN
     ids = np.searchsorted(everything, reached)
     return Cells(np.concatenate([[-np.inf], edges, [np.inf]]), values, values, np.stack([ids, ids]), len(everything))
