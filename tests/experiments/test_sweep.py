@@ -189,6 +189,10 @@ def test_only_the_row_to_blame_fails(work):
         "int4",
         "mine@16:bf16",
     }
+    traces = (work.results / "failed.txt").read_text()
+    assert "their tracebacks are in results/small/failed.txt" in result.err
+    assert traces.startswith("fragile13 on normal, seed 0\n")
+    assert 'raise LookupError("no such codes")\nLookupError: no such codes\n' in traces
     again = work.run("config.yaml", "--only-failed")
     assert again.code == 1
     assert "5 done, 2 to run" in again.err
