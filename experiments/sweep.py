@@ -28,9 +28,9 @@ from experiments.running.measure import Meter, Outcome
 from experiments.running.progress import Pace, Reporter
 from experiments.running.stop import Stop, Stopped
 from experiments.running.timeout import Timeout
-from experiments.showing.tables import make_tables
+from experiments.showing.oddities import poisoned, zeroed
+from experiments.showing.tables import empty, make_tables
 from experiments.showing.theory import with_theory
-from experiments.showing.underflow import zeroed
 from experiments.showing.verdicts import verdicts, warnings
 from experiments.store import Busy, Results, tidy
 from experiments.store.manifest import surroundings
@@ -146,7 +146,7 @@ def shown(config: Config, frame: pd.DataFrame, reporter: Reporter) -> tuple[list
 
     judged = verdicts(frame, config)
     against_theory = warnings(judged, config)
-    reporter.say(*against_theory, *zeroed(frame))
+    reporter.say(*against_theory, *zeroed(frame), *poisoned(frame, config.metrics), *empty(frame, config))
     tables = list(make_tables(config.folder, config, frame, judged))
     return against_theory, len(tables) + len(list(make_figures(config.folder, config, frame, reporter.say)))
 

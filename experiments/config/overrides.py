@@ -57,7 +57,7 @@ def _step(parent: Any, step: str) -> str | int | None:
     if isinstance(parent, dict):
         return step if step in parent else None
     if isinstance(parent, list):
-        return int(step) if step.isdecimal() and int(step) < len(parent) else None
+        return next((index for index in range(len(parent)) if str(index) == step), None)
     return None
 
 

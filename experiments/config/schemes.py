@@ -19,7 +19,7 @@ from experiments.config.sources import SourceName
 from qresearch import build, metrics, presets, scheme
 from qresearch.base.table import suggestion
 
-MOST_ROWS = 1_000_000
+MOST_ROWS = 100_000
 """Rows of a sweep."""
 
 COLUMNS = ("source", "group", "seed", "scheme", "family", "true_bits")
@@ -62,7 +62,7 @@ class SchemeEntry(Section):
 
     scheme: str
     family: str | None = None
-    sources: Annotated[tuple[SourceName, ...] | None, ToTupleOfOne, Distinct] = None
+    sources: Annotated[tuple[SourceName, ...] | None, ToTupleOfOne, Distinct, Field(min_length=1)] = None
     axes: dict[str, Values] = Field(default_factory=dict, validate_default=True)
 
     @model_validator(mode="before")

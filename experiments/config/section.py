@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Annotated, Any, NoReturn
@@ -158,7 +158,9 @@ def _one_or_more(value: Any) -> Any:
 def _distinct(values: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Refuses repeated values; 1 and 1.0 are equal."""
     given = values if isinstance(values, list) else []
-    twice = [((index,), f"{value!r} is there twice") for index, value in enumerate(given) if value in given[:index]]
+    known = [value if isinstance(value, Hashable) else repr(value) for value in given]
+    first = {value: index for index, value in reversed(list(enumerate(known)))}
+    twice = [((index,), f"{value!r} is there twice") for index, value in enumerate(given) if first[known[index]] < index]
     return together(lambda: handler(values), lambda: refuse(twice))
 
 

@@ -127,8 +127,8 @@ def _alone(row: Row) -> Row:
     return replace(row, functions=functions)
 
 
-MOST_CHARACTERS = 4000
-"""Of a message, and of a traceback: the log keeps them."""
+MOST_CHARACTERS = 10_000
+"""Of a message, and of a traceback, which the log keeps: from the middle of longer ones something is left out."""
 
 
 def failed(row: Row, error: BaseException) -> Outcome:
@@ -138,7 +138,12 @@ def failed(row: Row, error: BaseException) -> Outcome:
     except Exception:  # an exception of the user's own may raise while it is printed
         text = "its message cannot be printed"
     trace = "".join(traceback.format_tb(error.__traceback__))
-    return Outcome(row, {}, math.nan, 0.0, f"{type(error).__name__}: {text}"[:MOST_CHARACTERS], trace[-MOST_CHARACTERS:])
+    return Outcome(row, {}, math.nan, 0.0, _shortened(f"{type(error).__name__}: {text}"), _shortened(trace))
+
+
+def _shortened(text: str) -> str:
+    half = MOST_CHARACTERS // 2
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:half]}\n...\n{text[-half:]}"
 
 
 def lost(row: Row, message: str) -> Outcome:

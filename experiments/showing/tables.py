@@ -51,6 +51,12 @@ def make_tables(folder: Path, config: Config, frame: pd.DataFrame, judged: Seque
         yield from for_readers(path, table.reset_index(), title(output, pooled(output, shown, config)))
 
 
+def empty(frame: pd.DataFrame, config: Config) -> list[str]:
+    """A note for each table whose `where` leaves no row, though each of its values occurs."""
+    left = [(output.stem, only(derived(frame), output.where)) for output in config.tables if output.where]
+    return [f"note: the table {name!r} is empty: no row has all that its `where` asks for" for name, rows in left if rows.empty]
+
+
 def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     """The tidy table over all seeds, with cells `mean ± standard error`."""
     keys = ["source", "scheme", "family", *config.axes]
