@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _options(words)
     try:
-        config = load(options.config, options.overrides)
+        config = load(options.config, options.overrides, trust=options.trust)
         config = config.tiny() if options.tiny else config
         plan = make_plan(config)
         if options.dry_run:
@@ -155,7 +155,8 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.sweep", description="Runs a sweep. Running it again resumes.")
     parser.add_argument("config", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seeds=5 or sources.normal.shape=[4096]")
-    parser.add_argument("--dry-run", action="store_true", help="show what would run; write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run; write nothing (plugins are run)")
+    parser.add_argument("--trust", action="store_true", help="run the plugins of a configuration that lies in a results folder")
     parser.add_argument("--tiny", action="store_true", help="a smoke test: small sources, in a separate folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--only-failed", action="store_true", help="run only rows that failed before")

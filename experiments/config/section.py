@@ -34,11 +34,13 @@ class Context:
         data: the whole configuration, unvalidated, for checks across sections.
         files: whether the files of sources are opened; they are not needed to redraw figures.
         folders: the folders in which relative paths are looked up, in order.
+        trust: whether plugins are run.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     files: bool = True
     folders: tuple[FilePath, ...] = (FilePath(),)
+    trust: bool = True
 
     def items(self, section: str) -> list[Any]:
         """The items of a section that is a list, unvalidated."""

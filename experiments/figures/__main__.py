@@ -24,9 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.figures", description=str(__doc__).split("\n")[0])
     parser.add_argument("folder", type=Path, help="a results folder, such as results/tutorial")
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("--trust", action="store_true", help="run the plugins that its configuration names: they are programs")
+    options = parser.parse_args(arguments)
+    folder = options.folder
     try:
-        config = saved_config(folder)
+        config = saved_config(folder, trust=options.trust)
         frame = with_theory(tidy(folder, config), config)
         for path in (*make_tables(folder, config, frame, verdicts(frame, config)), *make_figures(folder, config, frame)):
             print(path)

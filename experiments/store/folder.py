@@ -182,9 +182,15 @@ def _identity(plan: Plan, row: Row) -> log.Record:
     return {"id": row.id, "plan": plan.tag, "position": plan.positions[row.id], **row.labels()}
 
 
-def saved_config(folder: Path, files: bool = False) -> Config:
-    """The configuration of a folder; with `files`, the files of its sources must exist. Raises `ConfigError`."""
-    return load(folder / CONFIG, files=files)
+def saved_config(folder: Path, files: bool = False, trust: bool = False) -> Config:
+    """The configuration of a folder. Raises `ConfigError`.
+
+    Args:
+        folder: the results folder.
+        files: whether the files of its sources must exist.
+        trust: whether its plugins are run; without that, a configuration with plugins is refused.
+    """
+    return load(folder / CONFIG, files=files, trust=trust)
 
 
 def tidy(folder: Path, config: Config) -> pd.DataFrame:
