@@ -10,6 +10,7 @@ from typing import Any
 import qresearch as qr
 from experiments.config import Config
 from experiments.rows.plan import Plan, Row
+from experiments.rows.plan import shortened as note_on
 from experiments.rows.streams import cut_for, streamed
 from experiments.running.measure import Meter
 from experiments.running.progress import clock
@@ -58,11 +59,10 @@ def hopeless(rows: Sequence[Row]) -> list[str]:
 
 
 def shortened(rows: Sequence[Row]) -> list[str]:
-    """A line for each scheme whose blocks are longer than their axis: they are shorter than its name says."""
-    found: dict[str, None] = {}
-    for text, (source, shape) in {(row.scheme.text, (row.source.group, row.source.shape)): None for row in rows}:
-        if (longer := qr.build(text).block.longer(shape)) is not None:
-            found[f"note: {text} on {source}: blocks of {longer[0]} end with their axis of {longer[1]}"] = None
+    """A line for each scheme whose blocks are longer than their axis."""
+    cases = {(row.scheme.text, row.source.group, row.source.shape): row for row in rows}
+    notes = [(row, note) for row in cases.values() if (note := note_on(row))]
+    found = dict.fromkeys(f"note: {row.scheme.text} on {row.source.group}: {note}" for row, note in notes)
     return [*itertools.islice(found, MOST_SHOWN), *([f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else [])]
 
 

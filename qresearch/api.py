@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,9 @@ def compare(
         A DataFrame with one row per scheme: true `bits` per element, then the metrics. Infinity means that a metric diverges
         (or, for SQNR, that the error is zero). A scheme given as a Coder is named by its class and its place in the list.
 
+    Warns:
+        UserWarning: for a scheme whose blocks are longer than their axis, as it is then one of shorter blocks.
+
     Raises:
         TypeError: if `schemes` or `metrics` is a single name and not a list.
         ValueError: for an unknown metric, for an empty list of schemes, and for weights that no metric uses.
@@ -223,6 +227,9 @@ def compare(
     rows = []
     for place, each in enumerate(schemes):
         quantizer = build(each)
+        if (longer := quantizer.block.longer(x.shape)) is not None:
+            words = f"{_label(each, place)}: blocks of {longer[0]} end with their axis of {longer[1]}"
+            warnings.warn(words, stacklevel=2)
         sums = jax.device_get(measure.jitted_sums(quantizer, x, names, weights, key))
         bits = measure.true_bits(quantizer, x, key)
         rows.append({"scheme": _label(each, place), "bits": bits} | evaluate(sums, names))

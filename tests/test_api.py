@@ -172,3 +172,11 @@ def test_dir_shows_public_names_only():
     assert not shown & {"base", "coders", "grammar", "importlib", "annotations", "Any"}
     defined = {name for name in vars(qr) if not name.startswith("_") and not isinstance(vars(qr)[name], types.ModuleType)}
     assert defined - shown <= {"TYPE_CHECKING", "Any", "IMPORTED_ON_FIRST_USE"}  # every imported name is public
+
+
+def test_compare_warns_of_blocks_that_are_longer_than_their_axis():
+    with pytest.warns(UserWarning, match=r"int4@128: blocks of 128 end with their axis of 4\b") as warned:
+        table = qr.compare(np.ones((4, 4), np.float32), ["int4@4", "int4@128"], ["r"])
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert list(table.index) == ["int4@4", "int4@128"]

@@ -154,7 +154,7 @@ def _no_axes(key: str, template: str, axes: dict[str, Any]) -> Iterator[tuple[tu
 
 def _misused_axes(text: str, holes: list[str], axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Holes without an axis, axes without a hole, and axes with the name of another column."""
-    taken = {*COLUMNS, *metrics, "id", "status", "error", "theory"}
+    taken = {*COLUMNS, *metrics, "id", "status", "error", "theory", "note"}
     yield from _no_axes("scheme", text, axes)
     for axis in axes:
         if axis not in holes:

@@ -23,6 +23,9 @@ from qresearch import metrics, scheme
 ANY = "any code"
 """The family in a line of limits."""
 
+ROW_NOTE = "note"
+"""The column of what is said of single rows."""
+
 MISSING = "-"
 """An empty cell."""
 
@@ -67,8 +70,8 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
         for kind in (EXPECTED, LIMIT):
             if kind + metric in frame:
                 found[kind + metric] = [number(each, metric) for each in means(frame, keys, kind + metric)["mean"]]
-    if NOTE in frame:
-        found[NOTE] = frame.groupby(keys, sort=False, dropna=False)[NOTE].first().to_numpy()
+    for note in [name for name in (NOTE, ROW_NOTE) if name in frame]:
+        found[note] = frame.groupby(keys, sort=False, dropna=False)[note].first().to_numpy()
     return found.rename(columns={name: label(name) for name in found.columns if name not in keys})
 
 

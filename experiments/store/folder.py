@@ -18,7 +18,7 @@ import pandas as pd
 from experiments.base.files import make_folder, remove_temporary, write
 from experiments.config import Config, ConfigError, dump, load
 from experiments.config.reader import parse
-from experiments.rows.plan import Plan, Row
+from experiments.rows.plan import Plan, Row, shortened
 from experiments.running.measure import Outcome
 from experiments.store import log
 from experiments.store.lock import lock
@@ -26,6 +26,7 @@ from experiments.store.manifest import differences, maker
 from experiments.store.started import Started
 
 ROWS, CONFIG, MANIFEST = "rows.jsonl", "config.yaml", "manifest.json"
+NOTE = "note"
 FAILED, STARTED = "failed.txt", ".started"
 
 
@@ -175,6 +176,7 @@ def _record(plan: Plan, outcome: Outcome) -> log.Record:
         "seconds": round(outcome.seconds, 6),
         **({"error": outcome.error, "traceback": outcome.trace} if outcome.error else {}),
         **({"crashed": True} if outcome.crashed else {}),
+        **({NOTE: note} if (note := shortened(outcome.row)) else {}),
     }
 
 
@@ -196,18 +198,19 @@ def saved_config(folder: Path, files: bool = False, trust: bool = False) -> Conf
 def tidy(folder: Path, config: Config) -> pd.DataFrame:
     """The finished rows of the folder's current configuration as a tidy table, from the log alone.
 
-    Columns: source, group, seed, scheme, family, the axes, true_bits, the metrics. The value of an axis that a scheme does not
-    have is "".
+    Columns: source, group, seed, scheme, family, the axes, true_bits, the metrics, and `note` if there is one. The value of an
+    axis that a scheme does not have is "".
     """
     records = log.read(folder / ROWS).records
     tag = _present(folder, records)
     last = {record["id"]: record for record in records if record["plan"] == tag}
     # A killed run may have written a configuration with other metrics, but not yet its plan.
+    noted = [NOTE] * any(NOTE in record for record in last.values())
     done = [
         record for record in last.values() if record["status"] == "done" and record["metrics"].keys() >= set(config.metrics)
     ]
     rows = [_line(record, config) for record in sorted(done, key=lambda record: record["position"])]
-    columns = ["source", "group", "seed", "scheme", "family", *config.axes, "true_bits", *config.metrics]
+    columns = ["source", "group", "seed", "scheme", "family", *config.axes, "true_bits", *config.metrics, *noted]
     frame = pd.DataFrame(rows, columns=columns)
     # object columns: an axis may hold numbers, words and empty texts, and 4 must not become 4.0
     return frame.astype(dict.fromkeys(config.axes, object)) if len(frame) else frame
@@ -216,7 +219,7 @@ def tidy(folder: Path, config: Config) -> pd.DataFrame:
 def _line(record: log.Record, config: Config) -> dict[str, Any]:
     labels = {key: record[key] for key in ("source", "group", "seed", "scheme", "family", "true_bits")}
     axes = {axis: record["axes"].get(axis, "") for axis in config.axes}
-    return labels | axes | {name: record["metrics"][name] for name in config.metrics}
+    return labels | axes | {name: record["metrics"][name] for name in config.metrics} | {NOTE: record.get(NOTE, "")}
 
 
 def _present(folder: Path, records: list[log.Record]) -> str | None:

@@ -436,3 +436,8 @@ def test_blocks_that_are_longer_than_their_axis_are_named(work):
         assert "note: int4@128 on normal: blocks of 128 end with their axis of 64" in said
         assert "note: nf4@256 + mean on t: blocks of 256 end with their axis of 64" in said
         assert "int4@64 on" not in said
+    notes = pd.read_csv(work.results / "table.csv", keep_default_na=False).set_index("scheme")["note"]
+    assert set(notes["int4@128"]) == {"blocks of 128 end with their axis of 64"}
+    assert set(notes["int4@64"]) == {""}
+    table = (work.results / "table.md").read_text()
+    assert table.count("blocks of 256 end with their axis of 64") == 2  # on two sources
