@@ -47,13 +47,13 @@ def _known(
 ) -> dict[str, dict[Any, None]]:
     """Column -> the values that rows can have."""
     expanded = [each for entry in schemes for each in entry.expand()]
-    axes = {name for each in expanded for name, _ in each.axes}
+    axes = dict.fromkeys(name for each in expanded for name, _ in each.axes)
     found: dict[str, Iterable[Any]] = {
         "group": sources,
         "seed": seeds,
         "scheme": (each.text for each in expanded),
         "family": (each.family for each in expanded),
-        **{name: (dict(each.axes).get(name, "") for each in expanded) for name in axes},
+        **{name: [dict(each.axes).get(name, "") for each in expanded] for name in axes},
     }
     if files or not any(isinstance(section, FileSource) for section in sources.values()):
         found["source"] = (each for name, section in sources.items() for each in _names(name, section))

@@ -88,6 +88,15 @@ def test_what_would_measure_or_show_nothing(work, changes, said):
     assert said in refused(work, **changes)
 
 
+def test_every_axis_has_its_own_values(work):
+    schemes = [{"scheme": "int{a}-{c}@{b}", "a": [3, 4], "b": [16, 32], "c": ["absmax", "rms(3)"]}]
+    tables = [{"value": "r", "where": {"a": 4, "b": [16], "c": "rms(3)"}}]
+    load(work.write(**V | {"schemes": schemes, "tables": tables}))
+    for axis, others in (("a", "3, 4"), ("b", "16, 32"), ("c", "absmax, rms(3)")):
+        wrong = [{"value": "r", "where": {axis: 99}}]
+        assert f"where.{axis}: no row has 99; there are: {others}" in refused(work, schemes=schemes, tables=wrong)
+
+
 def test_tensors_that_are_none(work):
     np.savez(work.folder / "x.npz", a=np.ones(3, np.float32), b=np.ones(3, np.float32))
     assert "sources.x.tensors: got []" in refused(work, sources={"x": {"file": "x.npz", "tensors": []}})
