@@ -23,7 +23,6 @@ from experiments.base.markdown import folded, write_page
 from experiments.config import Config, load
 from experiments.config.output import Output
 from experiments.config.published import Published
-from experiments.figures import file_names
 from experiments.running.compiled import keep
 from experiments.showing.published import EXPLAINED, WITHIN
 from experiments.showing.tables import title
@@ -93,7 +92,8 @@ def _section(folder: Path, config: Config, base: Path) -> Iterator[str]:
     where = Path(os.path.relpath(folder, base))
     yield f"## {config.name}"
     yield f"{config.description} [Rows]({where}/table.csv), [configuration]({where}/config.yaml)."
-    for output, name in zip(config.figures, file_names(config), strict=True):
+    for output in config.figures:
+        name = output.stem
         file = f"{where}/figures/{name}"
         if not (folder / "figures" / f"{name}.png").exists():
             continue

@@ -9,6 +9,7 @@ from typing import Any
 
 import qresearch as qr
 from experiments.config import Config
+from experiments.config.model import FEWEST_SEEDS
 from experiments.rows.plan import Plan, Row
 from experiments.rows.plan import shortened as note_on
 from experiments.rows.streams import cut_for, streamed
@@ -38,7 +39,14 @@ def describe(config: Config, plan: Plan) -> str:
         f"  tables        {len(config.tables) + 1}, figures {len(config.figures)}",
         f"  folder        {config.folder}",
     ]
-    return "\n".join(lines + _mixed(results, plan, pending) + _repeated(plan) + shortened(plan.rows) + hopeless(plan.rows))
+    notes = (_mixed(results, plan, pending), _repeated(plan), shortened(plan.rows), hopeless(plan.rows), few_seeds(config))
+    return "\n".join([*lines, *(line for some in notes for line in some)])
+
+
+def few_seeds(config: Config) -> list[str]:
+    """A line if theory is asked for, but has too few seeds to judge what is measured."""
+    few = config.theory and len(config.seeds) < FEWEST_SEEDS
+    return [f"note: theory judges no measured value: it needs {FEWEST_SEEDS} seeds"] if few else []
 
 
 def hopeless(rows: Sequence[Row]) -> list[str]:
@@ -110,7 +118,7 @@ def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: d
     last, failed = manifest["last_run"], manifest["failed"]
     made, planned = (last["compilations"][key] for key in ("made", "planned"))
     kept = last["programs"]
-    share = f" ({kept['cached']} of {sum(kept.values())} programs came from the cache)" if kept else ""
+    share = f" ({kept['cached']} of {sum(kept.values())} programs came from the cache)" if sum(kept.values()) else ""
     printed = {row.id for row in pending}
     bad = [row for row in plan.rows if results.failed(row) and row.id not in printed]
     return [

@@ -16,23 +16,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
 
-import pandas as pd
-
 from experiments.alone import alone
 from experiments.config import Config, ConfigError, load
+from experiments.figures.outputs import make_outputs
 from experiments.loop import measured
-from experiments.report import conclusion, describe, ending, introduction, tried_alone, vanished
+from experiments.report import conclusion, describe, ending, few_seeds, introduction, tried_alone, vanished
 from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
 from experiments.running.compiled import keep, programs
 from experiments.running.measure import Meter, Outcome
 from experiments.running.progress import Pace, Reporter
 from experiments.running.stop import Stop, Stopped
 from experiments.running.timeout import Timeout
-from experiments.showing.oddities import poisoned, zeroed
-from experiments.showing.tables import empty, make_tables
-from experiments.showing.theory import with_theory
-from experiments.showing.verdicts import verdicts, warnings
-from experiments.store import Busy, Results, tidy
+from experiments.store import Busy, Results
 from experiments.store.manifest import surroundings
 
 
@@ -107,8 +102,9 @@ def run(
             limit.begin(len(rows))
 
         with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop, begin) as meter:
-            reporter.say(*introduction(plan, results, pending), *tried_alone(suspects, limit.seconds))
-            threading.Thread(target=import_module, args=["experiments.figures"]).start()  # a second, while XLA compiles
+            reporter.say(*introduction(plan, results, pending), *tried_alone(suspects, limit.seconds), *few_seeds(config))
+            if pending:  # it takes a second, while XLA compiles
+                threading.Thread(target=import_module, args=["experiments.figures.draw"]).start()
             outcomes = chain(alone(config.folder, suspects, stop, limit.seconds), measured(plan, rest, meter))
             pace = Pace(pending, meter.functions)
             with limit:
@@ -116,15 +112,14 @@ def run(
                     stop.check()
                     if bad and fail_fast:
                         break
-            frame = with_theory(tidy(config.folder, config), config)
-            lost = sum(map(results.done, plan.rows)) - len(frame)
-            against_theory, files = shown(config, frame, reporter)
+            made = make_outputs(config, config.folder, reporter.say, stop.between(reporter.each))
+            lost = sum(map(results.done, plan.rows)) - made.rows if made.rows is not None else 0
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
-            manifest |= {"theory": against_theory} if against_theory else {}
+            manifest |= {"theory": made.theory} if made.theory else {}
             if news:
                 results.explain(plan)
                 results.note(manifest)
-            reporter.say(*conclusion(results, plan, pending, manifest, files), *vanished(lost, results))
+            reporter.say(*conclusion(results, plan, pending, manifest, len(made.files)), *vanished(lost, results))
         return 0 if all(map(results.done, plan.rows)) and not lost else 1
 
 
@@ -138,17 +133,6 @@ def recorded(
         bad = [f"failed: {outcome.row}: {outcome.error}" for outcome in outcomes if outcome.error]
         reporter.say(*bad)
         yield bad
-
-
-def shown(config: Config, frame: pd.DataFrame, reporter: Reporter) -> tuple[list[str], int]:
-    """Writes tables and figures, and prints what contradicts theory; returns those lines, and how many files there are."""
-    from experiments.figures import make_figures
-
-    judged = verdicts(frame, config)
-    against_theory = warnings(judged, config)
-    reporter.say(*against_theory, *zeroed(frame), *poisoned(frame, config.metrics), *empty(frame, config))
-    tables = list(make_tables(config.folder, config, frame, judged))
-    return against_theory, len(tables) + len(list(make_figures(config.folder, config, frame, reporter.say)))
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:

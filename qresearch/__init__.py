@@ -48,6 +48,7 @@ from qresearch.wrapping.table import WRAPPERS as wrappers
 from qresearch.wrapping.wrapper import Wrapper
 
 if TYPE_CHECKING:
+    from qresearch import models as model
     from qresearch import theory
     from qresearch.designing.table import DESIGNS as designs
     from qresearch.designing.table import Design, Recipe, design
@@ -58,7 +59,7 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  by subject
     "quantize", "dequantize", "fake_quantize", "fit", "encode", "compare", "measure",
     "quantize_packed", "from_packed", "pack", "unpack", "footprint",
-    "scheme", "build", "levels", "design", "theory", "types", "finfo", "fields", "digits", "draw",
+    "scheme", "build", "levels", "design", "theory", "model", "types", "finfo", "fields", "digits", "draw",
     "elements", "formats", "roundings", "statistics", "rules", "wrappers", "presets",  # tables
     "metrics", "sums", "distributions", "designs",
     "levels_row", "float_row", "FloatFormat", "Rounding", "Metric", "Sum", "Distribution", "Family", "Recipe",  # for their rows
@@ -69,6 +70,7 @@ __all__ = [  # noqa: RUF022  by subject
 
 IMPORTED_ON_FIRST_USE = {
     "theory": ("qresearch.theory", ""),
+    "model": ("qresearch.models", ""),
     "designs": ("qresearch.designing.table", "DESIGNS"),
     **{name: ("qresearch.designing.table", name) for name in ("Design", "Recipe", "design")},
 }

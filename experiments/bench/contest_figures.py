@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.figures.style import COLUMN, PAGE, looks, plt, scale_values
+from experiments.figures.style import COLUMN, PAGE, looks, scale_values
 
 
 def ratios(frame: pd.DataFrame) -> Figure:
     """A bar for each contest, with the spread over the rounds, and marks for the required and the desired ratio."""
     part = frame[frame["ratio"].notna()]
-    figure, axes = plt.subplots(figsize=(PAGE, 0.2 * len(part) + 0.9))
+    figure = Figure(figsize=(PAGE, 0.2 * len(part) + 0.9))
+    axes = figure.subplots()
     places = np.arange(len(part))
     looked = list(zip(looks(), range(2)))
     ratio, spread = part["ratio"].to_numpy(float), part[["ratio_least", "ratio_most"]].to_numpy(float).T
@@ -48,11 +49,12 @@ def ratios(frame: pd.DataFrame) -> Figure:
 
 def sizes(frame: pd.DataFrame) -> Figure:
     """Our time over that of the plain cast in the same rounds, against the number of elements."""
-    figure, axes = plt.subplots(figsize=(COLUMN * 1.5, 3.2))
+    figure = Figure(figsize=(COLUMN * 1.5, 3.2))
+    axes = figure.subplots()
     for look, (name, part) in zip(looks(), frame.groupby("contest", sort=False)):
         axes.plot(2.0 ** part["power"].to_numpy(float), 1 / part["share"].to_numpy(float), label=name, **look)
     axes.set_xscale("log", base=2)
-    scale_values(axes, "", 1 / frame["share"].to_numpy(float))
+    scale_values([axes], "", 1 / frame["share"].to_numpy(float))
     axes.set_xlabel("elements")
     axes.set_ylabel("time over that of the plain cast")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.bench.files import manifest, tables
 from experiments.bench.reasons import NEEDED, WANTED
-from experiments.figures.style import PAGE, looks, plt, save, styled
+from experiments.figures.style import PAGE, looks, save, styled
 
 CAPTION = (
     "Million elements a second, median (least to most), and as a share of XLA's plain cast (float32 to uint8, and back) in the "
@@ -56,14 +56,8 @@ def figure(frame: pd.DataFrame) -> Figure:
     panels = [frame[frame["step"] == step] for step in dict.fromkeys(frame["step"])]
     kinds = list(dict.fromkeys(frame["kind"]))
     longest = [max(len(each) for each in panels if each["kind"].iloc[0] == kind) for kind in kinds]
-    drawn, grid = plt.subplots(
-        len(kinds),
-        2,
-        figsize=(PAGE, 0.13 * sum(longest) + 1.2),
-        squeeze=False,
-        sharex=True,
-        height_ratios=longest,
-    )
+    drawn = Figure(figsize=(PAGE, 0.13 * sum(longest) + 1.2))
+    grid = drawn.subplots(len(kinds), 2, squeeze=False, sharex=True, height_ratios=longest)
     colours = dict(zip(dict.fromkeys(frame["grid"]), looks()))
     for axes, part in zip(grid.flat, panels):
         _bars(axes, part, colours)

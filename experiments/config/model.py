@@ -24,10 +24,14 @@ from experiments.config.row_outputs import Figures, Metric, Tables
 from experiments.config.schemes import MOST_ROWS, Schemes
 from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
 from experiments.config.sources import Source
+from experiments.config.style import Style
 from experiments.config.where import absent
 
 THEORY = "theory"
 """The runner's own table, besides the tidy one."""
+
+FEWEST_SEEDS = 3
+"""A verdict of theory needs this number of seeds: with two, the tails of t are so heavy that nothing would be ruled out."""
 
 
 def _seeds(value: Any) -> Any:
@@ -56,6 +60,7 @@ class Config(Section):
         metrics: what is measured; by default every metric that does not count codes.
         theory: whether limits and exact expectations are computed too.
         tables: tables of the rows, besides the tidy table.
+        style: how all figures look: a style sheet of Matplotlib, settings, or a list of them.
         figures: figures of the rows, and of theory.
     """
 
@@ -70,6 +75,7 @@ class Config(Section):
     metrics: Annotated[tuple[Metric, ...], ToTuple, Distinct, Field(min_length=1)] = CHEAP
     theory: bool = False
     tables: Tables = ()
+    style: Style = Field(default_factory=dict)
     figures: Figures = ()
 
     @field_validator("tables", "figures", mode="wrap")

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from experiments.config.schemes import COLUMNS, FIXED
 from experiments.config.section import Context, Distinct, Name, Section, ToTuple, ToTupleOfOne, Values, offered, refuse, wrong
+from experiments.config.style import Style, Width
 from qresearch import build, metrics, scheme
 
 DERIVED = {"r_2b": "r"}
@@ -121,3 +122,25 @@ class Output(Section):
     def stem(self) -> str:
         """The name of its files: the given name, or the kind and the metric."""
         return self.name or "_".join([self.kind, *filter(None, [self.measured])])
+
+
+class Figure(Output):
+    """A figure.
+
+    Attributes:
+        width: in inches, or `column` or `page`; by default that of a column for a single panel, else that of a page.
+        style: settings of Matplotlib for this figure, on top of those of the configuration.
+    """
+
+    width: Width | None = None
+    style: Style = Field(default_factory=dict)
+
+
+class RowFigure(Figure):
+    """A figure of the rows.
+
+    Attributes:
+        order: column -> its first values, in their order in the figure; other values follow in the order of the sweep.
+    """
+
+    order: Annotated[dict[str, Values], AfterValidator(_canonical), AfterValidator(_known_keys)] = Field(default_factory=dict)

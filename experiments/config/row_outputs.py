@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
-from experiments.config.output import Column, Columns, Metric, Output, SchemeText, SchemeTexts, Shown
+from experiments.config.output import Column, Columns, Figure, Metric, Output, RowFigure, SchemeText, SchemeTexts, Shown
 from experiments.config.published import Published
 from experiments.config.section import ToTuple, offered, refuse, wrong
+from experiments.config.style import Limits
 from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from qresearch import metrics
 
@@ -72,23 +73,30 @@ class EqualBits(Output):
         return self.name or f"{self.value}_at_equal_bits"
 
 
-class ErrorOverBits(Output):
+class ErrorOverBits(RowFigure):
     """Error against true bits per element: a line for each value of `lines`, a panel for each of `panel`.
 
-    A line connects the schemes that are better than every scheme of fewer bits.
+    A line connects the schemes that are better than every scheme of no more bits.
+
+    Attributes:
+        xlim: the ends of the axis of bits.
+        ylim: the ends of the axis of errors.
     """
 
     kind: Literal["error_vs_bits"]
     y: Shown = "r"
     lines: Columns = ("family",)
     panel: Columns = ("source",)
+    xlim: Limits | None = None
+    ylim: Limits | None = None
 
 
-class ErrorOverBlock(Output):
+class ErrorOverBlock(RowFigure):
     """Error against the block size, or any other axis: a line for each family and number of bits.
 
     Attributes:
         spacing: whether positive numbers are placed by their logarithms, or all by their values.
+        ylim: the ends of the axis of errors.
     """
 
     kind: Literal["error_vs_block"]
@@ -97,26 +105,32 @@ class ErrorOverBlock(Output):
     spacing: Literal["logarithmic", "linear"] = "logarithmic"
     lines: Columns = ("family", "bits")
     panel: Columns = ("source",)
+    ylim: Limits | None = None
 
 
-class Heatmap(Output):
-    """A heat map over two axes, with the numbers in the cells."""
+class Heatmap(RowFigure):
+    """A heat map over two axes, with the numbers in the cells.
+
+    Attributes:
+        limits: the ends of the colour scale; values beyond them have its last colours.
+    """
 
     kind: Literal["heatmap"]
     value: Shown = "r"
     x: Column = "block"
     y: Column = "bits"
     panel: Columns = ("family", "source")
+    limits: Limits | None = None
 
 
-class Codebooks(Output):
+class Codebooks(Figure):
     """The levels of schemes, on one line for each scheme."""
 
     kind: Literal["codebooks"]
     schemes: SchemeTexts
 
 
-class ErrorOverInput(Output):
+class ErrorOverInput(Figure):
     """The error over the input: each scheme quantizes a fine ramp from -span to span."""
 
     kind: Literal["error_over_input"]

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from experiments.config.output import Output
+from experiments.config.output import Figure
 from experiments.config.section import Distinct, ToTuple
 from experiments.config.sources import DistributionName
 
 DistributionNames = Annotated[tuple[DistributionName, ...], ToTuple, Distinct, Field(min_length=1)]
 
 
-class Curve(Output):
+class Curve(Figure):
     """A figure from theory.
 
     Attributes:

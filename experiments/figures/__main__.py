@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.config import ConfigError
-from experiments.figures import make_figures
-from experiments.showing.tables import make_tables
-from experiments.showing.theory import with_theory
-from experiments.showing.verdicts import verdicts
-from experiments.store import saved_config, tidy
+from experiments.figures.outputs import make_outputs
+from experiments.running.progress import Reporter
+from experiments.store import saved_config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,15 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.folder
     try:
         config = saved_config(folder, trust=options.trust)
-        frame = with_theory(tidy(folder, config), config)
-        for path in (*make_tables(folder, config, frame, verdicts(frame, config)), *make_figures(folder, config, frame)):
-            print(path)
+        with Reporter(0) as reporter:
+            made = make_outputs(config, folder, reporter.say, reporter.each, again=True)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
         print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
+    print(*made.files, sep="\n")
     return 0
 
 

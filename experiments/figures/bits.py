@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config.row_outputs import ErrorOverBits
-from experiments.figures.style import legend_below, looks, name_axes, panels, parts, scale_values
+from experiments.figures.lines import divided
+from experiments.figures.style import legend_below, name_axes, parts, scale_values
+from experiments.showing.best import direction
 from experiments.showing.summary import label, means
 from experiments.showing.theory import LIMIT
-from qresearch import metrics
 
 BOUND = "limit of any code"
+FAINT = 0.35
+"""The opacity of points that are not on the line."""
+
+SAME_BITS = 0.01
+"""Schemes that differ by less would be joined by a vertical line, so only the best of them is on the line."""
+
+BEATEN = "beaten by one of no more bits"
 
 
 def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
     """A panel for each value of `panel`, a line for each of `lines`, error bars of one standard error."""
-    found = parts(frame, options.panel)
-    styles = {name: look for (name, _), look in zip(parts(frame, options.lines), looks())}
-    figure, axes = panels(len(found))
-    for each, (title, part) in zip(axes, found, strict=True):
-        for name, line in parts(part, options.lines):
-            _line(each, means(line, ["scheme"], options.y), options.y, name, styles[name])
-        limit = _limit(each, part, f"{LIMIT}{options.y}")
-        scale_values(each, options.y, np.concatenate([part[options.y].to_numpy(), limit]))
+    found = divided(frame, options.lines, options.panel, ("scheme",))
+    figure, axes = found.figure(options.width)
+    limits = [_limit(each, part, f"{LIMIT}{options.y}") for each, (_, part) in zip(axes, found.panels, strict=True)]
+    for each, (title, part) in zip(axes, found.panels, strict=True):
+        beaten = False
+        for name, line in parts(part, found.lines):
+            table = means(line, ["scheme"], options.y)
+            beaten |= _line(each, table, options.y, name, found.looks[name], bool(found.over))
+        if beaten:
+            each.plot([], [], linestyle="none", marker="o", color="0.5", alpha=FAINT, label=BEATEN)
         each.set_title(title)
-    name_axes(axes, label("true_bits"), label(options.y))
+        if options.xlim:
+            each.set_xlim(*options.xlim)
+    scale_values(axes, options.y, np.concatenate([frame[options.y].to_numpy(np.float64), *limits]), options.ylim)
+    name_axes(axes, label("true_bits"), mean_label(options.y, found.over))
     legend_below(figure, axes)
     return figure
+
+
+def mean_label(column: str, over: Sequence[str]) -> str:
+    """The label of the means of a column, which says over what they are taken, if not only over seeds."""
+    return label(column) + (f",\nmean over {', '.join(over)}" if over else "")
 
 
 def _limit(axes: Axes, part: pd.DataFrame, column: str) -> np.ndarray:
@@ -43,23 +63,25 @@ def _limit(axes: Axes, part: pd.DataFrame, column: str) -> np.ndarray:
     return drawn[column].to_numpy(np.float64)
 
 
-def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict) -> None:
-    """Draws all schemes as faint points, and a line through the best."""
-    table = table[np.isfinite(table["mean"])].sort_values("true_bits", kind="stable")
-    best = table[_best(table["mean"].to_numpy(), y)]
+def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict, pooled: bool) -> bool:
+    """Draws a line through the best schemes, and the others as faint points; whether there are others.
+
+    Where neither direction is better, there are only points.
+    """
+    sign = -direction(y)
+    table = table[np.isfinite(table["mean"])].assign(
+        bits=lambda t: (t["true_bits"] / SAME_BITS).round(), key=lambda t: sign * t["mean"]
+    )
+    table = table.sort_values(["bits", "key"], kind="stable")
+    key = table["key"].to_numpy()
+    better = key[1:] < np.minimum.accumulate(key)[:-1] if sign else np.ones(max(len(key) - 1, 0), bool)
+    best = table[np.concatenate([np.ones(min(len(key), 1), bool), better])]
     others = table.drop(best.index)
-    axes.errorbar(best["true_bits"], best["mean"], yerror(best), label=name, elinewidth=0.7, **look)
+    line = look if sign else look | {"linestyle": "none"}
+    axes.errorbar(best["true_bits"], best["mean"], None if pooled else yerror(best), label=name, elinewidth=0.7, **line)
     faint = {key: value for key, value in look.items() if key in ("color", "marker")}
-    axes.plot(others["true_bits"], others["mean"], linestyle="none", alpha=0.35, **faint)
-
-
-def _best(values: np.ndarray, y: str) -> np.ndarray:
-    """bool: which values, in the order of bits, are better than all before; all of them if neither direction is better."""
-    sign = {"lower": 1.0, "higher": -1.0}.get(metrics[y].better if y in metrics else "")
-    if sign is None or not len(values):
-        return np.ones(len(values), bool)
-    running = np.minimum.accumulate(sign * values)
-    return np.concatenate([[True], running[1:] < running[:-1]])
+    axes.plot(others["true_bits"], others["mean"], linestyle="none", alpha=FAINT, **faint)
+    return len(others) > 0
 
 
 def yerror(table: pd.DataFrame) -> np.ndarray | None:

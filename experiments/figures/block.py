@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from experiments.config.row_outputs import ErrorOverBlock
-from experiments.figures.bits import yerror
-from experiments.figures.style import Nothing, legend_below, looks, name_axes, panels, parts, scale_values
+from experiments.figures.bits import mean_label, yerror
+from experiments.figures.lines import divided
+from experiments.figures.style import NO_ROWS, Undrawn, legend_below, name_axes, parts, scale_values
 from experiments.showing.summary import label, means
 
 MOST_LABELS = 10
@@ -22,29 +23,34 @@ MOST_LABELS = 10
 def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
     """A panel for each value of `panel`, a line for each of `lines`; blocks that are words are at the right end."""
     frame = frame[frame[options.x] != ""]
-    found = parts(frame, options.panel)
-    order = positions(frame[options.x], options.spacing == "logarithmic")
-    styles = {name: look for (name, _), look in zip(parts(frame, options.lines), looks())}
-    figure, axes = panels(len(found))
-    for each, (title, part) in zip(axes, found, strict=True):
-        for name, line in parts(part, options.lines):
+    found = divided(frame, options.lines, options.panel, (options.x,))
+    order = positions(frame[options.x], options.spacing == "logarithmic", options.x in options.order)
+    figure, axes = found.figure(options.width)
+    for each, (title, part) in zip(axes, found.panels, strict=True):
+        for name, line in parts(part, found.lines):
             table = means(line, [options.x], options.y)
             table = table[np.isfinite(table["mean"])].assign(at=lambda t: t[options.x].map(order)).sort_values("at")
-            each.errorbar(table["at"], table["mean"], yerror(table), label=name, elinewidth=0.7, **styles[name])
-        scale_values(each, options.y, part[options.y].to_numpy())
+            errors = None if found.over else yerror(table)
+            each.errorbar(table["at"], table["mean"], errors, label=name, elinewidth=0.7, **found.looks[name])
         _ticks(each, order)
         each.set_title(title)
-    name_axes(axes, label(options.x), label(options.y))
+    scale_values(axes, options.y, frame[options.y].to_numpy(np.float64), options.ylim)
+    name_axes(axes, label(options.x), mean_label(options.y, found.over))
     legend_below(figure, axes)
     return figure
 
 
-def positions(values: pd.Series, logarithmic: bool = True) -> dict[Any, float]:
-    """The positions of the values of an axis: numbers (by their log2, if `logarithmic`), then words, one step apart."""
+def positions(values: pd.Series, logarithmic: bool = True, given: bool = False) -> dict[Any, float]:
+    """The positions of the values of an axis: numbers (by their log2, if `logarithmic`), then words, one step apart.
+
+    With `given`, all values are one step apart, in the order in which they occur.
+    """
     found = list(dict.fromkeys(values))
-    numbers = sorted(value for value in found if not isinstance(value, str))
     if not found:
-        raise Nothing
+        raise Undrawn(NO_ROWS)
+    if given:
+        return {value: float(place) for place, value in enumerate(found)}
+    numbers = sorted(value for value in found if not isinstance(value, str))
     logarithmic = logarithmic and bool(numbers) and min(numbers) > 0
     logarithms = [float(np.log2(value)) if logarithmic else float(value) for value in numbers]
     step = min(np.diff(logarithms), default=1.0)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.config import Config
 from experiments.config.theory_figures import Densities
-from experiments.figures.style import legend_below, looks, name_axes, panels
+from experiments.figures.style import few_enough, legend_below, looks, name_axes, panels
 from experiments.rows.sources import distribution_of
 from qresearch.densities.distribution import Distribution
 
@@ -23,7 +23,8 @@ REACH = 1e5
 
 def densities(options: Densities, config: Config) -> tuple[Figure, pd.DataFrame]:
     """A panel for each source: a curve for each power, with a row of ticks below for its levels."""
-    figure, axes = panels(len(options.sources), height=2.2, sharex=True, sharey=True)
+    few_enough(len(options.powers), "powers")
+    figure, axes = panels(len(options.sources), height=2.2, width=options.width, sharex=True, sharey=True)
     tables = []
     for each, name in zip(axes, options.sources, strict=True):
         source = distribution_of(config, name)

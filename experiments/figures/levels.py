@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 import qresearch as qr
 from experiments.config.row_outputs import Codebooks
-from experiments.figures.style import PAGE, looks
+from experiments.figures.style import PAGE, PAGE_HEIGHT, Undrawn, looks
 
 LEVELS_WITH_THIN_LINES = 64
 """From this number of levels on, lines are thin."""
@@ -19,7 +18,11 @@ LEVELS_WITH_THIN_LINES = 64
 def codebooks(options: Codebooks, frame: pd.DataFrame) -> Figure:
     """A line for each scheme, with a tick for each level over the largest magnitude, and the number of levels at the right."""
     names = options.schemes
-    figure, axes = plt.subplots(figsize=(PAGE, 0.5 + 0.3 * len(names)))
+    line = min(0.3, (PAGE_HEIGHT - 0.5) / len(names))
+    if line < 0.12:
+        raise Undrawn(f"{len(names)} schemes do not fit on a page (at most {int((PAGE_HEIGHT - 0.5) / 0.12)}); name fewer")
+    figure = Figure(figsize=(options.width or PAGE, 0.5 + line * len(names)))
+    axes = figure.subplots()
     for row, (name, look) in enumerate(zip(names, looks())):
         values = levels(name)
         width = 1.1 if len(values) < LEVELS_WITH_THIN_LINES else 0.35

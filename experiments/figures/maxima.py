@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.config import Config
 from experiments.config.theory_figures import BlockMaximum
-from experiments.figures.style import PAGE, legend_below, looks
+from experiments.figures.style import PAGE, few_enough, legend_below, looks
 from experiments.rows.sources import data_key, distribution_of, draw
 from experiments.showing.summary import label
 from qresearch.densities.block_extremes import beyond, magnitude_pieces, none_beyond
@@ -30,7 +29,9 @@ NODES = 8
 def block_maximum(options: BlockMaximum, config: Config) -> tuple[Figure, pd.DataFrame]:
     """Two panels: E max|x| over the block size, and each closed form over the exact value."""
     numbers = pd.concat([_of(distribution_of(config, name), name, options) for name in options.sources], ignore_index=True)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6), width_ratios=[1.2, 1])
+    few_enough(len(options.sources), "sources")
+    figure = Figure(figsize=(options.width or PAGE, 2.6))
+    left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
     for name, look in zip(options.sources, looks()):
         part = numbers[numbers["source"] == name]
         _panel(left, part, look)

@@ -14,7 +14,7 @@ from experiments.figures.style import looks, name_axes, panels
 
 def error_over_input(options: ErrorOverInput, frame: pd.DataFrame) -> Figure:
     """A panel for each scheme: x' - x over x, with its own scale."""
-    figure, axes = panels(len(options.schemes), height=1.6, sharex=True)
+    figure, axes = panels(len(options.schemes), height=1.6, width=options.width, least=1.2, sharex=True)
     for each, name, look in zip(axes, options.schemes, looks()):
         x, error = over_ramp(name, options.span, options.points)
         each.axhline(0, color="0.6", linewidth=0.6)

@@ -26,7 +26,7 @@ NODES = 128
 def scaled_blocks(options: ScaledBlocks, config: Config) -> tuple[Figure, pd.DataFrame]:
     """A panel for each source and block size. The title has the share of numbers at -1 and 1: one in each block."""
     cases = [(name, block) for block in options.blocks for name in options.sources]
-    figure, axes = panels(len(cases), height=1.75, sharex=True)
+    figure, axes = panels(len(cases), height=1.75, width=options.width, least=1.3, sharex=True)
     y = np.linspace(-1, 1, 401)
     tables = []
     for each, (name, block) in zip(axes, cases, strict=True):

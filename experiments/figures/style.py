@@ -5,75 +5,118 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.base.files import replacing
+from experiments.config.style import WIDTHS
 from qresearch import metrics
 
 SHEET = Path(__file__).parent.parent / "paper.mplstyle"
-COLUMN, PAGE = 3.3, 7.0
-"""Widths in inches of a column and of a page of a paper."""
+COLUMN, PAGE = WIDTHS["column"], WIDTHS["page"]
+"""Inches."""
+
+PAGE_HEIGHT = 9.2
+"""Inches, without a caption."""
+
+BELOW = 0.35
+"""Inches below the panels, for the label of their axis."""
+
+NARROWEST = 1.7
+"""The least width of a panel in inches."""
+
+Ends = tuple[float, ...] | None
+Panels = tuple[Figure, list[Axes]]
 
 FORMATS: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
 """File format -> metadata: without time and version, so that redrawing gives the same bytes."""
 
 
-class Nothing(Exception):
-    """There is no row to draw."""
+NO_ROWS = "there are no rows for it"
+
+
+class Undrawn(Exception):
+    """Why a figure was not drawn, and what to change."""
 
 
 @contextlib.contextmanager
-def styled() -> Iterator[None]:
-    """A context for drawing in the project's style, without a screen; closes its figures at the end."""
-    with mpl.rc_context(), plt.style.context(SHEET):
-        plt.switch_backend("agg")
-        try:
-            yield
-        finally:
-            plt.close("all")
+def styled(settings: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """A context for drawing in the project's style, with other settings on top.
+
+    Without pyplot: figures need no screen, and nobody has to close them.
+    """
+    on_top: Any = dict(settings)
+    with mpl.rc_context(fname=SHEET), mpl.rc_context(on_top):
+        yield
 
 
 def save(figure: Figure, path: Path) -> Iterator[Path]:
-    """Writes a figure in all formats; yields the paths."""
+    """Writes a figure in all formats; yields the paths.
+
+    The layout is computed once, at the resolution of the PNG: at the 72 dpi of PDF files, hinted letters are narrower than they
+    are printed, and labels would not fit. Without a layout engine, Matplotlib draws once for each file instead of twice.
+    """
+    figure.set_dpi(mpl.rcParams["savefig.dpi"])
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
     for suffix, metadata in FORMATS.items():
         target = path.with_name(f"{path.name}.{suffix}")
-        with replacing(target) as temporary:
+        # `savefig` sets the engine back to what the parameters say
+        with replacing(target) as temporary, mpl.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
             figure.savefig(temporary, format=suffix, metadata=metadata)
-        figure.set_layout_engine("none")  # keeps the layout of the first format
         yield target
 
 
-def panels(count: int, height: float = 2.3, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels: a single one is as wide as a column, more share the width of the page."""
-    across = columns_of(count)
+def panels(count: int, height: float = 2.3, width: float | None = None, least: float = 1.5, **options: Any) -> Panels:
+    """A figure with `count` panels that is no higher than a page, and its panels.
+
+    Args:
+        count: how many.
+        height: of a panel, in inches. If they fit on no page, more panels share a line, and they become flatter.
+        width: of the figure; by default a single panel is as wide as a column, more share the width of the page.
+        least: the least height of a panel.
+        options: of `Figure.subplots`.
+
+    Raises:
+        Undrawn: if so many panels fit on no page.
+    """
+    width = width or (COLUMN if count == 1 else PAGE)
+    usual, most = columns_of(count, width), max(int(width / NARROWEST), 1)
+    room = PAGE_HEIGHT - BELOW
+    across = usual if height * math.ceil(count / usual) <= room else max(most, usual)
     down = math.ceil(count / across)
-    width = COLUMN if count == 1 else PAGE
-    figure, grid = plt.subplots(down, across, figsize=(width, height * down + 0.35), squeeze=False, **options)
+    if down > 1 and least * down > room:
+        fitting = across * int(room / least)
+        raise Undrawn(f"{count} panels do not fit on a page (at most {fitting}); choose fewer with `where` or `panel`")
+    figure = Figure(figsize=(width, min(height, max(room / down, least)) * down + BELOW))
+    grid = figure.subplots(down, across, squeeze=False, **options)
     axes = list(grid.flat)
     for unused in axes[count:]:
         unused.set_axis_off()
     return figure, axes[:count]
 
 
-def columns_of(count: int) -> int:
-    """The number of panels in a row: at most three, and four as two by two."""
-    return 2 if count == 4 else min(count, 3)
+def columns_of(count: int, width: float = PAGE) -> int:
+    """The usual number of panels in a line: at most three on the width of a page, and four as two by two."""
+    return min(2 if count == 4 else count, max(int(width / (PAGE / 3)), 1))
 
 
 def parts(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
-    """The rows grouped by some columns, in the order of the sweep, with titles. Raises `Nothing` if there are no rows."""
+    """The rows grouped by some columns, in the order of the sweep, with titles. Raises `Undrawn` if there are no rows."""
     if not len(frame):
-        raise Nothing
+        raise Undrawn(NO_ROWS)
     if not columns:
         return [("", frame)]
     grouped = frame.groupby(list(columns), sort=False, dropna=False)
@@ -96,7 +139,8 @@ WORDS = {"source": "{}", "group": "{}", "scheme": "{}", "family": "{}", "bits": 
 
 def name_axes(axes: Sequence[Axes], x: str, y: str) -> None:
     """Labels the axes at the bottom of each column of panels and at the left of each row."""
-    across = columns_of(len(axes))
+    grid = axes[0].get_gridspec()
+    across = grid.ncols if grid else len(axes)
     for index, each in enumerate(axes):
         each.set_xlabel(x if index + across >= len(axes) else "")
         each.set_ylabel(y if index % across == 0 else "")
@@ -110,29 +154,53 @@ def looks() -> Iterator[dict[str, Any]]:
             yield {**each, **({"markerfacecolor": "white"} if turn % 2 else {})}
 
 
-def scale_values(axes: Axes, column: str, values: Sequence[float] | np.ndarray) -> None:
-    """Makes the axis logarithmic for positive values that span decades; decibels and signed numbers stay linear."""
-    numbers = np.asarray(values, np.float64)
+def distinct() -> int:
+    """How many lines can be told apart: each colour of the cycle with full and with hollow markers."""
+    return 2 * len(mpl.rcParams["axes.prop_cycle"])
+
+
+def few_enough(count: int, what: str) -> None:
+    """Raises `Undrawn` if there are more lines without markers than colours."""
+    most = len(mpl.rcParams["axes.prop_cycle"])
+    if count > most:
+        raise Undrawn(f"{count} {what} cannot be told apart (at most {most}); name fewer")
+
+
+def scale_values(axes: Sequence[Axes], column: str, values: Sequence[float] | np.ndarray, limits: Ends = None) -> None:
+    """Makes an axis logarithmic for positive values that span decades; decibels and signed numbers stay linear.
+
+    All panels have the same kind of axis, and the given ends, if there are any.
+    """
+    numbers = np.asarray([*values, *(limits or ())], np.float64)
     finite = numbers[np.isfinite(numbers)]
-    decibels = column in metrics and "dB" in metrics[column].label
-    if len(finite) and not decibels and (finite > 0).all() and finite.max() / finite.min() > 5:
-        axes.set_yscale("log")
-        if finite.max() / finite.min() < 100:  # too little for powers of ten alone
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+    logarithmic = len(finite) and not decibels(column) and (finite > 0).all() and finite.max() / finite.min() > 5
+    for each in axes:
+        if logarithmic:
+            each.set_yscale("log")
+            if finite.max() / finite.min() < 100:  # too little for powers of ten alone
+                each.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                each.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                each.yaxis.set_minor_formatter(NullFormatter())
+        if limits:
+            each.set_ylim(*limits)
+
+
+def decibels(column: str) -> bool:
+    """Whether a column is in decibels, which are logarithms already."""
+    return column in metrics and "dB" in metrics[column].label
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int | None = None) -> None:
     """One legend for all panels, below them, with each name once; no legend for a single line."""
-    found: dict[str, Any] = {}
-    for each in axes:
-        for handle, name in zip(*each.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
+    pairs = [pair for each in axes for pair in zip(*each.get_legend_handles_labels(), strict=True)]
+    pairs.sort(key=lambda pair: not isinstance(pair[0], ErrorbarContainer))  # measured lines, then what helps to read them
+    found = {name: handle for handle, name in reversed(pairs)}
+    found = {name: found[name] for _, name in pairs}
     if len(found) > 1:
         longest = max(map(len, found))
-        room = 0.45 + 0.062 * longest  # inches for an entry, at this font size
+        size = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
+        room = (0.056 + 0.0078 * longest) * size  # inches for an entry
         fitting = max(int(figure.get_figwidth() / room), 1)
         lines = math.ceil(len(found) / (columns or min(fitting, len(found))))
-        figure.set_figheight(figure.get_figheight() + 0.17 * lines)
+        figure.set_figheight(figure.get_figheight() + 0.021 * size * lines)
         figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns or min(fitting, len(found)))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.rows.plan import Row
 from experiments.running.compile_ahead import CompileAhead
+
+T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 10.0
 """The least time between two plain lines."""
@@ -48,12 +51,10 @@ def _work(rows: Sequence[Row]) -> int:
 
 
 class Reporter:
-    """Counts rows and prints lines above the bar. A context manager."""
+    """Counts rows, then what is made of them, and prints lines above the bar. A context manager."""
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, soft_wrap=True, highlight=False)
-        self.total, self.count = total, 0
-        self._started = self._last_line = time.monotonic()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -62,7 +63,7 @@ class Reporter:
             TextColumn("{task.fields[left]}"),
         )
         self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-        self._task = self._bar.add_task("rows", total=total, left="")
+        self.begin("rows", total)
 
     def __enter__(self) -> Reporter:
         self._bar.start()
@@ -76,14 +77,29 @@ class Reporter:
         for line in lines:
             self.console.print(line, markup=False)
 
-    def advance(self, count: int, left: float) -> None:
-        """Adds to the count of finished rows; `left`: how many seconds the others will take."""
+    def begin(self, what: str, total: int) -> None:
+        """Counts other things from now on, from zero."""
+        self.what, self.total, self.count = what, total, 0
+        self._started = self._last_line = time.monotonic()
+        self._task = self._bar.add_task(what, total=total, visible=total > 0, left="")
+
+    def each(self, what: str, items: Sequence[T]) -> Iterator[T]:
+        """Yields items one by one, and counts them under a name."""
+        if items:
+            self.begin(what, len(items))
+        for item in items:
+            yield item
+            self.advance(1)
+
+    def advance(self, count: int, left: float | None = None) -> None:
+        """Adds to the count of what is finished; `left`: how many seconds the others will take, by default as long as these."""
         self.count += count
-        self._bar.update(self._task, advance=count, left=f"about {clock(left)} left")
         now = time.monotonic()
+        left = (now - self._started) / self.count * (self.total - self.count) if left is None else left
+        self._bar.update(self._task, advance=count, left=f"about {clock(left)} left")
         if not self.console.is_terminal and self.count < self.total and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self.say(f"{self.count}/{self.total} rows in {clock(now - self._started)}, about {clock(left)} left")
+            self.say(f"{self.count}/{self.total} {self.what} in {clock(now - self._started)}, about {clock(left)} left")
 
 
 def clock(seconds: float) -> str:

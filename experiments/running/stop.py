@@ -9,7 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType, TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what batch systems send."""
@@ -54,6 +58,16 @@ class Stop:
         """Raises `Stopped` if a signal has come."""
         if self.signal:
             raise Stopped(self.signal)
+
+    def between(self, each: Callable[[str, Sequence[T]], Iterable[T]]) -> Callable[[str, Sequence[T]], Iterator[T]]:
+        """A function like `each`, which yields items under a name, that checks before each of them."""
+
+        def checked(what: str, items: Sequence[T]) -> Iterator[T]:
+            for item in each(what, items):
+                self.check()
+                yield item
+
+        return checked
 
     def _come(self, number: int, frame: FrameType | None) -> None:
         if self.signal:

@@ -35,11 +35,17 @@ def means(frame: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
         Columns: the keys, `mean`, `error`, `count`, and the mean of `true_bits`.
     """
     keys = list(keys)
-    grouped = frame.groupby(keys, sort=False, dropna=False)
-    rows = [
-        {**dict(zip(keys, name)), **mean(part[value]), "true_bits": float(part["true_bits"].mean())} for name, part in grouped
-    ]
-    return pd.DataFrame(rows, columns=list(dict.fromkeys([*keys, "mean", "error", "count", "true_bits"])))
+    if frame.empty:
+        return pd.DataFrame(columns=list(dict.fromkeys([*keys, "mean", "error", "count", "true_bits"])))
+    group = frame.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    values, count = frame[value].to_numpy(np.float64), np.bincount(group)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        center = np.bincount(group, values) / count
+        spread = np.sqrt(np.bincount(group, (values - center[group]) ** 2) / (count - 1)) / np.sqrt(count)
+    error = np.where(np.isfinite(center) & (count > 1), spread, np.nan)
+    bits = np.bincount(group, frame["true_bits"].to_numpy(np.float64)) / count
+    found = frame.drop_duplicates(keys)[keys].reset_index(drop=True)
+    return found.assign(mean=center, error=error, count=count, true_bits=bits)
 
 
 def paired(frame: pd.DataFrame, baseline: str, value: str, by: Sequence[str], fixed: Collection[str] = ()) -> pd.DataFrame:
@@ -82,6 +88,27 @@ def only(frame: pd.DataFrame, where: Mapping[str, Sequence[Any]]) -> pd.DataFram
     return frame
 
 
+def averaged(frame: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """The columns over which means for equal `keys` average, besides seeds: `scheme`, or the axes that tell schemes apart.
+
+    The tensors of a pattern count as samples if `group` is a key.
+    """
+    if frame.empty:
+        return []
+    cells = frame.groupby(list(keys), sort=False, dropna=False) if keys else frame.groupby(lambda _: 0)
+    labels = [name for name in ("family", *axes_of(frame)) if name not in keys]
+    varying = [name for name in labels if (cells[name].nunique(dropna=False) > 1).any()]
+    schemes = "scheme" not in keys and (cells["scheme"].nunique() > 1).any()
+    sources = not {"source", "group"} & set(keys) and (cells["source"].nunique() > 1).any()
+    return [*((varying or ["scheme"]) if schemes else []), *(["source"] if sources else [])]
+
+
+def axes_of(frame: pd.DataFrame) -> list[str]:
+    """The axes of a tidy table."""
+    names = list(frame.columns)
+    return names[names.index("family") + 1 : names.index("true_bits")]
+
+
 def label(column: str) -> str:
     """The label of a column, with its unit."""
     if column in metrics:
@@ -117,14 +144,14 @@ LABELS = {
 
 
 def number(value: float, column: str = "") -> str:
-    """A number with four digits. Infinity is written as its meaning for the metric: `diverges`, or `exact`.
+    """A number with four digits. NaN is `undefined`. Infinity is written as its meaning for the metric: `diverges`, or `exact`.
 
     >>> number(0.0123456), number(float("inf"), "relative"), number(float("nan"))
-    ('0.01235', 'diverges', 'nan')
+    ('0.01235', 'diverges', 'undefined')
     """
     if math.isinf(value):
         return metrics[column].infinite if column in metrics and value > 0 else ("diverges" if value > 0 else "-inf")
-    return "nan" if math.isnan(value) else f"{value:.4g}"
+    return "undefined" if math.isnan(value) else f"{value:.4g}"
 
 
 def written(center: float, error: float, column: str = "") -> str:

@@ -14,8 +14,10 @@ from experiments.config import Config
 from experiments.config.published import Published
 from experiments.config.row_outputs import EqualBits, Output, Paired, Pivot
 from experiments.config.sources import DistributionSource
+from experiments.showing.best import Cells, best
+from experiments.showing.latex import latex
 from experiments.showing.published import compared
-from experiments.showing.summary import cells, derived, label, means, number, only, paired
+from experiments.showing.summary import averaged, cells, derived, label, means, number, only, paired
 from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited
 from experiments.showing.verdicts import Verdict, judgement
 from qresearch import metrics, scheme
@@ -30,28 +32,37 @@ MISSING = "-"
 """An empty cell."""
 
 
-def make_tables(folder: Path, config: Config, frame: pd.DataFrame, judged: Sequence[Verdict]) -> Iterator[Path]:
-    """Writes all tables of a folder and yields their paths.
+def tidy_table(path: Path, frame: pd.DataFrame, config: Config) -> Iterator[Path]:
+    """Writes the tidy table as CSV, and its means over seeds for readers; yields the paths."""
+    yield write(path.with_suffix(".csv"), frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    shown = texts(summarised(frame, config))
+    yield from for_readers(
+        path, shown, config.description, best(shown, {label(name): name for name in config.metrics}, ["source"])
+    )
+
+
+def theory_table(path: Path, judged: Sequence[Verdict]) -> Iterator[Path]:
+    """Writes the verdicts of theory; yields the paths."""
+    yield from for_readers(path, judgement(judged), "measured beside expected")
+
+
+def make_table(output: Output, config: Config, frame: pd.DataFrame, path: Path) -> Iterator[Path]:
+    """Writes a table of the configuration and yields the paths of its files.
 
     Args:
-        folder: the results folder.
+        output: its options.
         config: the sweep.
-        frame: its tidy table, with the columns of theory.
-        judged: the verdicts on it.
+        frame: the rows that it shows, with the columns of theory.
+        path: its files, without their suffixes.
 
     Raises:
         OSError: with the path of a file that cannot be written.
     """
-    yield write(folder / "table.csv", frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
-    yield from for_readers(folder / "table", summarised(frame, config), config.description)
-    if config.theory:
-        yield from for_readers(folder / "tables" / "theory", judgement(judged), "measured beside expected")
-    for output in config.tables:
-        shown = only(derived(frame), output.where)
-        table = KINDS[type(output)](output, shown, config)
-        path = folder / "tables" / output.stem
-        yield write(path.with_name(path.name + ".csv"), table.to_csv(lineterminator="\n"))
-        yield from for_readers(path, table.reset_index(), title(output, pooled(output, shown, config)))
+    frame = derived(frame)
+    table = KINDS[type(output)](output, frame, config)
+    yield write(path.with_name(f"{path.name}.csv"), table.to_csv(lineterminator="\n"))
+    shown = texts(table.reset_index())
+    yield from for_readers(path, shown, title(output, pooled(output, frame)), _best(output, shown))
 
 
 def empty(frame: pd.DataFrame, config: Config) -> list[str]:
@@ -69,7 +80,8 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
         found[metric] = cells(table, metric)
         for kind in (EXPECTED, LIMIT):
             if kind + metric in frame:
-                found[kind + metric] = [number(each, metric) for each in means(frame, keys, kind + metric)["mean"]]
+                values = means(frame, keys, kind + metric)["mean"]
+                found[kind + metric] = [MISSING if math.isnan(each) else number(each, metric) for each in values]
     for note in [name for name in (NOTE, ROW_NOTE) if name in frame]:
         found[note] = frame.groupby(keys, sort=False, dropna=False)[note].first().to_numpy()
     return found.rename(columns={name: label(name) for name in found.columns if name not in keys})
@@ -79,28 +91,26 @@ def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Rows by columns, in the order of the sweep. Cells that pool schemes have no error: they differ for other reasons."""
     keys = _keys(output)
     table = means(frame, keys, output.value)
-    if pooled(output, frame, config):
+    if pooled(output, frame):
         table = table.assign(error=math.nan)
     return _spread(table, output.rows, output.columns, output.value)
+
+
+def _best(output: Output, table: pd.DataFrame) -> Cells:
+    """The best cells of a pivot, or of differences, in each column, and on each source if lines name it."""
+    if not isinstance(output, (Pivot, Paired)):
+        return frozenset()
+    rows = output.rows if isinstance(output, Pivot) else ("scheme",)
+    return best(table, {name: output.value for name in table.columns if name not in rows}, {"source", "group"} & set(rows))
 
 
 def _keys(output: Pivot) -> list[str]:
     return list(dict.fromkeys([*output.rows, *output.columns]))
 
 
-def pooled(output: Output, frame: pd.DataFrame, config: Config) -> list[str]:
-    """The columns over which the cells of a pivot average, besides seeds: `scheme`, or axes that tell schemes apart.
-
-    The tensors of a pattern count as samples where `group` is a row or a column.
-    """
-    if not isinstance(output, Pivot) or frame.empty:
-        return []
-    keys = _keys(output)
-    cells = frame.groupby(keys, sort=False, dropna=False)
-    varying = [name for name in (*config.axes, "family") if name not in keys and (cells[name].nunique(dropna=False) > 1).any()]
-    schemes = (cells["scheme"].nunique() > 1).any()
-    sources = not {"source", "group"} & set(keys) and (cells["source"].nunique() > 1).any()
-    return [*((varying or ["scheme"]) if schemes else []), *(["source"] if sources else [])]
+def pooled(output: Output, frame: pd.DataFrame) -> list[str]:
+    """The columns over which the cells of a pivot average, besides seeds."""
+    return averaged(frame, _keys(output)) if isinstance(output, Pivot) else []
 
 
 def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -198,22 +208,18 @@ def title(output: Output, over: Sequence[str] = ()) -> str:
     return words + less + where
 
 
-def for_readers(path: Path, table: pd.DataFrame, caption: str) -> Iterator[Path]:
-    """Writes a table as Markdown and LaTeX; yields the paths."""
-    text = table.astype(object).where(table.notna(), MISSING).replace("", MISSING).astype(str)
-    markdown = text.replace(r"\|", r"\\|", regex=True).to_markdown(index=False, disable_numparse=True)
+def texts(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as readers see it: every cell is a text, and an empty one is `MISSING`."""
+    shown = table.astype(object).where(table.notna(), MISSING).astype(str).replace("", MISSING)
+    return shown.rename(columns=str)
+
+
+def for_readers(path: Path, table: pd.DataFrame, caption: str, bold: Cells = frozenset()) -> Iterator[Path]:
+    """Writes a table as Markdown and LaTeX, with some cells in bold; yields the paths."""
+    shown = texts(table)
+    marked = shown.replace(r"\|", r"\\|", regex=True)
+    for column in {column for _, column in bold}:
+        marked[column] = [f"**{text}**" if (line, column) in bold else text for line, text in enumerate(marked[column])]
+    markdown = marked.to_markdown(index=False, disable_numparse=True)
     yield write(path.with_name(path.name + ".md"), f"{caption}\n\n{markdown}\n" if caption else f"{markdown}\n")
-    latex = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    yield write(
-        path.with_name(path.name + ".tex"),
-        latex.to_latex(hrules=True, caption=_escaped(caption) or None, position="t", environment=_environment(text)),
-    )
-
-
-def _environment(text: pd.DataFrame) -> str | None:
-    """A table that is longer than a page is broken over several."""
-    return "longtable" if len(text) > 40 else None
-
-
-def _escaped(text: str) -> str:
-    return "".join("\\" + letter if letter in "&%$#_{}" else letter for letter in text)
+    yield write(path.with_name(path.name + ".tex"), latex(shown, caption, bold))

@@ -6,6 +6,7 @@ Only sources that are distributions have them. For other sources, and if there i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import pandas as pd
 import qresearch as qr
 from experiments.config import Config
 from experiments.config.sources import DistributionSource
+from experiments.store.theory import Kept, Values
 from qresearch.densities.distribution import Distribution
 
 LIMIT, EXPECTED, NOTE = "limit_", "expected_", "theory"
@@ -23,6 +25,14 @@ NO_LAW = "not a distribution: the numbers are given"
 
 SQUARES = {"error2", "x2", "weight", "power"}
 """The sums that the mean square error determines."""
+
+
+Each = Callable[[str, Sequence[Any]], Iterable[Any]]
+"""Yields items one by one, and shows progress under a name."""
+
+
+def _silently(what: str, items: Sequence[Any]) -> Sequence[Any]:
+    return items
 
 
 class Known(NamedTuple):
@@ -67,17 +77,31 @@ def expected(scheme: str, known: Known, metrics: tuple[str, ...]) -> tuple[dict[
     return found, ""
 
 
-def with_theory(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+def with_theory(frame: pd.DataFrame, config: Config, kept: Kept | None = None, each: Each = _silently) -> pd.DataFrame:
     """The rows with the columns of theory, if the configuration asks for them.
 
     New columns: `limit_...` for metrics of the square error, `expected_...` for every metric, `theory`: why one is missing.
+
+    Args:
+        frame: the tidy table; its index is the ids of the rows.
+        config: the sweep.
+        kept: what was computed before; it gets what is computed now.
+        each: yields given items one by one, and shows progress under a given name.
     """
     if not config.theory:
         return frame
     known = {group: law(config, group) for group in config.sources}
-    lines = [_line(known[row["group"]], row["scheme"], row["true_bits"], config.metrics) for _, row in frame.iterrows()]
-    found = pd.DataFrame(lines, columns=columns(config))
-    return frame.assign(**{name: found[name].to_numpy() for name in columns(config)})
+    keys = ["source", "group", "scheme", "true_bits"]  # not the seed; the bits of an entropy coder depend on it
+    alike = list(map(tuple, frame[keys].to_numpy()))
+    first = dict(zip(reversed(alike), map(str, reversed(frame.index))))
+    found = {key: kept.get(row) if kept else None for key, row in first.items()}
+    for source, group, scheme, bits in each("expectations", [key for key in dict.fromkeys(alike) if found[key] is None]):
+        key = (source, group, scheme, bits)
+        found[key] = values = _line(known[group], scheme, bits, config.metrics)
+        if kept:
+            kept.add(first[key], values)
+    added = pd.DataFrame([found[key] for key in alike], columns=columns(config), index=frame.index)
+    return frame.assign(**{name: added[name] for name in columns(config)})
 
 
 def columns(config: Config) -> list[str]:
@@ -87,7 +111,7 @@ def columns(config: Config) -> list[str]:
     return [*(LIMIT + name for name in limited(config.metrics)), *(EXPECTED + name for name in config.metrics), NOTE]
 
 
-def _line(known: Known | None, scheme: str, bits: float, metrics: tuple[str, ...]) -> dict[str, float | str]:
+def _line(known: Known | None, scheme: str, bits: float, metrics: tuple[str, ...]) -> Values:
     if known is None:
         return {NOTE: NO_LAW}
     values, note = expected(scheme, known, metrics)

@@ -16,7 +16,8 @@ import pandas as pd
 
 import qresearch as qr
 from experiments.config import Config
-from experiments.showing.summary import mean, number, written
+from experiments.config.model import FEWEST_SEEDS
+from experiments.showing.summary import means, number, written
 from experiments.showing.theory import EXPECTED, law
 
 FALSE_ALARM_PROBABILITY = 1e-3
@@ -27,9 +28,6 @@ FLOAT32_RELATIVE_ERROR = 2e-5
 
 NOT_JUDGED = {"entropy", "levels"}
 """Metrics of code counts: their means over finite arrays differ from their limits."""
-
-FEWEST_SEEDS = 3
-"""A verdict needs this number of seeds: with two, the tails of t are so heavy that nothing would be ruled out."""
 
 
 class Verdict(NamedTuple):
@@ -91,15 +89,19 @@ def judgement(judged: Sequence[Verdict]) -> pd.DataFrame:
 
 def _compared(frame: pd.DataFrame, config: Config) -> Iterator[tuple[Verdict, int]]:
     judged = [name for name in config.metrics if name not in NOT_JUDGED]
-    for (source, group, scheme), rows in frame.groupby(["source", "group", "scheme"], sort=False):
-        known = law(config, str(group))
-        if known is None or not _fourth_moment(known.law) or len(rows) < FEWEST_SEEDS:
-            continue
-        for name in judged:
-            expected = float(rows[EXPECTED + name].iloc[0])
-            found = mean(rows[name])
-            if math.isfinite(expected) and math.isfinite(found["error"]):
-                yield Verdict(str(source), str(scheme), name, found["mean"], found["error"], expected, math.nan), len(rows)
+    known = {group: law(config, group) for group in frame["group"].drop_duplicates()}
+    fit = {group for group, found in known.items() if found is not None and _fourth_moment(found.law)}
+    rows = frame[frame["group"].isin(list(fit))]
+    keys = ["source", "scheme"]
+    expected = rows.drop_duplicates(keys)
+    tables = [(name, means(rows, keys, name), expected[EXPECTED + name].to_numpy(np.float64)) for name in judged]
+    for index in range(len(expected)):
+        for name, table, exact in tables:
+            found = table.iloc[index]
+            if found["count"] >= FEWEST_SEEDS and math.isfinite(exact[index]) and math.isfinite(found["error"]):
+                center, error = float(found["mean"]), float(found["error"])
+                verdict = Verdict(found["source"], found["scheme"], name, center, error, float(exact[index]), math.nan)
+                yield verdict, int(found["count"])
 
 
 def _bound(each: Verdict, comparisons: int, seeds: int) -> float:

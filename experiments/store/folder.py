@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from experiments.base.files import make_folder, remove_temporary, write
 from experiments.config import Config, ConfigError, dump, load
 from experiments.config.reader import parse
@@ -78,8 +76,9 @@ class Results:
         Differences from the old ones become notes. Finished rows of other plans that belong to this one too are logged again
         under this plan. Without a manifest, the old one stays.
         """
-        self._compare(config, manifest)
-        write(self.folder / CONFIG, dump(config))
+        text = dump(config)
+        self._compare(text, manifest)
+        write(self.folder / CONFIG, text)
         if manifest:
             self.note(manifest)
         done = ((row, self.latest.get(row.id)) for row in plan.rows)
@@ -148,12 +147,11 @@ class Results:
             log.append(self.folder / ROWS, records)
             self.latest.update({record["id"]: record for record in records})
 
-    def _compare(self, config: Config, manifest: dict[str, Any] | None) -> None:
+    def _compare(self, config: str, manifest: dict[str, Any] | None) -> None:
         """Notes what differs from the run before: the configuration and the versions."""
         with contextlib.suppress(OSError, ConfigError, ValueError):
-            old = parse((self.folder / CONFIG).read_text(encoding="utf-8"), CONFIG).data
-            changed = differences(old, parse(dump(config), CONFIG).data)
-            if changed:
+            before = (self.folder / CONFIG).read_text(encoding="utf-8")
+            if before != config and (changed := differences(parse(before, CONFIG).data, parse(config, CONFIG).data)):
                 self.notes.append("the configuration has changed (rows of the old one stay in the log): " + "; ".join(changed))
         if manifest and (old := self._manifest()):
             same = ("python", "packages", "device")
@@ -195,34 +193,7 @@ def saved_config(folder: Path, files: bool = False, trust: bool = False) -> Conf
     return load(folder / CONFIG, files=files, trust=trust)
 
 
-def tidy(folder: Path, config: Config) -> pd.DataFrame:
-    """The finished rows of the folder's current configuration as a tidy table, from the log alone.
-
-    Columns: source, group, seed, scheme, family, the axes, true_bits, the metrics, and `note` if there is one. The value of an
-    axis that a scheme does not have is "".
-    """
-    records = log.read(folder / ROWS).records
-    tag = _present(folder, records)
-    last = {record["id"]: record for record in records if record["plan"] == tag}
-    # A killed run may have written a configuration with other metrics, but not yet its plan.
-    noted = [NOTE] * any(NOTE in record for record in last.values())
-    done = [
-        record for record in last.values() if record["status"] == "done" and record["metrics"].keys() >= set(config.metrics)
-    ]
-    rows = [_line(record, config) for record in sorted(done, key=lambda record: record["position"])]
-    columns = ["source", "group", "seed", "scheme", "family", *config.axes, "true_bits", *config.metrics, *noted]
-    frame = pd.DataFrame(rows, columns=columns)
-    # object columns: an axis may hold numbers, words and empty texts, and 4 must not become 4.0
-    return frame.astype(dict.fromkeys(config.axes, object)) if len(frame) else frame
-
-
-def _line(record: log.Record, config: Config) -> dict[str, Any]:
-    labels = {key: record[key] for key in ("source", "group", "seed", "scheme", "family", "true_bits")}
-    axes = {axis: record["axes"].get(axis, "") for axis in config.axes}
-    return labels | axes | {name: record["metrics"][name] for name in config.metrics} | {NOTE: record.get(NOTE, "")}
-
-
-def _present(folder: Path, records: list[log.Record]) -> str | None:
+def present(folder: Path, records: list[log.Record]) -> str | None:
     """The tag of the plan that the folder was last run with."""
     return _read_manifest(folder).get("plan") or (records[-1]["plan"] if records else None)
 

@@ -20,23 +20,40 @@ TINY = np.float32(2.0**-126)
 FLT_MAX = np.finfo(np.float32).max
 """The largest finite float32."""
 
-_HUGE = np.float32(2.0**100)
-_SHRINK = np.float32(2.0**-30)
-_GROW = np.float32(2.0**30)
+HUGE = np.float32(2.0**100)
+"""Scales from here on are shrunk before anything is divided by them."""
+
+LIFT = np.float32(2.0**24)
+"""What makes every subnormal float32 a normal one."""
+
+_SHRINK = np.float32(2.0**30)
+_ONE = np.float32(1)
 
 
 class Reciprocal(NamedTuple):
-    """What divides by a scale s: `x / s` is computed as `(x * shrink) * inverse`. All float32, in the shape of the scale.
+    """What divides by a scale s: `x / s` is computed as `(x * moved) * inverse`. Both float32, in the shape of the scale.
 
     Attributes:
-        shrink: 2^-30 where the magnitude of s is at least 2^100, else 1.
-        inverse: 1 / (s * shrink), or 0 where s is zero or subnormal.
-        grow: 1 / shrink.
+        moved: 2^-30 where the magnitude of s is at least 2^100, 2^24 where s is subnormal, else 1.
+        inverse: 1 / (s * moved), or 0 where s is zero.
     """
 
-    shrink: Array
+    moved: Array
     inverse: Array
-    grow: Array
+
+
+class Multiple(NamedTuple):
+    """A scale s as the product of two normal numbers: `g * s` is computed as `(g * number) * back`.
+
+    Attributes:
+        number: s * moved, which is exact.
+        moved: as in `Reciprocal`.
+        back: 1 / moved.
+    """
+
+    number: Array
+    moved: Array
+    back: Array
 
 
 def flush(x: Array) -> Array:
@@ -55,22 +72,44 @@ def shifted(x: Array, shift: Array) -> Array:
 
 
 def reciprocal(scale: Array) -> Reciprocal:
-    """The reciprocal by which arrays are divided by scales: finite for every finite scale, 0 for a zero or subnormal one.
+    """The reciprocal by which arrays are divided by scales: finite for every finite scale, 0 for zero.
 
-    The reciprocal of a scale above 2^126 would itself be subnormal. So large scales, and the numbers divided by them, are
-    first multiplied by a power of two.
+    The reciprocal of a scale above 2^126 would be subnormal, and a subnormal scale would be read as zero. So such scales, and
+    the numbers divided by them, are first multiplied by a power of two.
     """
-    huge = jnp.abs(scale) >= _HUGE
-    grow = jnp.where(huge, _GROW, jnp.float32(1))
-    shrunk = scale * jnp.where(huge, _SHRINK, jnp.float32(1))
-    none = jnp.abs(shrunk) < TINY
-    one = jnp.where(jnp.isnan(scale), jnp.float32(np.nan), jnp.float32(1))
+    digits, unit, lift, shrink = _fraction(scale)
+    none = digits == 0
     # Both divisions come last. The one by a power of two is there only to stop fusion: compilers would fuse a select into the
     # consumer and repeat it for every element of a block; they do not do so with a division.
-    shrink = quotient(one, grow)
-    inverse = quotient(jnp.where(none, jnp.float32(0), one), jnp.where(none, jnp.float32(1), shrunk))
+    moved = quotient(lift, shrink)
+    inverse = quotient(jnp.where(none, jnp.float32(0), unit), jnp.where(none, _ONE, digits))
     # The barrier keeps the two products from being merged. It writes scales to memory, not elements.
-    return Reciprocal(*lax.optimization_barrier((shrink, inverse, grow)))
+    return Reciprocal(*lax.optimization_barrier((moved, inverse)))
+
+
+def multiple(scale: Array) -> Multiple:
+    """What numbers are multiplied by in the place of a scale: right for every scale, subnormal ones included."""
+    digits, unit, lift, shrink = _fraction(scale)
+    found = quotient(digits, unit), quotient(lift, shrink), quotient(shrink, lift)
+    return Multiple(*lax.optimization_barrier(found))
+
+
+def _fraction(scale: Array) -> tuple[Array, Array, Array, Array]:
+    """Four normal numbers, whose quotients are exact: `moved` is lift / shrink, and scale * moved is digits / unit.
+
+    Subnormal scales are read from their bits, which no platform flushes.
+    """
+    word = lax.bitcast_convert_type(scale, jnp.int32)
+    size = word & np.int32(0x7FFFFFFF)
+    subnormal, huge = (size > 0) & (size < np.int32(0x800000)), jnp.abs(scale) >= HUGE
+    steps = jnp.where(word < 0, -size, size).astype(jnp.float32)  # of 2^-149
+    lift, shrink = jnp.where(subnormal, LIFT, _ONE), jnp.where(huge, _SHRINK, _ONE)
+    return jnp.where(subnormal, steps, scale), jnp.where(subnormal, np.float32(2.0**125), shrink), lift, shrink
+
+
+def lowered(x: Array) -> Array:
+    """The number x / 2^24 for 0 <= x < 2^-102, rounded down to a multiple of 2^-149: subnormal, made of bits."""
+    return lax.bitcast_convert_type((x * np.float32(2.0**125)).astype(jnp.int32), jnp.float32)
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:

@@ -6,6 +6,7 @@ On CPU JAX runs the rounds of Threefry as a loop over whole arrays, with four te
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +20,14 @@ _ONE = np.uint32(0x3F800000)
 
 
 def uniform(key: Array, shape: tuple[int, ...]) -> Array:
-    """float32 numbers in [0, 1), bit for bit those of `jax.random.uniform(key, shape)`.
+    """float32 numbers in [0, 1), bit for bit those of `jax.random.uniform(key, shape)` as JAX is configured by default.
 
-    For keys of another generator than JAX's default, for old-style keys and for 2^32 numbers or more it calls JAX.
+    JAX's own threefry numbers depend on the setting `jax_threefry_partitionable`. Here they do not, since an array must decode
+    to the same numbers in every process. For keys of other generators and for 2^32 numbers or more this calls JAX.
     """
     if not _counted(key) or math.prod(shape) >= 2**32:
-        return jax.random.uniform(key, shape, jnp.float32)
+        with jax.threefry_partitionable(True):
+            return jax.random.uniform(key, shape, jnp.float32)
     return _drawn(key, lax.iota(jnp.uint32, math.prod(shape)).reshape(shape))
 
 
@@ -52,6 +55,12 @@ def _drawn(key: Array, place: Array, high: Array | None = None) -> Array:
     return lax.bitcast_convert_type(bits, jnp.float32) - jnp.float32(1)
 
 
+def key_of(seed: Any) -> Array:
+    """The key of a seed, 0 to 2^31 - 1: `jax.random.key(seed)` as JAX is configured by default, whatever the settings."""
+    words = jnp.stack([jnp.uint32(0), jnp.asarray(seed).astype(jnp.uint32)])
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
 def threefry(key: Array, place: Array, high: Array | None = None) -> tuple[Array, Array]:
     """Threefry-2x32-20 of the counters (high, place) (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 
@@ -76,7 +85,6 @@ def threefry(key: Array, place: Array, high: Array | None = None) -> tuple[Array
 
 
 def _counted(key: Array) -> bool:
-    """Whether the formula here applies: one key of threefry, with the index of an element as its counter (JAX's default)."""
+    """Whether the formula here applies: one key of threefry, whose counter is the index of an element."""
     single = isinstance(key, Array) and key.ndim == 0 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    threefry = single and str(jax.random.key_impl(key)) == "threefry2x32"
-    return threefry and bool(jax.config.jax_threefry_partitionable)  # type: ignore[attr-defined]
+    return single and str(jax.random.key_impl(key)) == "threefry2x32"

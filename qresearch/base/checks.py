@@ -76,7 +76,8 @@ def random_key(key: Any) -> Array | None:
         raise TypeError(f"key must be a JAX random key, for example jax.random.key(0), not {shown(key)}")
     if key.ndim != int(raw):
         raise ValueError(f"key must be one key, not an array of them of shape {key.shape}; use jax.vmap over keys")
-    return key
+    # Two words are a key of threefry, whatever generator is JAX's default in this process.
+    return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32") if raw and key.shape == (2,) else key
 
 
 def shape(given: Any) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import TINY, Reciprocal, flush, reciprocal, saturate
+from qresearch.arithmetic.exact import TINY, Multiple, Reciprocal, flush, multiple, reciprocal
 from qresearch.base.table import Table
 from qresearch.element.element import Element
 from qresearch.scales.params import Params
@@ -67,6 +67,10 @@ class Form:
         """What `on_grid` divides by, [grid]."""
         return reciprocal(scale)
 
+    def multiple(self, scale: Array, offset: Array | None) -> tuple[Multiple, Array | None]:
+        """What `value` multiplies by, and the offset that it adds, [grid]."""
+        return multiple(scale), offset
+
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
         """The scaled numbers, in the units of the grid, before rounding."""
         raise NotImplementedError
@@ -75,20 +79,15 @@ class Form:
         """What is added to codes after rounding, or None."""
         return None
 
-    def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
+    def value(self, g: Array, by: Multiple, element: Element, offset: Array | None) -> Array:
         """The reconstructed numbers x', from numbers g on the grid."""
         raise NotImplementedError
 
 
-def finished(raw: Array, finite: Array) -> Array:
-    """A scale ready to be stored: subnormals become a zero of their sign, infinity FLT_MAX; NaN if the block is not finite."""
-    flushed = jnp.where(jnp.abs(raw) < TINY, jnp.copysign(jnp.float32(0), raw), raw)
-    return jnp.where(finite, saturate(flushed), np.float32(np.nan))
-
-
 def half_span(low: Array, high: Array) -> Array:
-    """Half of high - low, computed without overflow."""
-    return flush(high * np.float32(0.5)) - flush(low * np.float32(0.5))
+    """Half of high - low, computed without overflow; at least 2^-126 if they differ, so that no interval is lost."""
+    half = flush(high * np.float32(0.5)) - flush(low * np.float32(0.5))
+    return jnp.where(high > low, jnp.maximum(half, TINY), half)
 
 
 FORMS: Table[Form] = Table("form", of=Form)

@@ -13,13 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import Reciprocal, flush, reciprocal, rounded, saturate
+from qresearch.arithmetic.exact import HUGE, Multiple, Reciprocal, flush, multiple, rounded, saturate
 from qresearch.element.element import Element
-from qresearch.scales.form import FORMS, Form, finished, half_span
+from qresearch.scales.form import FORMS, Form, half_span
 from qresearch.scales.params import Params
-from qresearch.scales.power_of_two import raised
 from qresearch.scales.statistic import Blocks, Statistic
-from qresearch.scales.steps import Steps, Trial
+from qresearch.scales.steps import Steps, Trial, times
 
 _ZERO, _NAN = np.float32(0), np.float32(np.nan)
 
@@ -49,22 +48,15 @@ class Symmetric(Form):
 
     def params(self, steps: Steps, element: Element, extent: Array, trial: Trial) -> Params:
         """The scale maps the block's width to the end of the grid; a scale rule then chooses its power of two."""
-        raw = finished(_times(steps.per_step(extent), trial.factor), jnp.isfinite(extent))
-        if steps.rise is not None:
-            raw = raised(raw, steps.rise)
-        return steps.stored(raw, None, trial)
+        return steps.stored(steps.raw(extent, jnp.isfinite(extent), trial.factor), None, trial)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Array | None) -> Array:
         """The scaled numbers, in the units of the grid, before rounding."""
-        return (x * by.shrink) * by.inverse
+        return (x * by.moved) * by.inverse
 
-    def value(self, g: Array, scale: Array, element: Element, offset: Array | None) -> Array:
+    def value(self, g: Array, by: Multiple, element: Element, offset: Array | None) -> Array:
         """The reconstructed numbers."""
-        return saturate(g * scale)
-
-
-def _times(x: Array, factor: Any) -> Array:
-    return x if factor is None else rounded(rounded(x) * factor)
+        return saturate((g * by.number) * by.back)
 
 
 Interval = tuple[Array, Array, Array]
@@ -94,8 +86,8 @@ class ZeroPoint(Symmetric):
         """The scale spans the interval. The zero point follows from the lower end and the *stored* scale. A factor multiplies
         both ends.
         """
-        low, high = (_times(end, trial.factor) for end in extent[:2])
-        params = steps.stored(finished(steps.per_step(half_span(low, high)), extent[2]), None, trial)
+        low, high = (times(end, trial.factor) for end in extent[:2])
+        params = steps.stored(steps.raw(half_span(low, high), extent[2]), None, trial)
         least, most = _ends(element)
         lowest = jnp.round(self.on_grid(low, self.divisor(steps.encoding_scale(params)), None))
         z = jnp.clip(jnp.where(jnp.isfinite(lowest), least - lowest, least), least, most)
@@ -105,9 +97,9 @@ class ZeroPoint(Symmetric):
         """The zero point."""
         return offset
 
-    def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
+    def value(self, g: Array, by: Multiple, element: Element, offset: Any) -> Array:
         """The reconstructed numbers."""
-        return saturate((g - offset) * scale)
+        return super().value(g - offset, by, element, None)
 
 
 def _ends(element: Element) -> tuple[Any, Any]:
@@ -148,22 +140,26 @@ class Offset(Form):
         stored = steps.stored_offset(jnp.where(finite, low, _NAN), trial)
         if not steps.exact:
             low = jnp.where(finite, steps.offset.load(stored), _ZERO)
-        raw = steps.per_step(half_span(low, jnp.maximum(high, low)))
-        return steps.stored(finished(raw, finite), stored, trial, low)
+        raw = steps.raw(half_span(low, jnp.maximum(high, low)), finite)
+        return steps.stored(raw, stored, trial, low)
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
         """The scaled numbers, before rounding. x and the offset are shrunk first if their difference could overflow."""
-        return (x * by.shrink - offset * by.shrink) * by.inverse
+        return (x * by.moved - offset * by.moved) * by.inverse
 
     def shift(self, element: Element, offset: Array | None) -> Array | None:
         """The least code."""
         return _ends(element)[0]
 
-    def value(self, g: Array, scale: Array, element: Element, offset: Any) -> Array:
+    def multiple(self, scale: Array, offset: Any) -> tuple[Multiple, Array | None]:
+        """The minimum is moved with the scale. Beside a large minimum a subnormal scale is lost: both would overflow."""
+        by = multiple(jnp.where(jnp.abs(offset) < HUGE, scale, flush(scale)))
+        return by, offset * by.moved
+
+    def value(self, g: Array, by: Multiple, element: Element, offset: Any) -> Array:
         """The reconstructed numbers. The product is rounded before the sum."""
-        by = reciprocal(scale)
-        product = rounded((g - _ends(element)[0]) * (scale * by.shrink))
-        return saturate((product + offset * by.shrink) * by.grow)
+        product = rounded((g - _ends(element)[0]) * by.number)
+        return saturate((product + offset) * by.back)
 
 
 FORMS.add("sym", Symmetric(), doc="a scale alone")

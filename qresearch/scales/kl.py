@@ -74,7 +74,7 @@ class KL(Statistic):
         """int32 [grid..., bins]: the count of magnitudes in each bin. The first bin gets the count of the second."""
         bins = int(self.bins)
         by = Reciprocal(*(blocks.layout.expand(leaf) for leaf in reciprocal(size)))
-        share = rounded((jnp.abs(blocks.x) * by.shrink) * by.inverse)
+        share = rounded((jnp.abs(blocks.x) * by.moved) * by.inverse)
         share = jnp.where(jnp.isfinite(share), share, np.float32(0))
         place = jnp.minimum(jnp.floor(share * np.float32(bins)).astype(jnp.int32), bins - 1)
         rows = blocks.rows(place)

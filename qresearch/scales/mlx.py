@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import Reciprocal, quotient, reciprocal, saturate
+from qresearch.arithmetic.exact import Reciprocal, multiple, quotient, saturate
 from qresearch.element.element import Element
-from qresearch.scales.form import FORMS, finished, half_span
+from qresearch.scales.form import FORMS, half_span
 from qresearch.scales.forms import Interval, Offset, drawn_in
 from qresearch.scales.params import Params
 from qresearch.scales.steps import Steps, Trial
@@ -50,16 +50,16 @@ class Edge(Offset):
         scale = jnp.where(some, quotient(edge, jnp.where(some, count, np.float32(1))), step)
         bias = jnp.where(some, edge, np.float32(0))
         stored = steps.stored_offset(jnp.where(finite, bias, np.float32(np.nan)), trial)
-        return steps.stored(finished(scale, finite), stored, trial, bias)
+        return steps.stored(jnp.where(finite, saturate(scale), np.float32(np.nan)), stored, trial, bias)
 
     def divisor(self, scale: Array) -> Reciprocal:
         """The shrunk scale itself instead of its inverse; infinity if the scale is zero."""
-        by = reciprocal(scale)
-        return by._replace(inverse=jnp.where(by.inverse == 0, np.float32(np.inf), scale * by.shrink))
+        by = multiple(scale)
+        return Reciprocal(by.moved, jnp.where(by.number == 0, np.float32(np.inf), by.number))
 
     def on_grid(self, x: Array, by: Reciprocal, offset: Any) -> Array:
         """The scaled numbers, by a true division."""
-        return quotient(x * by.shrink - offset * by.shrink, by.inverse)
+        return quotient(x * by.moved - offset * by.moved, by.inverse)
 
 
 FORMS.add("edge", Edge(), doc="a scale of either sign and a bias at the larger end, zero exact (MLX)")

@@ -8,7 +8,7 @@ from typing import Any
 
 from jax import Array
 
-from qresearch.arithmetic.exact import Reciprocal
+from qresearch.arithmetic.exact import Multiple, Reciprocal
 from qresearch.base.part import part, static
 from qresearch.element.element import Element
 from qresearch.scales.form import Form
@@ -60,8 +60,10 @@ class Scaling(Steps):
         if self.bare:
             return numbers
         offset = self.load_offset(element, params)
-        offset = None if offset is None else layout.expand(offset)
-        return self.form.value(numbers, layout.expand(self.scale.load(params.scale)), element, offset)
+        by, offset = self.form.multiple(self.scale.load(params.scale), offset)
+        return self.form.value(
+            numbers, Multiple(*map(layout.expand, by)), element, None if offset is None else layout.expand(offset)
+        )
 
     def encode(self, element: Element, x: Array, params: Params, layout: Any, u: Array | None) -> Array:
         """Split codes of a split array."""

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from qresearch.arithmetic.exact import quotient
+from qresearch.arithmetic.exact import LIFT, TINY, lowered, quotient, rounded, saturate
 from qresearch.base.part import Leaf, part, static
 from qresearch.scales.params import Params
+from qresearch.scales.power_of_two import raised
 from qresearch.scales.storage import Storage
 
 _SCALES, _MINIMA = 1, 2
 """The streams of random numbers that storages draw from."""
+
+
+def times(x: Array, factor: Any) -> Array:
+    """A product that is rounded before anything is added to it; x itself where there is no factor."""
+    return x if factor is None else rounded(rounded(x) * factor)
 
 
 class Trial(NamedTuple):
@@ -52,9 +60,27 @@ class Steps:
     exact: bool = static()
     divided: bool = static()
 
+    def raw(self, width: Array, finite: Array, factor: Any = None) -> Array:
+        """float32 [grid]: the scales of widths (or of half intervals), before they are stored; NaN where not `finite`.
+
+        A scale between 0 and 2^-126 would lose its precision, and many a storage would round it to zero, and with it a whole
+        block. So it becomes 2^-126, of its sign. Only scale rules get it as it is, since E8M0 stores 2^-127.
+        """
+        width = jnp.where(jnp.abs(width) < TINY, jnp.copysign(jnp.float32(0), width), width)
+        raw = self._ruled(times(self.per_step(width), factor))
+        if self.rise is None:
+            below = jnp.where(width == 0, np.float32(0), TINY)
+        else:
+            below = lowered(self._ruled(times(self.per_step(width * LIFT), factor)))
+        raw = jnp.where(jnp.abs(raw) < TINY, jnp.copysign(below, raw), saturate(raw))
+        return jnp.where(finite, raw, np.float32(np.nan))
+
     def per_step(self, width: Array) -> Array:
         """float32 [grid]: the scale that maps a width (or half of an interval) to the end of the grid."""
         return quotient(width, self.gain) if self.divided else width * self.gain
+
+    def _ruled(self, scale: Array) -> Array:
+        return scale if self.rise is None else raised(scale, self.rise)
 
     def stored(self, raw: Array, offset: Any, trial: Trial, low: Array | None = None) -> Params:
         """Params with the scale as its storage keeps it. `-exact` keeps scale and minimum from before they were stored, too."""

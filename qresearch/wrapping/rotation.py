@@ -13,14 +13,20 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from qresearch.arithmetic.exact import LIFT, saturate
+from qresearch.arithmetic.reductions import largest_magnitude
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.scales.params import Encoded
 from qresearch.wrapping.wrapper import Wrapper, chain
+
+LARGE = np.float32(2.0**104)
+"""The least magnitude that is shrunk. Sums of 2^20 numbers below it, and of all others once they are shrunk, stay finite."""
 
 
 class Rotation(Protocol):
@@ -105,7 +111,16 @@ class Rotated(Wrapper):
 def _in_groups(rotate: Callable[[Array], Array], size: int, x: Array) -> Array:
     length = x.shape[-1] // size * size
     groups = x[..., :length].reshape(*x.shape[:-1], -1, size)
-    return jnp.concatenate([rotate(groups).reshape(*x.shape[:-1], length), x[..., length:]], -1)
+    turned = _without_overflow(rotate, groups).reshape(*x.shape[:-1], length)
+    return jnp.concatenate([turned, x[..., length:]], -1)
+
+
+def _without_overflow(rotate: Callable[[Array], Array], groups: Array) -> Array:
+    """Rotates groups of large numbers 2^24 times as small, since their sums may overflow; finite results are clipped."""
+    largest = largest_magnitude(groups, (groups.ndim - 1,))[..., None]
+    large = largest >= LARGE
+    turned = rotate(groups * jnp.where(large, 1 / LIFT, jnp.float32(1))) * jnp.where(large, LIFT, jnp.float32(1))
+    return jnp.where(jnp.isfinite(largest), saturate(turned), turned)
 
 
 # A rotation is linear, and its transpose is its inverse. As a primitive it has derivatives of every kind and order with these

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
-from qresearch.arithmetic.random_bits import threefry, uniform, uniform_from
+from qresearch.arithmetic.random_bits import key_of, threefry, uniform, uniform_from
 from qresearch.arithmetic.reductions import largest_magnitude, order_statistic
 
 
@@ -48,10 +48,18 @@ def test_other_keys_are_left_to_jax(key):
     np.testing.assert_array_equal(uniform(key, (9,)), jax.random.uniform(key, (9,)))
 
 
-def test_another_threefry_setting_is_left_to_jax():
+def test_another_threefry_setting_changes_nothing():
     key = jax.random.key(4)
+    wanted = np.asarray(jax.random.uniform(key, (9,)))
     with jax.threefry_partitionable(False):
-        np.testing.assert_array_equal(uniform(key, (9,)), jax.random.uniform(key, (9,)))
+        np.testing.assert_array_equal(uniform(key, (9,)), wanted)
+        assert (np.asarray(jax.random.uniform(key, (9,))) != wanted).any()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+def test_keys_of_seeds_are_those_of_jax(seed):
+    wanted = jax.random.key_data(jax.random.key(seed))
+    np.testing.assert_array_equal(jax.random.key_data(jax.jit(key_of)(np.int32(seed))), wanted)
 
 
 def test_uniform_needs_no_temporary_arrays():

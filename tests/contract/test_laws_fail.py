@@ -9,6 +9,7 @@ import pytest
 
 import qresearch as qr
 from qresearch import api, testing
+from qresearch.arithmetic.exact import flush
 from qresearch.base.checks import to_float32
 from qresearch.base.part import part
 from qresearch.coders.quantizer import Quantizer
@@ -145,6 +146,12 @@ class MindsTheRank(Quantizer):
 
 
 @part
+class FlushesScales(Quantizer):
+    def decode(self, codes, params, shape):
+        return super().decode(codes, Params(flush(params.scale)), shape)
+
+
+@part
 class NeverClips(Quantizer):
     def clipped(self, x, params):
         return jnp.zeros(x.shape, bool)
@@ -221,6 +228,7 @@ BROKEN = {
     "unbiased": element("int4@8x8~stochastic", Biased),
     "groups": grid("vq4x2@32", LooksAtTheNextGroup),
     "bounds": grid("int4@32", Floor),
+    "subnormal": quantizer("int4@32", FlushesScales),
     "idempotent": grid("int4@32", Creeps),
     "powers": quantizer("int4@32", AddsALittle),
     "poison": quantizer("int4@32", HidesNaN),

@@ -49,7 +49,9 @@ def test_a_sweep_leaves_everything_that_it_promises(work):
     ]
     names = ("error_vs_bits_r", "error_vs_block_r", "heatmap_sqnr", "codebooks", "error_over_input")
     figures = [f"figures/{name}.{kind}" for name in names for kind in ("pdf", "png")]
-    assert listing(work.results) == sorted([".lock", "config.yaml", "manifest.json", "rows.jsonl", *tables, *figures])
+    assert listing(work.results) == sorted(
+        [".lock", "config.yaml", "made.json", "manifest.json", "rows.jsonl", *tables, *figures]
+    )
     manifest = json.loads((work.results / "manifest.json").read_text())
     assert manifest["rows"] == manifest["done"] == 28
     assert manifest["failed"] == []
@@ -338,7 +340,7 @@ def test_redrawing_needs_the_rows_alone(work, environment):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    made = [name for name in before if name not in ("config.yaml", "rows.jsonl", "manifest.json", ".lock")]
+    made = [name for name in before if name not in ("config.yaml", "rows.jsonl", "manifest.json", "made.json", ".lock")]
     assert sorted(done.stdout.split()) == sorted(f"{work.results}/{name}" for name in made)
     assert made
     for name in made:

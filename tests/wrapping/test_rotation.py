@@ -47,3 +47,26 @@ def test_rotations_that_are_mapped_themselves():
 def test_arrays_without_a_whole_group_are_not_rotated(shape):
     x = jnp.ones(shape, jnp.float32)
     np.testing.assert_array_equal(qr.build(SCHEMES[0]).turn(x), x)
+
+
+@pytest.mark.parametrize("rotation", ["hadamard(32)", "orthogonal(32)"])
+@pytest.mark.parametrize("largest", [2.0**104, 1e38, np.finfo(np.float32).max])
+def test_groups_of_large_numbers_do_not_overflow(rotation, largest):
+    # As the same numbers 2^100 times as small; the result is clipped.
+    text, x = f"int16@row + {rotation}", np.zeros((2, 64), np.float32)
+    x[0, ::9], x[1] = largest, np.random.default_rng(0).uniform(-largest / 8, largest / 8, 64)
+    x[1, 0] = np.nextafter(np.float32(2.0**104), np.float32(0))
+    back = np.asarray(qr.quantize(x, text).dequantize())
+    small = np.asarray(qr.quantize(x * np.float32(2.0**-100), text).dequantize())
+    most = np.float64(np.finfo(np.float32).max)
+    np.testing.assert_array_equal(back, np.clip(small * np.float64(2.0**100), -most, most))
+
+
+@pytest.mark.parametrize("rotation", ["hadamard(32)", "orthogonal(32)"])
+def test_a_rotation_of_the_largest_numbers_stays_finite_and_infinities_poison(rotation):
+    coder, x = qr.build(f"int8@row + {rotation}"), np.full((2, 64), np.finfo(np.float32).max, np.float32)
+    x[1, 3] = np.inf
+    turned = np.asarray(coder.turn(jnp.asarray(x)))
+    assert np.isfinite(turned[0]).all()
+    assert not np.isfinite(turned[1, :32]).any()
+    assert np.isfinite(np.asarray(qr.quantize(x, coder).dequantize())[0]).all()

@@ -70,6 +70,7 @@ def test_wrappers_print_their_shortest_form(text, canonical):
         ("int4 + outliers(0.1,int8 + huffman)", ["must not be entropy-coded"]),
         ("nf4 + dither", ["integers", "int4@32 + dither"]),
         ("int4 + hadamard(8) + dither", ["write dither before"]),
+        ("int4 + outliers(0.1) + mean + dither", ["write dither before outliers"]),
         ("int4 + dither(-1)", ["0 to 2^31 - 1"]),
         ("int4 + outliers(0.1) + feedback", ["write feedback before"]),
         ("udynamic8 + mean", ["both signs"]),

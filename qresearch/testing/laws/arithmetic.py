@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
 from qresearch.coders.quantizer import Quantizer
+from qresearch.scales.params import Params
 from qresearch.scales.storage import Storage
 from qresearch.testing import samples
 from qresearch.testing.laws.dependence import by_code, shared, touched
@@ -19,6 +21,7 @@ from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import LARGEST, TINY
 from qresearch.testing.oracle.grids import Floats, Grid, Vectors, numbers_of
 from qresearch.testing.subject import Result, Subject, at_params, fit
+from qresearch.wrapping.wrapper import chain
 
 
 def params_of(subject: Subject, x: np.ndarray, result: Result) -> oracle.OracleParams:
@@ -40,6 +43,26 @@ def _bounds(subject: Subject) -> None:
         if beyond.size:
             at = tuple(beyond[0])
             raise AssertionError(f"{x[at]!r} comes back as {result.values[at]!r}: off by {error[at]}, allowed {allowed[at]}")
+
+
+@law("subnormal", applies=both(described, scaled, unwrapped, one_by_one("no number has a bound of its own")))
+def _subnormal(subject: Subject) -> None:
+    """At scales from 2^-149 to 2^-110, whoever made them, errors keep the same bound: such a scale is not read as zero."""
+    *_, inside = chain(subject.quantizer)
+    quantizer, params = cast(Quantizer, inside).dense(fit(inside, samples.ordinary(), None, subject.key))
+    assert params.scale is not None
+    shape, scheme = params.scale.shape, subject.known
+    powers = np.resize(np.arange(-110, -150, -1), math.prod(shape)).reshape(shape)
+    scale = np.ldexp(1 + np.random.default_rng(2).random(shape), powers).astype(np.float32)
+    offset = None if params.offset is None else np.zeros_like(params.offset) if scheme.minimum else np.asarray(params.offset)
+    given = Params(scale, offset, *((scale, offset) if scheme.exact else ()))
+    share = np.random.default_rng(4).uniform(-1, 1, samples.SHAPE) * scheme.grid.reach
+    x = (share * spread(scale.astype(np.float64), scheme.block, samples.SHAPE)).astype(np.float32)
+    values = np.asarray(at_params(quantizer, x, given, subject.key)[1])
+    allowed = bound(x, scheme, oracle.OracleParams(scale, scale, offset), values)
+    off = np.abs(x.astype(np.float64) - values)
+    at = np.unravel_index(np.argmax(off - allowed), off.shape)
+    assert off[at] <= allowed[at], f"{x[at]!r} comes back as {values[at]!r}: off by {off[at]}, allowed {allowed[at]}"
 
 
 def settles(subject: Subject) -> str | None:

@@ -40,8 +40,8 @@ def gap(y: np.ndarray, grid: Grid) -> np.ndarray:
 def bound(x: np.ndarray, scheme: Description, params: OracleParams, values: np.ndarray) -> np.ndarray:
     """The largest allowed abs(x - x'), float64 in the shape of x, with x' in `values`; infinite where there is no bound.
 
-    There is none for a clipped element, for a poisoned block, for a scale below the least normal float32 (such blocks become
-    zeros), and for one number of a vector, whose group moves as a whole.
+    There is none for a clipped element, for a poisoned block, for a scale of zero (such blocks become zeros), and for one
+    number of a vector, whose group moves as a whole.
     """
     if isinstance(scheme.grid, Vectors):
         return np.full(x.shape, np.inf)
@@ -76,5 +76,5 @@ def _scaled_bound(x: np.ndarray, scheme: Description, params: OracleParams, valu
         allowed += np.spacing((np.abs(steps) + 1).astype(np.float32)).astype(np.float64) * np.abs(used)
     allowed += ulps * np.spacing(largest.astype(np.float32)).astype(np.float64)
     allowed += TINY  # numbers below it may be read, or written, as zeros
-    unbounded = ~np.isfinite(stored) | (np.abs(stored) < TINY) | (np.abs(used) < TINY)
+    unbounded = ~np.isfinite(stored) | (stored == 0) | (used == 0)
     return np.where(unbounded, np.inf, allowed)

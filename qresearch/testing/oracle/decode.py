@@ -37,11 +37,10 @@ def on_grid(x: np.ndarray, scheme: Description, params: Any, arithmetic: Arithme
     offset = spread(params.offset if params.low is None else params.low, scheme.block, x.shape)
     if scheme.form == "asym":
         return arithmetic.divided(x, scale), offset
-    h, r = arithmetic.inverse(scale)
+    h, t, r = arithmetic.inverse(scale)
     above = arithmetic.difference(arithmetic.product(x, h), arithmetic.product(offset, h))
     if scheme.form == "edge":
-        shrunk = arithmetic.product(scale, h)
-        return np.where(np.abs(shrunk) < TINY, np.float32(0), arithmetic.quotient(above, shrunk)), scheme.grid.ends[0]
+        return np.where(t == 0, np.float32(0), arithmetic.quotient(above, t)), scheme.grid.ends[0]
     return arithmetic.product(above, r), scheme.grid.ends[0]
 
 
@@ -70,12 +69,12 @@ def decode(
         return numbers
     scale = spread(params.stored, scheme.block, shape)
     if params.offset is None:
-        return limited(arithmetic.product(numbers, scale))
+        return limited(arithmetic.multiplied(numbers, scale))
     offset = spread(params.offset, scheme.block, shape)
     if scheme.form == "asym":
-        return limited(arithmetic.product((codes - offset).astype(np.float32), scale))
-    h, _ = arithmetic.inverse(scale)
+        return limited(arithmetic.multiplied((codes - offset).astype(np.float32), scale))
+    h, t, _ = arithmetic.inverse(np.where((np.abs(scale) < TINY) & (np.abs(offset) >= 2.0**100), np.float32(0), scale))
     steps = (codes - int(scheme.grid.ends[0])).astype(np.float32)
-    product = arithmetic.product(steps, arithmetic.product(scale, h))
+    product = arithmetic.product(steps, t)
     total = arithmetic.total(product, arithmetic.product(offset, h))
     return limited(arithmetic.product(total, np.float32(1) / h))

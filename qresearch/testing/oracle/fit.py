@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from qresearch.testing.oracle.blocks import grid_shape, slices
 from qresearch.testing.oracle.decode import OracleParams
 from qresearch.testing.oracle.description import Description
-from qresearch.testing.oracle.float32 import LARGEST, Arithmetic, flushed, limited, without_subnormals
+from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited, without_subnormals
 from qresearch.testing.oracle.scale_rules import raised
 from qresearch.testing.oracle.search import Sums, factors, half_quadratic, least_error
 from qresearch.testing.oracle.statistics import Extent, measure
@@ -71,8 +72,8 @@ def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, fac
     """The parameters of every block, for a factor of its extent."""
     (width, low, high), arithmetic, offset = extent, storing.arithmetic, None
     if scheme.form == "sym":
-        raw = _per_step(width, *_symmetric_target(scheme), scheme, arithmetic)
-        raw = raw if factor is None else arithmetic.product(raw, factor)
+        target = _symmetric_target(scheme)
+        raw = _from_width(width, lambda width: _ruled_scale(width, target, factor, scheme, arithmetic), scheme)
     elif scheme.form == "asym":
         low, high = np.minimum(low, 0), np.maximum(high, 0)
         if factor is not None:
@@ -80,15 +81,15 @@ def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, fac
         raw = _interval_scale(low, high, scheme, arithmetic)
     elif scheme.form == "edge":
         low, high = _drawn_in(low, high, factor, arithmetic)
-        raw, low = _from_edge(low, high, limited(_interval_scale(low, high, scheme, arithmetic)), arithmetic)
+        step = _per_step(_half_width(low, high, arithmetic), _half_range(scheme), 1.0, scheme, arithmetic)
+        raw, low = _from_edge(low, high, limited(step), arithmetic)
         offset = storing(low, "offset")
     else:
         low, high = _drawn_in(low, high, factor, arithmetic)
         offset = storing(low, "offset")
         start = low if scheme.exact else offset
         raw = _interval_scale(start, np.maximum(high, start), scheme, arithmetic)
-    raw = limited(flushed(raw))
-    raw = raised(raw, scheme)
+    raw = limited(raw)
     stored = storing(raw, "scale")
     encoding = raw if scheme.exact else stored
     if scheme.form == "asym":
@@ -105,9 +106,10 @@ def _drawn_in(low: np.ndarray, high: np.ndarray, factor: Any, arithmetic: Arithm
 
 
 def _half_width(low: np.ndarray, high: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """Half of an interval, from halves: the whole might overflow."""
-    half = np.float32(0.5)
-    return arithmetic.difference(arithmetic.product(high, half), arithmetic.product(low, half))
+    """Half of an interval, from halves: the whole might overflow. At least `TINY`, if the ends differ."""
+    top, bottom = (without_subnormals(arithmetic.product(end, np.float32(0.5))) for end in (high, low))
+    half = arithmetic.difference(top, bottom)
+    return np.where(high > low, np.maximum(half, np.float32(TINY)), half)
 
 
 def _from_edge(low: np.ndarray, high: np.ndarray, step: np.ndarray, arithmetic: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
@@ -154,9 +156,33 @@ def _symmetric_target(scheme: Description) -> tuple[float, float]:
     return target, 1.0 if scheme.argument is None or scheme.statistic != "absmax" else scheme.argument
 
 
-def _interval_scale(low: np.ndarray, high: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
+def _ruled_scale(
+    width: np.ndarray, target: tuple[float, float], factor: Any, scheme: Description, arithmetic: Arithmetic
+) -> np.ndarray:
+    scale = _per_step(width, *target, scheme, arithmetic)
+    return raised(scale if factor is None else arithmetic.product(scale, factor), scheme)
+
+
+def _half_range(scheme: Description) -> float:
     bottom, top = scheme.grid.ends
-    return _per_step(_half_width(low, high, arithmetic), (top - bottom) / 2, 1.0, scheme, arithmetic)
+    return (top - bottom) / 2
+
+
+def _interval_scale(low: np.ndarray, high: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
+    width, target = _half_width(low, high, arithmetic), _half_range(scheme)
+    return _from_width(width, lambda width: _per_step(width, target, 1.0, scheme, arithmetic), scheme)
+
+
+def _from_width(width: np.ndarray, scale_of: Callable[[np.ndarray], np.ndarray], scheme: Description) -> np.ndarray:
+    """Scales of widths. Below `TINY` a scale becomes `TINY`; where a rule follows, it is computed 2^24 times as large."""
+    width = flushed(width)
+    scale = scale_of(width)
+    with np.errstate(over="ignore"):
+        above = scale_of(width * np.float32(2**24))
+    least = np.where(width == 0, 0, TINY)
+    if scheme.rule is not None or scheme.rise is not None:
+        least = np.floor(np.where(np.abs(above) < 2.0**-102, above, 0) * 2.0**125) * 2.0**-149
+    return np.where(np.abs(scale) < TINY, np.copysign(least, scale), scale).astype(np.float32)
 
 
 def _zero_point(low: np.ndarray, scale: np.ndarray, scheme: Description, arithmetic: Arithmetic) -> np.ndarray:
@@ -176,5 +202,6 @@ def drawn(scheme: Description, key: Any, shape: tuple[int, ...]) -> np.ndarray |
 
 
 def uniform(key: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 in [0, 1), from JAX."""
-    return np.asarray(jax.random.uniform(key, shape, np.float32))
+    """float32 in [0, 1), from JAX with its default settings."""
+    with jax.threefry_partitionable(True):
+        return np.asarray(jax.random.uniform(key, shape, np.float32))

@@ -84,17 +84,22 @@ class Arithmetic:
             padded = self.total(*np.split(padded, 2))
         return np.float32(padded[0])
 
-    def inverse(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(h, r)` of section 2: `x ./ s` is `(x * h) * r`."""
-        scale = np.asarray(scale, np.float32)
-        h = np.where(np.abs(scale) >= 2.0**100, np.float32(2.0**-30), np.float32(1))
-        t = self.product(scale, h)
-        return h, np.where(np.abs(t) < TINY, np.float32(0), self.quotient(np.float32(1), t))
+    def inverse(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`(h, t, r)` of section 2: `x ./ s` is `(x * h) * r`, and `g .* s` is `(g * t) * (1 / h)`."""
+        size = np.abs(np.asarray(scale, np.float64))
+        h = np.where(size >= 2.0**100, 2.0**-30, np.where((size > 0) & (size < TINY), 2.0**24, 1.0)).astype(np.float32)
+        t = (np.asarray(scale, np.float64) * h).astype(np.float32)
+        return h, t, np.where(t == 0, np.float32(0), self.quotient(np.float32(1), t))
 
     def divided(self, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """`x ./ s`, section 2 of the definition."""
-        h, r = self.inverse(scale)
+        h, _, r = self.inverse(scale)
         return self.product(self.product(x, h), r)
+
+    def multiplied(self, g: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """`g .* s`, section 2 of the definition."""
+        h, t, _ = self.inverse(scale)
+        return self.product(self.product(g, t), np.float32(1) / h)
 
 
 FLUSHING = Arithmetic()

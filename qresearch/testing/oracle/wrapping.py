@@ -38,7 +38,11 @@ class OracleRotated(Around):
     def _grouped(self, x: np.ndarray, rotate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         turned = np.array(x, np.float32)
         for start in range(0, x.shape[-1] - self.size + 1, self.size) if x.ndim else ():
-            turned[..., start : start + self.size] = rotate(x[..., start : start + self.size])
+            group = x[..., start : start + self.size]
+            largest = np.abs(group).max(-1, keepdims=True, initial=0)
+            h = np.where(largest >= 2.0**104, np.float32(2.0**-24), np.float32(1))
+            back = self.arithmetic.product(rotate(self.arithmetic.product(group, h)), np.float32(1) / h)
+            turned[..., start : start + self.size] = np.where(np.isfinite(largest), limited(back), back)
         return turned
 
     def enter(self, x: np.ndarray, params: Any = None) -> np.ndarray:

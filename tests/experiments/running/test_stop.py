@@ -58,7 +58,7 @@ def test_a_sweep_that_still_compiles_stops_too(work, environment):
 
 
 def test_ctrl_c_during_imports_leaves_no_traceback(work, environment):
-    (work.folder / "pandas.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(100)\n")
+    (work.folder / "yaml.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(100)\n")
     environment["PYTHONPATH"] = f"{work.folder}:{environment['PYTHONPATH']}"
     command = [sys.executable, "-m", "experiments.sweep", "some.yaml"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -67,7 +67,7 @@ def test_means_keep_the_order_of_the_sweep():
         ((0.25, math.nan), "0.25"),
         ((math.inf, math.nan, "relative"), "diverges"),
         ((math.inf, math.nan, "sqnr"), "exact"),
-        ((math.nan, math.nan), "nan"),
+        ((math.nan, math.nan), "undefined"),
     ],
 )
 def test_numbers_for_a_reader(arguments, text):

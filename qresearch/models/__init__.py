@@ -1,0 +1,10 @@
+"""Quantized models: any function `apply(params, *inputs)`, planned, observed, quantized and frozen."""
+
+from qresearch.models.files import load, save
+from qresearch.models.frozen import Frozen
+from qresearch.models.observers import OBSERVERS as observers
+from qresearch.models.plan import Plan, State, plan, quantize
+from qresearch.models.recipe import METHODS as methods
+from qresearch.models.recipe import Recipe, Rule
+
+__all__ = ["Frozen", "Plan", "Recipe", "Rule", "State", "load", "methods", "observers", "plan", "quantize", "save"]

@@ -1,0 +1,49 @@
+"""Runs a traced model with weights that are held elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from qresearch.models.recipe import Rule
+from qresearch.models.rules import Quantized
+from qresearch.models.traced import Traced
+from qresearch.models.walk import ABSENT, Held
+
+
+def execute(
+    program: Traced,
+    rules: Mapping[str, Rule],
+    leaves: list[Any],
+    inputs: Any,
+    weights: Held,
+    scales: Held,
+    key: Any = None,
+    gradient: str = "clipped",
+) -> Any:
+    """The outputs of a model in floating point, from reconstructed weights.
+
+    Args:
+        program: the traced model.
+        rules: of its sites.
+        leaves: the parameters; None for those that only held weights need.
+        inputs: of the model.
+        weights: site -> float array or QTensor [stack..., out..., in].
+        scales: site -> static scales of its inputs.
+        key: a JAX random key, for inputs with stochastic rounding.
+        gradient: as in `qr.fake_quantize`.
+    """
+    held = {}
+    for number, site in enumerate(program.sites):
+        own = None if key is None else keys(key, number, site.shape[: site.stack])
+        held[site.name] = {"weight": weights.get(site.name), "inputs": scales.get(site.name), "key": own}
+    given = [ABSENT if each is None else each for each in leaves]
+    return program.run(Quantized(program.graph, rules, gradient), given, inputs, held, {})[0]
+
+
+def keys(key: Any, number: int, stack: tuple[int, ...]) -> Any:
+    """A key for every weight of a site."""
+    own = jax.random.fold_in(key, 2 * number + 1)  # even numbers are the keys of weights
+    return jax.random.split(own, stack) if stack else own

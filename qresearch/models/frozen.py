@@ -1,0 +1,75 @@
+"""Frozen models: parameters whose leaves are QTensors, and a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax import Array
+
+from qresearch.base.part import part, static
+from qresearch.coders.qtensor import QTensor
+from qresearch.models.executing import execute
+
+
+def is_quantized(leaf: Any) -> bool:
+    """Whether a leaf is a QTensor, for `jax.tree.map(..., is_leaf=is_quantized)`."""
+    return isinstance(leaf, QTensor)
+
+
+def tree_leaves(params: Any) -> list[Any]:
+    """The leaves of a frozen model's parameters; QTensors and None count as leaves."""
+    return jax.tree.leaves(params, is_leaf=lambda leaf: leaf is None or is_quantized(leaf))
+
+
+@part
+class Frozen:
+    """A quantized model. Call it with the inputs of the model.
+
+    Attributes:
+        params: the parameters. A leaf that is a site's weight is a QTensor [stack..., out..., in]; one that only sites of
+            `extra` need is None.
+        extra: site -> QTensor, for weights that are computed from a part of a parameter, or from several.
+        scales: site -> the static scales of its inputs.
+        plan: the plan that froze it.
+    """
+
+    params: Any
+    extra: dict[str, Any]
+    scales: dict[str, Any]
+    plan: Any = static()
+
+    def __call__(self, *inputs: Any, key: Array | None = None) -> Any:
+        """The outputs of the model, computed in floating point from reconstructed weights."""
+        return _run(self, inputs, key)
+
+    @property
+    def weights(self) -> dict[str, QTensor]:
+        """Site -> its quantized weight."""
+        leaves = tree_leaves(self.params)
+        found = dict(self.extra)
+        for site in self.plan.sites:
+            if site.name not in found and site.whole is not None and is_quantized(leaves[site.whole]):
+                found[site.name] = leaves[site.whole]
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all parameters: packed codes and scales, and those that are not quantized."""
+        leaves = jax.tree.leaves((self.params, self.extra, self.scales), is_leaf=is_quantized)
+        return sum(int(leaf.nbytes) for leaf in leaves)
+
+    @property
+    def bits(self) -> float:
+        """True bits per quantized weight."""
+        found = self.weights
+        count = sum(site.size for site in self.plan.sites if site.name in found)
+        return 8 * sum(each.nbytes for each in found.values()) / max(count, 1)
+
+
+@jax.jit
+def _run(frozen: Frozen, inputs: Any, key: Array | None) -> Any:
+    plan = frozen.plan
+    leaves = [None if is_quantized(leaf) else leaf for leaf in tree_leaves(frozen.params)]
+    program = plan.program(inputs)
+    return execute(program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key)

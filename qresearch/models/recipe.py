@@ -1,0 +1,209 @@
+"""Recipes: which scheme and method each weight of a model gets, and what its inputs get. Text, YAML and Python say the same.
+
+    recipe = rule | { pattern "=" rule ";" }
+    rule   = "none" | weights [ "|" inputs ]
+    weights = scheme | method "(" scheme { "," argument } ")"
+    inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold ] ")"
+
+`int8@row | int8@row` reads "weights in int8 by row, inputs in int8 by token" (W8A8). Inputs are scaled when they come, unless
+they are `static`: then their scales are fitted to the data that a plan has observed. `split` keeps input columns that hold a
+magnitude of at least the threshold in floating point (LLM.int8, Dettmers et al. 2022, arXiv 2208.07339).
+
+The first pattern that matches the name of a site decides. `*` stands for any text, `?` for one character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qresearch.base.table import Table, shown, suggestion
+from qresearch.grammar.letters import listed, split, split_call
+from qresearch.grammar.spec import Spec, scheme
+from qresearch.models.observers import observer_for
+
+NEAREST = "nearest"
+
+METHODS: Table[Any] = Table("method")
+"""How the codes of a weight are chosen. `nearest` needs no data."""
+
+METHODS.add(NEAREST, None, doc="every number to the nearest level: round to nearest, RTN")
+
+MODES = ("dynamic", "static", "split")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What happens to the inputs of a product.
+
+    Attributes:
+        scheme: of the inputs, [tokens, in]: `int8` has one scale for all, `int8@row` one for each token.
+        mode: `dynamic`, `static` or `split`.
+        argument: the observer of static scales, or the threshold of a split.
+    """
+
+    scheme: Spec
+    mode: str = "dynamic"
+    argument: str = ""
+
+    def __str__(self) -> str:
+        rest = f", {self.argument}" if self.argument else ""
+        return str(self.scheme) if self.mode == "dynamic" else f"{self.mode}({self.scheme}{rest})"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a site gets. A rule without a scheme leaves it as it is.
+
+    >>> print(Rule.parse("int8@row|static( int8-asym )"))
+    int8@row | static(int8-asym)
+    """
+
+    scheme: Spec | None = None
+    method: str = NEAREST
+    inputs: Inputs | None = None
+
+    @classmethod
+    def parse(cls, text: Rule | str | None) -> Rule:
+        """Reads a rule. Raises `ValueError` for what it does not know."""
+        if isinstance(text, Rule):
+            return text
+        if text is None or str(text).strip() == "none":
+            return cls()
+        weights, *rest = split(str(text), "|")
+        if len(rest) > 1:
+            raise ValueError(f"rule {shown(text)} has more than one '|'; write weights | inputs, such as int8@row | int8@row")
+        inputs = None if not rest or rest[0] == "none" else _inputs(rest[0])
+        if weights == "none":
+            if inputs is not None:
+                raise ValueError(f"rule {shown(text)} quantizes inputs alone; give the weights a scheme, such as bf16")
+            return cls()
+        method, spec = _weights(weights)
+        return cls(spec, method, inputs)
+
+    def __str__(self) -> str:
+        if self.scheme is None:
+            return "none"
+        weights = str(self.scheme) if self.method == NEAREST else f"{self.method}({self.scheme})"
+        return weights if self.inputs is None else f"{weights} | {self.inputs}"
+
+
+def _weights(text: str) -> tuple[str, Spec]:
+    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+    if name not in METHODS:
+        return NEAREST, scheme(text)
+    items = listed(given)
+    if len(items) != 1:
+        raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
+    return name, scheme(items[0])
+
+
+def _inputs(text: str) -> Inputs:
+    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+    if name not in ("static", "split"):
+        return Inputs(scheme(text))
+    first, *rest = listed(given) or [""]
+    if not first or len(rest) > 1:
+        example = "static(int8, minmax)" if name == "static" else "split(int8@row, 6)"
+        raise ValueError(f"{text!r} takes a scheme and at most one more argument; write {example}")
+    spec = scheme(first)
+    if name == "split":
+        return Inputs(spec, name, _threshold(text, rest[0] if rest else "6"))
+    chosen = observer_for(spec, rest[0] if rest else None)
+    return Inputs(spec, name, "" if chosen == observer_for(spec, None) else chosen)
+
+
+def _threshold(text: str, given: str) -> str:
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1.0
+    if not number > 0:
+        raise ValueError(f"{text!r}: the threshold must be a positive number, not {given!r}; write split(int8@row, 6)")
+    return f"{number:g}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Patterns of site names, each with its rule, in the order in which they are tried.
+
+    >>> recipe = Recipe.parse("head = int8@row; * = int4@64")
+    >>> print(recipe.rule("layers/wq"), recipe.rule("head"))
+    int4@64 int8@row
+    """
+
+    rules: tuple[tuple[str, Rule], ...]
+
+    @classmethod
+    def parse(cls, given: Recipe | Mapping[str, Any] | str | Rule | None) -> Recipe:
+        """Reads a text, a mapping from patterns to rules, or one rule for all sites.
+
+        Raises `ValueError` for rules that cannot be read, and for a pattern that is given twice.
+        """
+        if isinstance(given, Recipe):
+            return given
+        if isinstance(given, str) and "=" in given:
+            pairs: list[tuple[str, Any]] = [_pair(each) for each in split(given, ";") if each]
+        elif isinstance(given, Mapping):
+            pairs = list(given.items())
+        else:
+            pairs = [("*", given)]
+        seen: set[str] = set()
+        rules = []
+        for pattern, rule in pairs:
+            if pattern in seen:
+                raise ValueError(f"pattern {pattern!r} is given twice; the first match decides, so the second has no effect")
+            seen.add(pattern)
+            try:
+                rules.append((str(pattern), Rule.parse(rule)))
+            except ValueError as error:
+                raise ValueError(f"the rule of {pattern!r}: {error}") from error
+        if not rules:
+            raise ValueError("the recipe has no rule; write one, such as 'int4@64' or {'*': 'int4@64'}")
+        return cls(tuple(rules))
+
+    def __str__(self) -> str:
+        if len(self.rules) == 1 and self.rules[0][0] == "*":
+            return str(self.rules[0][1])
+        return "; ".join(f"{pattern} = {rule}" for pattern, rule in self.rules)
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of the first pattern that matches a name; None if none does."""
+        return next((rule for pattern, rule in self.rules if matches(pattern, name)), None)
+
+    def assign(self, names: Sequence[str]) -> dict[str, Rule]:
+        """The rule of every site. Raises `ValueError` for sites without a rule and for rules that no site uses."""
+        found = {name: self.rule(name) for name in names}
+        missing = [name for name, rule in found.items() if rule is None]
+        if missing:
+            raise ValueError(f"no rule for {_some(missing)}; end the recipe with '* = none' to leave the rest in float")
+        first = {name: next(pattern for pattern, _ in self.rules if matches(pattern, name)) for name in names}
+        unused = [pattern for pattern, _ in self.rules if pattern not in first.values()]
+        if unused and not (unused == ["*"] and len(self.rules) > 1):
+            near = suggestion(unused[0], names)
+            raise ValueError(f"no site is left for the pattern {unused[0]!r}{near}; the sites are {_some(list(names))}")
+        return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name matches a pattern, in which `*` is any text and `?` one character.
+
+    >>> matches("layers/*/w?", "layers/attention/wq"), matches("w", "layers/w")
+    (True, False)
+    """
+    parts = (".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in pattern)
+    return re.fullmatch("".join(parts), name) is not None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    pattern, sign, rule = text.partition("=")
+    if not sign:
+        raise ValueError(f"{text!r} has no '='; write pattern = rule, such as 'head = int8@row'")
+    return pattern.strip(), rule.strip()
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    rest = "" if len(names) <= most else f" and {len(names) - most} more"
+    return ", ".join(map(repr, names[:most])) + rest

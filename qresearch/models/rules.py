@@ -1,0 +1,141 @@
+"""Rules of the walk: observe, fake-quantize, execute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qresearch.api import fake_quantize
+from qresearch.coders.coder import Coder
+from qresearch.coders.gradient import everywhere, narrowed
+from qresearch.coders.qtensor import QTensor
+from qresearch.grammar.build import build
+from qresearch.models.expressions import Graph
+from qresearch.models.recipe import Inputs, Rule
+from qresearch.models.site import Site
+from qresearch.models.tracing import Use
+
+Run = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Observe:
+    """Leaves the model as it is, and adds the inputs of every product to the observation of its site."""
+
+    mask: Any = None
+
+    def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
+        """As it is."""
+        return operand
+
+    def product(self, site: Site, use: Use, x: Any, weight: Any, held: Any, state: Any, run: Run) -> Any:
+        """As it is; the observation goes on."""
+        if state is None:
+            return run(x, weight), None
+        assert use.tokens is not None
+        flat = tokens_of(use, x).astype(jnp.float32)
+        return run(x, weight), state.add(flat, kept_rows(site, use, self.mask, flat.shape[:-1]))
+
+
+def tokens_of(use: Use, x: Array) -> Array:
+    """[batch..., tokens, in]: the data of a product."""
+    assert use.tokens is not None
+    tokens = use.tokens.tokens(x)
+    return tokens.reshape(*use.batch, -1, tokens.shape[-1])
+
+
+def kept_rows(site: Site, use: Use, mask: Any, shape: tuple[int, ...]) -> Array:
+    """The rows of the inputs that a mask keeps: bool [stack..., tokens].
+
+    The axes of the mask are the first free axes of the inputs. Raises `ValueError` where they are not.
+    """
+    if mask is None:
+        return jnp.ones(shape, bool)
+    assert use.tokens is not None
+    free = use.tokens.sizes(use.tokens.free)
+    count = len(mask.shape)
+    merged = jnp.size(mask) == (free[0] if free else 0)
+    if not merged and free[:count] != mask.shape:
+        raise ValueError(f"the mask {mask.shape} does not fit the inputs {use.tokens.shape} of {site.name!r}")
+    rows = mask.reshape(-1) if merged else mask
+    rest = free[1:] if merged else free[count:]
+    spread = jnp.broadcast_to(rows.reshape(*rows.shape, *(1 for _ in rest)), (*rows.shape, *rest))
+    return jnp.broadcast_to(spread.reshape(-1), shape)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Reads weights from what is held, and quantizes the inputs of products. The reference execution: products as they are.
+
+    Attributes:
+        graph: of the weights.
+        rules: of the sites.
+        gradient: which gradients pass, as in `qr.fake_quantize`.
+    """
+
+    graph: Graph
+    rules: Mapping[str, Rule]
+    gradient: str = "clipped"
+
+    def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
+        """The held weight, as the operand of its equation. A dense product takes it from `held` itself."""
+        if held["weight"] is None or use.plain:
+            return operand
+        return self.graph.restored(use.view, site.order, reconstructed(site, held["weight"])).astype(use.dtype)
+
+    def product(self, site: Site, use: Use, x: Any, weight: Any, held: Any, state: Any, run: Run) -> Any:
+        """The product of the quantized inputs."""
+        inputs = self.rules[site.name].inputs
+        if held["weight"] is None:
+            return run(x, weight), None
+        tokens, side = tokens_of(use, x), use.tokens
+        assert side is not None
+        if use.plain:
+            canonical = reconstructed(site, held["weight"]).astype(use.dtype)
+            times = lambda tokens: use.product(tokens, canonical)  # noqa: E731
+        else:
+            times = lambda tokens: run(side.restored(tokens), weight)  # noqa: E731
+        if inputs is None:
+            return times(tokens), None
+        if inputs.mode == "split":
+            return _split(inputs, tokens, times), None
+        return times(_inputs(inputs, tokens, held["inputs"], held["key"], self.gradient)), None
+
+
+def reconstructed(site: Site, weight: Any) -> Array:
+    """A held weight in floating point, in the dtype that the model has it in."""
+    return narrowed(weight.dequantize(), site.dtype) if isinstance(weight, QTensor) else weight
+
+
+def _inputs(inputs: Inputs, tokens: Array, fitted: Any, key: Array | None, gradient: str) -> Array:
+    """[stack..., tokens, in], quantized with scales of its own or with fitted ones."""
+    coder = build(inputs.scheme)
+
+    def one(x: Array, params: Any) -> Array:
+        if params is None:
+            return fake_quantize(x, coder, key, gradient)
+        return narrowed(with_scales(coder, x.astype(jnp.float32), params, key, gradient), x.dtype)
+
+    run: Any = one
+    for _ in range(tokens.ndim - 2):
+        run = jax.vmap(run, in_axes=(0, None if fitted is None else 0))
+    return run(tokens, fitted)
+
+
+def with_scales(coder: Coder, x: Array, params: Any, key: Array | None, gradient: str) -> Array:
+    """The round trip of an array with given parameters, with the straight-through gradient."""
+    still = jax.lax.stop_gradient(x)
+    return coder.straight_through(x, coder.adapt(still, params), coder.draw(key, x.shape), everywhere(gradient))
+
+
+def _split(inputs: Inputs, tokens: Array, times: Callable[[Array], Array]) -> Array:
+    """Columns of the inputs that hold a large magnitude stay in floating point; the rest is quantized without them."""
+    large = jnp.any(jnp.abs(tokens) >= float(inputs.argument), -2, keepdims=True)
+    rest = _inputs(inputs, jnp.where(large, 0, tokens), None, None, "clipped")
+    kept = jnp.where(large, tokens, jnp.zeros_like(tokens))
+    return times(rest) + times(kept)

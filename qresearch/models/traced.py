@@ -1,0 +1,126 @@
+"""A model, traced: the program of `apply(params, *inputs)` for inputs of some shapes, and its sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
+
+from qresearch.models.expressions import Graph
+from qresearch.models.site import Site, sites
+from qresearch.models.tracing import trace
+from qresearch.models.walk import ABSENT, Held, Rule, Walk
+
+HIDDEN = ("value", "raw_value")
+"""What some libraries end every path with (flax.nnx); it says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A program with its sites.
+
+    Attributes:
+        program: a ClosedJaxpr. Its first inputs are the parameters.
+        result: the tree of the outputs.
+        names: the paths of the parameters.
+        graph: of the weights.
+        sites: the weights that meet data.
+        others: name of a parameter -> the operations other than products that read it.
+    """
+
+    program: Any
+    result: Any
+    names: tuple[str, ...]
+    graph: Graph
+    sites: tuple[Site, ...]
+    others: dict[str, tuple[str, ...]]
+
+    def run(self, rule: Rule, leaves: Sequence[Any], inputs: Any, held: Held, state: Held) -> tuple[Any, Held]:
+        """The outputs under a rule, and the new state. Leaves may be `ABSENT`."""
+        after = dict(state)
+        values = [*leaves, *jax.tree.leaves(inputs)]
+        found = Walk(self.sites, rule).run(self.program.jaxpr, self.program.consts, values, held, after)
+        lost = [name for name, value in zip(self.names, leaves) if value is ABSENT]
+        assert not any(each is ABSENT for each in found), f"an output needs one of {lost}"
+        return jax.tree.unflatten(self.result, found), after
+
+    @property
+    def unused(self) -> list[str]:
+        """Parameters that nothing reads."""
+        read = {leaf for site in self.sites for leaf in site.leaves}
+        return [name for number, name in enumerate(self.names) if number not in read and name not in self.others]
+
+
+def plain(path: Sequence[Any]) -> str:
+    """The path of a parameter, such as `layers/0/kernel`."""
+    words = []
+    for key in path:
+        if isinstance(key, DictKey | FlattenedIndexKey):
+            words.append(str(key.key))
+        elif isinstance(key, SequenceKey):
+            words.append(str(key.idx))
+        else:
+            words.append(key.name if isinstance(key, GetAttrKey) else str(key))
+    while len(words) > 1 and words[-1] in HIDDEN:
+        words.pop()
+    return "/".join(words) or "params"
+
+
+def named_leaves(params: Any) -> tuple[list[str], list[Any], Any]:
+    """The paths, the leaves and the structure of parameters. Raises `TypeError` for leaves that are no arrays."""
+    pairs, structure = jax.tree_util.tree_flatten_with_path(params)
+    names = [plain(path) for path, _ in pairs]
+    for name, (_, leaf) in zip(names, pairs):
+        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+            kind = type(leaf).__name__
+            raise TypeError(f"params/{name} is a {kind}, not an array; keep it out of params, as in a closure of apply")
+    if not names:
+        raise ValueError("params holds no arrays, so there is nothing to quantize")
+    return names, [leaf for _, leaf in pairs], structure
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Shapes and dtypes of parameters and inputs: a hashable key."""
+
+    structure: Any
+    avals: tuple[Any, ...]
+
+
+def signature(params: Any, inputs: tuple[Any, ...]) -> Signature:
+    """The key of a call."""
+    leaves, structure = jax.tree.flatten((params, inputs))
+    return Signature(structure, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in map(_array, leaves)))
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if hasattr(leaf, "shape") and hasattr(leaf, "dtype") else jax.numpy.asarray(leaf)
+
+
+@lru_cache(maxsize=64)
+def traced(apply: Callable[..., Any], key: Signature) -> Traced:
+    """Traces a model once for inputs of some shapes.
+
+    Raises:
+        ValueError: where a parameter goes into an operation that the walk has no rule for.
+        TypeError: from `apply` itself, for example for inputs that do not fit.
+    """
+    params, inputs = jax.tree.unflatten(key.structure, key.avals)
+    names, leaves, _ = named_leaves(params)
+
+    def refuse(primitive: str, found: frozenset[int]) -> None:
+        where = ", ".join(names[leaf] for leaf in sorted(found))
+        raise ValueError(
+            f"{where}: goes into {primitive!r}, which may hold products that the walk cannot see; compute it outside, "
+            "or give apply without it"
+        )
+
+    program, shapes = jax.make_jaxpr(apply, return_shape=True)(params, *inputs)
+    found = trace(program, len(leaves), refuse)
+    made = tuple(sites(found, names))
+    others = {names[leaf]: tuple(sorted(operations)) for leaf, operations in found.others.items()}
+    return Traced(program, jax.tree.structure(shapes), tuple(names), found.graph, made, others)
