@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from experiments import sweep
+from experiments.base.files import write
+from experiments.figures.outputs import Made
 from experiments.running.measure import Outcome
 from experiments.store import folder, log
+from experiments.store.table import tidy
 
 ROOT = "results"
 
@@ -93,6 +96,11 @@ def measured(monkeypatch):
             meter.begin([row])
             yield [one(row)]
 
+    def tables(config, folder, *_):
+        frame = tidy(folder, config)
+        return Made([write(folder / "table.csv", frame.to_csv())], [], len(frame))
+
+    monkeypatch.setattr(sweep, "make_outputs", tables)  # one table for all of them: they are written in the same way
     monkeypatch.setattr(sweep, "measured", loop)
     monkeypatch.setattr(sweep, "alone", lambda folder, rows, *_: ([one(row)] for row in rows))
     return ids
