@@ -4,17 +4,20 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 CONFIG ?= experiments/configs/tutorial.yaml
 
+# results/ holds what is committed, so that a clone shows it. What you measure goes elsewhere; OUT=results updates the former.
+OUT ?= results/local
+
 PEERS := .venv-peers
 TORCH ?= https://download.pytorch.org/whl/cpu
 SIZE ?= 24
 
 .PHONY: sweep figures test coverage contract weights real exhaustive sampling peers bench lint docs clean
 
-sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/
-	$(RUN) -m experiments.sweep $(CONFIG)
+sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/local
+	$(RUN) -m experiments.sweep $(CONFIG) output=$(OUT)
 
-figures: $(VENV)/.sweep          ## published numbers beside ours, and figures of the field's papers, in results/gallery
-	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml
+figures: $(VENV)/.sweep          ## published numbers beside ours, and figures of the field's papers, in results/local/gallery
+	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml output=$(OUT)/gallery --page $(OUT)/gallery/README.md
 
 test: $(VENV)/.dev lint          ## everything CI checks
 	$(RUN) -m pytest -n auto --dist loadgroup tests/contract
@@ -36,7 +39,7 @@ weights: $(VENV)/.sweep          ## downloads the weights of a small sentence-em
 	$(RUN) -m experiments.weights
 
 real: weights                    ## the sweep of real weights
-	$(RUN) -m experiments.sweep experiments/configs/real_weights.yaml
+	$(RUN) -m experiments.sweep experiments/configs/real_weights.yaml output=$(OUT)
 
 docs: $(VENV)/.dev               ## generates the pages docs/tables.md and docs/formats.md from the tables of the library
 	$(RUN) -m qresearch > docs/tables.md

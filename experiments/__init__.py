@@ -11,6 +11,8 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     figures     figures of the rows, and of theory; decides which outputs are out of date; `python -m experiments.figures`
                 makes all of them from the log alone
     report      the lines that a sweep prints
+    loop        sources are made and their rows measured, one after the other
+    alone       the same in a process of its own, for rows that may end it
     sweep       the command line of a sweep
     gallery     several sweeps on one page
     weights     downloads the weights of a small transformer
@@ -19,3 +21,7 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     bench       timings
     proofs      every float32 through every small grid; exact expected errors against samples
 """
+
+from experiments.base.starting import quiet
+
+quiet()

@@ -15,6 +15,7 @@ from experiments.rows.streams import cut_for, streamed
 from experiments.running.measure import Meter
 from experiments.running.progress import clock
 from experiments.store import Results
+from experiments.store.folder import FAILED
 
 MOST_SHOWN = 10
 """Failed rows that are listed at the end; the manifest lists all."""
@@ -92,6 +93,14 @@ def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[s
     ]
 
 
+def tried_alone(rows: Sequence[Row], timeout: float | None) -> list[str]:
+    """What is said of rows that are measured in a process of their own."""
+    if not rows:
+        return []
+    words = "were in progress when a process died, and are measured one by one in a process of their own"
+    return [f"note: {len(rows)} rows {words}{'' if timeout else '; --timeout SECONDS ends those that hang'}"]
+
+
 def ending(
     plan: Plan, results: Results, pending: Sequence[Row], meter: Meter, seconds: float, made: dict[str, int]
 ) -> dict[str, Any]:
@@ -104,7 +113,7 @@ def ending(
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "rows": len(pending),
             "seconds": round(seconds, 2),
-            "compilations": {"planned": plan.compilations(pending), "made": meter.functions.compilations},
+            "compilations": {"planned": meter.functions.planned, "made": meter.functions.compilations},
             "programs": made,
         },
     }
@@ -125,6 +134,7 @@ def conclusion(results: Results, plan: Plan, pending: Sequence[Row], manifest: d
         f"{files} files of tables and figures in {results.folder}",
         *(f"failed: {row}: {results.latest[row.id]['error']}" for row in bad[:MOST_SHOWN]),
         *([f"and {len(bad) - MOST_SHOWN} more, listed in {results.folder}/manifest.json"] if len(bad) > MOST_SHOWN else []),
+        *([f"their tracebacks are in {results.folder / FAILED}"] if failed else []),
     ]
 
 

@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import argparse
 import gc
-import itertools
 import shlex
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import TypeVar
+from itertools import chain
 
+from experiments.alone import alone
 from experiments.config import Config, ConfigError, load
 from experiments.figures.outputs import make_outputs
-from experiments.report import conclusion, describe, ending, few_seeds, introduction, vanished
+from experiments.loop import measured
+from experiments.report import conclusion, describe, ending, few_seeds, introduction, tried_alone, vanished
 from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
-from experiments.rows.sources import rounding_key
 from experiments.running.compiled import keep, programs
-from experiments.running.measure import Meter, Outcome, failed, ready
-from experiments.running.progress import Reporter
+from experiments.running.measure import Meter, Outcome
+from experiments.running.progress import Pace, Reporter
 from experiments.running.stop import Stop, Stopped
+from experiments.running.timeout import Timeout
 from experiments.store import Busy, Results
 from experiments.store.manifest import surroundings
-
-T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _options(words)
     try:
-        config = load(options.config, options.overrides)
+        config = load(options.config, options.overrides, trust=options.trust)
         config = config.tiny() if options.tiny else config
         plan = make_plan(config)
         if options.dry_run:
             print(describe(config, plan))
             return 0
-        return run(config, plan, options.only_failed, options.fail_fast, options.force)
+        limit = Timeout(options.timeout, words)
+        return run(config, plan, options.only_failed, options.fail_fast, options.force, limit, not options.no_lock)
     except (ConfigError, TooManyRows) as error:
         return _stopped(2, str(error))
     except Busy as error:
@@ -59,7 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _stopped(130, f"\ninterrupted; resume with: python -m experiments.sweep {shlex.join(words)}")
 
 
-def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool = False, force: bool = False) -> int:
+def run(
+    config: Config,
+    plan: Plan,
+    only_failed: bool = False,
+    fail_fast: bool = False,
+    force: bool = False,
+    limit: Timeout | None = None,
+    locked: bool = True,
+) -> int:
     """Measures the missing rows, then writes all tables and figures.
 
     Args:
@@ -68,6 +75,8 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         only_failed: whether to run only rows that failed before.
         fail_fast: whether to stop at the first row that fails.
         force: whether finished rows are measured again.
+        limit: the time that rows may take.
+        locked: whether the file system of the folder must have locks.
 
     Returns:
         0 if all rows are done, else 1.
@@ -77,91 +86,75 @@ def run(config: Config, plan: Plan, only_failed: bool = False, fail_fast: bool =
         OSError: with the path of a file that cannot be written.
         Stopped: after Ctrl-C or SIGTERM, when the rows in progress are saved.
     """
-    started, before = time.monotonic(), programs()
-    with Stop() as stop, Results.open(config.folder) as results:
+    started, before, limit = time.monotonic(), programs(), limit or Timeout()
+    with Stop() as stop, Results.open(config.folder, locked) as results:
         manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
         wanted = results.failed if only_failed else lambda row: force or not results.done(row)
         pending = [row for row in plan.rows if wanted(row)]
         news = bool(pending) or not results.describes(plan)  # else the manifest keeps saying how the rows were made
         results.begin(config, plan, manifest if news else None)
-        coming = (batch for _, _, batches in plan.draws(pending) for batch in batches)
-        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop) as meter:
-            reporter.say(*introduction(plan, results, pending), *few_seeds(config))
-            if pending:
-                threading.Thread(
-                    target=import_module, args=["experiments.figures.draw"]
-                ).start()  # a second, while XLA compiles
-            for bad in recorded(results, plan, measured(plan, pending, meter), reporter):
-                stop.check()
-                if bad and fail_fast:
-                    break
+        suspects = list(filter(results.suspect, pending))
+        rest = [row for row in pending if not results.suspect(row)]
+        coming = (batch for _, _, batches in plan.draws(rest) for batch in batches)
+
+        def begin(rows: Sequence[Row]) -> None:
+            results.start(rows)
+            limit.begin(len(rows))
+
+        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop, begin) as meter:
+            reporter.say(*introduction(plan, results, pending), *tried_alone(suspects, limit.seconds), *few_seeds(config))
+            if pending:  # it takes a second, while XLA compiles
+                threading.Thread(target=import_module, args=["experiments.figures.draw"]).start()
+            outcomes = chain(alone(config.folder, suspects, stop, limit.seconds), measured(plan, rest, meter))
+            pace = Pace(pending, meter.functions)
+            with limit:
+                for bad in recorded(results, plan, outcomes, reporter, pace):
+                    stop.check()
+                    if bad and fail_fast:
+                        break
             made = make_outputs(config, config.folder, reporter.say, stop.between(reporter.each))
             lost = sum(map(results.done, plan.rows)) - made.rows if made.rows is not None else 0
             manifest |= ending(plan, results, pending, meter, time.monotonic() - started, programs(before))
             manifest |= {"theory": made.theory} if made.theory else {}
             if news:
+                results.explain(plan)
                 results.note(manifest)
             reporter.say(*conclusion(results, plan, pending, manifest, len(made.files)), *vanished(lost, results))
         return 0 if all(map(results.done, plan.rows)) and not lost else 1
 
 
-def recorded(results: Results, plan: Plan, measured: Iterable[list[Outcome]], reporter: Reporter) -> Iterator[list[str]]:
+def recorded(
+    results: Results, plan: Plan, measured: Iterable[list[Outcome]], reporter: Reporter, pace: Pace
+) -> Iterator[list[str]]:
     """Saves the outcomes of each batch, and yields a line for each of its rows that failed; the lines are printed too."""
     for outcomes in measured:
         results.add(plan, outcomes)
-        reporter.advance(len(outcomes))
+        reporter.advance(len(outcomes), pace.left([outcome.row for outcome in outcomes]))
         bad = [f"failed: {outcome.row}: {outcome.error}" for outcome in outcomes if outcome.error]
         reporter.say(*bad)
         yield bad
-
-
-def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Outcome]]:
-    """The outcomes, batch by batch.
-
-    Each array is made once, while the one before it is measured, and is freed after its last row. A source that is read in
-    pieces is read by every batch.
-    """
-    with ThreadPoolExecutor(1, "make") as maker:
-        begun = (
-            (maker.submit(ready, source, seed, meter.metrics), source, seed, batches)
-            for source, seed, batches in plan.draws(rows)
-        )
-        for coming, source, seed, batches in one_ahead(begun):
-            meter.functions.prepare(batches[0])  # while the source is being made
-            try:
-                x = coming.result()
-            except (Exception, SystemExit) as error:  # a source that cannot be made fails its own rows only
-                yield [failed(row, error) for batch in batches for row in batch]
-                continue
-            finally:
-                del coming  # it would hold the array until the next one is needed
-            key = rounding_key(source.name, seed)
-            for batch in batches:
-                yield list(meter.measure(batch, x, key))
-            del x
-
-
-def one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items. Each is yielded only after the next one has been requested, so that work on that one can begin."""
-    items = iter(items)
-    waiting = list(itertools.islice(items, 1))
-    while waiting:
-        following = list(itertools.islice(items, 1))
-        yield waiting.pop()
-        waiting = following
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.sweep", description="Runs a sweep. Running it again resumes.")
     parser.add_argument("config", help="a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seeds=5 or sources.normal.shape=[4096]")
-    parser.add_argument("--dry-run", action="store_true", help="show what would run; write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run; write nothing (plugins are run)")
+    parser.add_argument("--trust", action="store_true", help="run the plugins of a configuration that lies in a results folder")
     parser.add_argument("--tiny", action="store_true", help="a smoke test: small sources, in a separate folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--only-failed", action="store_true", help="run only rows that failed before")
     which.add_argument("--force", action="store_true", help="measure finished rows again")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first row that fails")
+    parser.add_argument("--no-lock", action="store_true", help="for file systems without locks")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="of a row; one that takes longer has failed")
     return parser.parse_intermixed_args(words)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a positive number of seconds, such as 60")
+    return seconds
 
 
 def _stopped(code: int, message: str) -> int:

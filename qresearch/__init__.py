@@ -39,6 +39,8 @@ from qresearch.measuring.footprint import Footprint, footprint
 from qresearch.measuring.metrics import METRICS as metrics
 from qresearch.measuring.metrics import Metric
 from qresearch.measuring.notes import notes
+from qresearch.measuring.sums import SUMS as sums
+from qresearch.measuring.sums import Sum
 from qresearch.scales.block import Block
 from qresearch.scales.form import Form
 from qresearch.scales.power_of_two import RULES as rules
@@ -61,8 +63,8 @@ __all__ = [  # noqa: RUF022  by subject
     "quantize_packed", "from_packed", "pack", "unpack", "footprint",
     "scheme", "build", "levels", "design", "theory", "model", "types", "finfo", "fields", "digits", "draw",
     "elements", "formats", "roundings", "statistics", "rules", "wrappers", "presets",  # tables
-    "metrics", "distributions", "designs",
-    "levels_row", "float_row", "FloatFormat", "Rounding", "Metric", "Distribution", "Family", "Recipe",  # for their rows
+    "metrics", "sums", "distributions", "designs",
+    "levels_row", "float_row", "FloatFormat", "Rounding", "Metric", "Sum", "Distribution", "Family", "Recipe",  # for their rows
     "Element", "Grid", "Statistic", "Form",
     "Spec", "Block", "Coder", "Quantizer", "Wrapper", "QTensor", "Fitted", "Footprint", "Design", "TypeInfo", "BitFields",
 ]

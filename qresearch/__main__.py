@@ -1,7 +1,7 @@
 """`python -m qresearch` prints every table of the library as Markdown; `make docs` writes it to `docs/tables.md`.
 
-python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | distributions | limits |
-    designs] ...
+python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | sums | distributions |
+    limits | designs] ...
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
     "rules": ("Scale rules", "name | what it is", qr.rules, _plain),
     "wrappers": ("Wrappers", "name | for example | what it is", qr.wrappers, _element),
     "metrics": ("Metrics", "name | what it is", qr.metrics, _plain),
+    "sums": ("Sums that metrics need", "name | what is summed over the elements", qr.sums, _plain),
     "distributions": ("Distributions", "name | what it is", qr.distributions, _plain),
     "limits": ("Limits", "name | what it is", qr.theory.LIMITS, _plain),
     "designs": ("Codebook designs", "name | for | options | what it is", qr.designs, _design),

@@ -28,6 +28,7 @@ TABLES = (
     qr.presets,
     qr.wrappers,
     qr.metrics,
+    qr.sums,
     qr.distributions,
     qr.designs,
     testing.LAWS,

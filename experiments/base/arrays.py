@@ -92,13 +92,13 @@ def corner(shape: tuple[int, ...], limit: int | None) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-@lru_cache(maxsize=64)
-def _digest(path: str, size: int, changed: int) -> str:
+@lru_cache(maxsize=4096)  # checkpoints have hundreds of files
+def _digest(path: str, *status: int) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of a file; computed again only if its size or its modification time has changed."""
+    """The SHA-256 of a file; computed again only if the file was replaced or changed, whatever its modification time says."""
     status = path.stat()
-    return _digest(str(path.resolve()), status.st_size, status.st_mtime_ns)
+    return _digest(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -49,7 +49,7 @@ def imported(names: Mapping[str, Any]) -> set[str]:
 def adders() -> set[str]:
     """The user's own files that have added rows to tables, and those that they import; `<stdin>` and the like too."""
     parts = (qr.elements, qr.statistics, qr.roundings, qr.rules, qr.wrappers, qr.presets)
-    tables = (*parts, qr.metrics, qr.distributions, qr.designs)
+    tables = (*parts, qr.metrics, qr.sums, qr.distributions, qr.designs)
     files = {row.added_by for table in tables for row in table.rows if row.added_by and users_own(row.added_by)}
     modules = [module for module in list(sys.modules.values()) if getattr(module, "__file__", None) in files]
     return files.union(*(imported(vars(module)) for module in modules))

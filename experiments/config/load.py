@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from experiments.config.model import Config
-from experiments.config.overrides import override
+from experiments.config.overrides import COMMAND_LINE, override
 from experiments.config.problems import ConfigError, Path, Place, Problem
 from experiments.config.published import Entry
 from experiments.config.reader import Document, Dumper, read
@@ -20,14 +21,18 @@ from experiments.config.schemes import MOST_ROWS
 from experiments.config.section import Context, Section, offered
 from experiments.config.sources import KINDS
 
+RESULTS = ("rows.jsonl", "manifest.json")
+"""The files that only results folders have."""
 
-def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True) -> Config:
-    """Reads and validates a configuration.
+
+def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True, trust: bool = False) -> Config:
+    """Reads and validates a configuration. It is a program: its plugins are run.
 
     Args:
         file: a YAML file.
         overrides: words such as `seeds=5` and `sources.normal.shape=[4096]`, from the command line.
         files: whether the files of sources are opened; they are not needed to redraw figures.
+        trust: whether plugins are run even if the file lies in a results folder, which may come from somebody else.
 
     Raises:
         ConfigError: with every problem.
@@ -41,7 +46,20 @@ def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True
     if (count := count_rows(document.data)) > MOST_ROWS:
         words = f"{count:,} rows or more; at most {MOST_ROWS:,} are allowed"
         raise ConfigError([Problem(document.place(("schemes",)), ("schemes",), words)])
-    return _validated(document, Context(document.data, files, (FilePath(), FilePath(file).parent)), problems)
+    folder = FilePath(file).parent
+    trusted = trust or not any((folder / name).exists() for name in RESULTS)
+    config = _validated(document, Context(document.data, files, (FilePath(), folder), trusted), problems)
+    _stay_inside(config, document, folder)
+    return config
+
+
+def _stay_inside(config: Config, document: Document, folder: FilePath) -> None:
+    """Refuses a results folder outside the working folder, unless it was typed, or the configuration lies in it."""
+    place, output = document.place(("output",)), os.path.normpath(config.output)
+    outside = not FilePath(os.path.abspath(output)).is_relative_to(os.getcwd())
+    if outside and place.file != COMMAND_LINE and os.path.abspath(config.folder) != os.path.abspath(folder):
+        words = f"{config.output!r} lies outside the working folder; if you want that, type output={config.output}"
+        raise ConfigError([Problem(place, ("output",), words)])
 
 
 def dump(config: Config) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from experiments.config.codebooks import Codebooks
 from experiments.config.output import CHEAP
@@ -14,9 +22,10 @@ from experiments.config.plugins import run_plugin
 from experiments.config.problems import Path
 from experiments.config.row_outputs import Figures, Metric, Tables
 from experiments.config.schemes import MOST_ROWS, Schemes
-from experiments.config.section import Distinct, Name, Section, ToTuple, refuse, together, wrong
+from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
 from experiments.config.sources import Source
 from experiments.config.style import Style
+from experiments.config.where import absent
 
 THEORY = "theory"
 """The runner's own table, besides the tidy one."""
@@ -75,6 +84,12 @@ class Config(Section):
         outputs = together(lambda: handler(value), lambda: refuse(_repeated_names(value)))
         refuse(_repeated_files([output.stem for output in outputs]))
         return outputs
+
+    @model_validator(mode="after")
+    def _shown(self, info: ValidationInfo) -> Config:
+        outputs = {"tables": self.tables, "figures": self.figures}
+        refuse(absent(outputs, self.seeds, self.sources, self.schemes, (info.context or Context()).files))
+        return self
 
     @property
     def folder(self) -> FilePath:

@@ -9,6 +9,9 @@ from experiments.config.problems import ConfigError, Path, Place, Problem, dotte
 from experiments.config.reader import Document, parse
 from experiments.config.section import offered
 
+COMMAND_LINE = "command line"
+"""The file of values that were typed."""
+
 
 def override(document: Document, words: Iterable[str], known: Iterable[str]) -> list[Problem]:
     """Changes a document in place by words such as `sources.normal.shape=[4096]`. Values are read as YAML.
@@ -26,12 +29,12 @@ def override(document: Document, words: Iterable[str], known: Iterable[str]) -> 
 
 def _apply(document: Document, word: str, known: list[str]) -> Iterator[Problem]:
     key, equals, text = word.partition("=")
-    place = Place("command line")
+    place = Place(COMMAND_LINE)
     if not equals or not key:
         yield Problem(place, (), f"{word!r} is neither an option nor key=value")
         return
     try:
-        value = parse(text, "command line").data if text.strip() else None
+        value = parse(text, COMMAND_LINE).data if text.strip() else None
     except ConfigError as error:
         yield from (Problem(place, (key,), problem.message) for problem in error.problems)
         return
@@ -57,7 +60,7 @@ def _step(parent: Any, step: str) -> str | int | None:
     if isinstance(parent, dict):
         return step if step in parent else None
     if isinstance(parent, list):
-        return int(step) if step.isdecimal() and int(step) < len(parent) else None
+        return next((index for index in range(len(parent)) if str(index) == step), None)
     return None
 
 

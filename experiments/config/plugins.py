@@ -20,10 +20,13 @@ A plugin runs once, because it cannot register its rows twice.
 
 
 def run_plugin(file: str, info: ValidationInfo) -> str:
-    """Inside a validator: runs a plugin once; returns its path."""
-    path = find(file, (info.context or Context()).folders)
+    """Inside a validator: runs a plugin once; returns its path. Refuses that without trust."""
+    context = info.context or Context()
+    path = find(file, context.folders)
     if path is None:
         wrong(f"no such file: {file!r}")
+    if not context.trust:
+        wrong(f"{str(path)!r} is a program, named by a results folder; read it, and add --trust if it may run on this computer")
     digest = hashed(path)
     if digest not in LOADED:
         try:

@@ -22,6 +22,15 @@ MOST_VALUES = 100_000
 MOST_LEVELS = 32
 """Levels of nesting."""
 
+MOST_BYTES = 2**22
+"""Bytes of a file."""
+
+LARGEST = 2**128
+"""Whole numbers are smaller: float32 ends there."""
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""Characters that no file name and no UTF-8 text can have."""
+
 
 class Scalar(NamedTuple):
     """A kind of plain scalar: its tag, its pattern, the characters that it may begin with, and its parser."""
@@ -37,7 +46,16 @@ def _scalar(tag: str, pattern: str, first: str, read: Callable[[str], Any]) -> S
 
 
 def _integer(text: str) -> int:
-    return int(text.replace("_", ""), 0)
+    digits = text.replace("_", "")
+    if len(digits) > 128 or not -LARGEST < (number := int(digits, 0)) < LARGEST:
+        raise ValueError("whole numbers must lie below 2^128")
+    return number
+
+
+def _text(text: str) -> str:
+    if found := _NO_TEXT.search(text):
+        raise ValueError(f"the character {found[0]!a} is not allowed in texts")
+    return text
 
 
 def _real(text: str) -> float:
@@ -59,13 +77,26 @@ SCALARS = (
 )
 """The plain scalars that are not texts."""
 
-READ: dict[str, Callable[[str], Any]] = {scalar.tag: scalar.read for scalar in SCALARS} | {"tag:yaml.org,2002:str": str}
+READ: dict[str, Callable[[str], Any]] = {scalar.tag: scalar.read for scalar in SCALARS} | {"tag:yaml.org,2002:str": _text}
 
 
 class Loader(yaml.SafeLoader):
-    """A SafeLoader with `SCALARS` instead of the scalars of YAML 1.1."""
+    """A SafeLoader with `SCALARS` instead of the scalars of YAML 1.1, which stops at a file of too many values."""
 
+    count, level = 0, 0
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Counts the values while they are read: a file of millions would fill the memory first."""
+        self.count, self.level = self.count + 1, self.level + 1
+        if self.count > 2 * MOST_VALUES or self.level > MOST_LEVELS + 1:  # keys are nodes too
+            deep = self.level > MOST_LEVELS + 1
+            what = f"nested deeper than {MOST_LEVELS} levels" if deep else f"more than {MOST_VALUES} values"
+            mark = self.peek_event().start_mark
+            raise ConfigError([Problem(Place(self.name, mark.line + 1, mark.column + 1), (), f"{what}; refused")])
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
 
 
 class Dumper(yaml.SafeDumper):
@@ -107,11 +138,16 @@ class Document:
 def read(path: FilePath | str) -> Document:
     """Reads a YAML file. Raises `ConfigError` if it cannot be read, is not YAML, or repeats a key."""
     try:
-        text = FilePath(path).read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ConfigError([Problem(Place(str(path)), (), f"cannot be read: {error.strerror}")]) from None
+        with FilePath(path).open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError([Problem(Place(str(path)), (), f"more than {MOST_BYTES:,} bytes; refused")])
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(Place(str(path)), (), f"is not UTF-8 text: {error.reason}")]) from None
+    except (OSError, ValueError) as error:  # a ValueError says that no file can have this name
+        words = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ConfigError([Problem(Place(str(path)), (), words)]) from None
     return parse(text, str(path))
 
 
@@ -119,7 +155,9 @@ def parse(text: str, file: str) -> Document:
     """The document in a text; `file` is the name of the file in places. Raises `ConfigError`."""
     walk = _Walk(Document(file, None))
     try:
-        node = Loader(text).get_single_node()
+        loader = Loader(text)
+        loader.name = file
+        node = loader.get_single_node()
         if node is None:
             node = yaml.MappingNode("tag:yaml.org,2002:map", [], yaml.Mark(file, 0, 0, 0, None, 0))
         walk.document.data = walk.value(node, ())
@@ -163,6 +201,8 @@ class _Walk:
             here = self._place(key)
             if not isinstance(key, yaml.ScalarNode):
                 self.problems.append(Problem(here, path, "a key must be a word, not a list or a mapping"))
+            elif odd := _NO_TEXT.search(key.value):
+                self.problems.append(Problem(here, path, f"the character {odd[0]!a} is not allowed in keys"))
             elif key.value in found:
                 first = self.document.places[*path, key.value].line
                 self.problems.append(Problem(here, (*path, key.value), f"key given twice; the first is in line {first}"))

@@ -19,7 +19,7 @@ from experiments.config.sources import SourceName
 from qresearch import build, metrics, presets, scheme
 from qresearch.base.table import suggestion
 
-MOST_ROWS = 1_000_000
+MOST_ROWS = 100_000
 """Rows of a sweep."""
 
 COLUMNS = ("source", "group", "seed", "scheme", "family", "true_bits")
@@ -62,7 +62,7 @@ class SchemeEntry(Section):
 
     scheme: str
     family: str | None = None
-    sources: Annotated[tuple[SourceName, ...] | None, ToTupleOfOne, Distinct] = None
+    sources: Annotated[tuple[SourceName, ...] | None, ToTupleOfOne, Distinct, Field(min_length=1)] = None
     axes: dict[str, Values] = Field(default_factory=dict, validate_default=True)
 
     @model_validator(mode="before")
@@ -154,7 +154,7 @@ def _no_axes(key: str, template: str, axes: dict[str, Any]) -> Iterator[tuple[tu
 
 def _misused_axes(text: str, holes: list[str], axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Holes without an axis, axes without a hole, and axes with the name of another column."""
-    taken = {*COLUMNS, *metrics, "id", "status", "error", "theory"}
+    taken = {*COLUMNS, *metrics, "id", "status", "error", "theory", "note"}
     yield from _no_axes("scheme", text, axes)
     for axis in axes:
         if axis not in holes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Annotated, Any, NoReturn
@@ -34,11 +34,13 @@ class Context:
         data: the whole configuration, unvalidated, for checks across sections.
         files: whether the files of sources are opened; they are not needed to redraw figures.
         folders: the folders in which relative paths are looked up, in order.
+        trust: whether plugins are run.
     """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     files: bool = True
     folders: tuple[FilePath, ...] = (FilePath(),)
+    trust: bool = True
 
     def items(self, section: str) -> list[Any]:
         """The items of a section that is a list, unvalidated."""
@@ -158,7 +160,9 @@ def _one_or_more(value: Any) -> Any:
 def _distinct(values: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Refuses repeated values; 1 and 1.0 are equal."""
     given = values if isinstance(values, list) else []
-    twice = [((index,), f"{value!r} is there twice") for index, value in enumerate(given) if value in given[:index]]
+    known = [value if isinstance(value, Hashable) else repr(value) for value in given]
+    first = {value: index for index, value in reversed(list(enumerate(known)))}
+    twice = [((index,), f"{value!r} is there twice") for index, value in enumerate(given) if first[known[index]] < index]
     return together(lambda: handler(values), lambda: refuse(twice))
 
 

@@ -108,7 +108,7 @@ class FileSource(Section):
     """
 
     file: str
-    tensors: Annotated[tuple[str, ...], ToTuple] = Field(default=("*",), validate_default=True)
+    tensors: Annotated[tuple[str, ...], ToTuple, Field(min_length=1)] = Field(default=("*",), validate_default=True)
     limit: Annotated[int | None, Field(ge=1)] = None
 
     @model_validator(mode="before")

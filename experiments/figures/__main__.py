@@ -22,10 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m experiments.figures", description=str(__doc__).split("\n")[0])
     parser.add_argument("folder", type=Path, help="a results folder, such as results/tutorial")
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("--trust", action="store_true", help="run the plugins that its configuration names: they are programs")
+    options = parser.parse_args(arguments)
+    folder = options.folder
     try:
+        config = saved_config(folder, trust=options.trust)
         with Reporter(0) as reporter:
-            made = make_outputs(saved_config(folder), folder, reporter.say, reporter.each, again=True)
+            made = make_outputs(config, folder, reporter.say, reporter.each, again=True)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

@@ -97,8 +97,9 @@ def _make(job: Job, stamp: Stamp, say: Say) -> None:
 
 def _judged(config: Config, folder: Path, say: Say, each: Each) -> tuple[pd.DataFrame, list[Verdict], list[str]]:
     """The rows with the columns of theory, the verdicts of theory, and their lines."""
+    from experiments.showing.oddities import poisoned, zeroed
+    from experiments.showing.tables import empty
     from experiments.showing.theory import with_theory
-    from experiments.showing.underflow import zeroed
     from experiments.showing.verdicts import verdicts, warnings
     from experiments.store.table import tidy
 
@@ -108,7 +109,7 @@ def _judged(config: Config, folder: Path, say: Say, each: Each) -> tuple[pd.Data
             frame = with_theory(frame, config, kept, each)
     judged = verdicts(frame, config)
     against = warnings(judged, config)
-    say(*against, *zeroed(frame))
+    say(*against, *zeroed(frame), *poisoned(frame, config.metrics), *empty(frame, config))
     return frame, judged, against
 
 

@@ -69,6 +69,12 @@ class Row:
         return f"{self.scheme.text} on {self.source.name}, seed {self.seed}"
 
 
+def shortened(row: Row) -> str:
+    """What to know of a row whose blocks are longer than their axis: they are shorter than its name says; else empty."""
+    longer = qr.build(row.scheme.text).block.longer(row.source.shape)
+    return f"blocks of {longer[0]} end with their axis of {longer[1]}" if longer else ""
+
+
 Batch = tuple[Row, ...]
 """Rows on one array that share their functions and are saved together. A source in pieces is read once for a batch."""
 

@@ -125,18 +125,27 @@ def _drawn(name: str, section: DistributionSource) -> Iterator[Source]:
 
 
 def _read(name: str, section: FileSource) -> Iterator[Source]:
-    tensors = section.matches()
+    planned = {header.path: fingerprint(header.path) for header in section.matches().values()}
+    tensors = section.matches()  # again, so that no header is older than the hash of its file
+
+    def as_planned(numbers: np.ndarray, header: Header) -> np.ndarray:
+        """The numbers that were just read, if the file is still the one whose hash is in the identity of the rows."""
+        if fingerprint(header.path) != planned.get(header.path):
+            words = "has changed since the sweep began; run the sweep again to measure the new numbers"
+            raise ValueError(f"{header.path} {words}")
+        return numbers
+
     for tensor, header in tensors.items():
         alone = len(tensors) == 1
-        definition = {"name": name, "tensor": tensor, "limit": section.limit, "sha256": fingerprint(header.path)}
+        definition = {"name": name, "tensor": tensor, "limit": section.limit, "sha256": planned.get(header.path, "")}
 
         def make(seed: int, header: Header = header) -> Array:
-            return jnp.asarray(array(header, section.limit))
+            return jnp.asarray(as_planned(array(header, section.limit), header))
 
         shape = corner(header.shape, section.limit)
 
         def read(seed: int, start: int, stop: int, header: Header = header, shape: tuple[int, ...] = shape) -> np.ndarray:
-            return run(header, shape, start, stop)
+            return as_planned(run(header, shape, start, stop), header)
 
         known = read if header.streamable else None
         yield Source(name if alone else f"{name}/{tensor}", name, shape, False, definition, make, known)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,8 @@ class Outcome:
         true_bits: bits per element of everything that is stored; NaN if the row failed.
         seconds: its share of the time of its batch, compiling included.
         error: the type and message of the error, or None.
+        trace: the traceback of the error.
+        crashed: whether the row has ended its process, or taken too long.
     """
 
     row: Row
@@ -39,6 +42,8 @@ class Outcome:
     true_bits: float
     seconds: float
     error: str | None = None
+    trace: str = ""
+    crashed: bool = False
 
 
 class Meter:
@@ -48,14 +53,21 @@ class Meter:
         metrics: names.
         batches: in the order in which they will be measured.
         stop: what may end the wait for the compiler.
+        begin: is called with the rows that are in progress from then on.
 
     Attributes:
         functions: the compiled functions.
     """
 
-    def __init__(self, metrics: tuple[str, ...], batches: Iterable[Batch], stop: Stop | None = None) -> None:
-        self.metrics = metrics
-        self.functions = CompileAhead(batches, self._compile, stop or Stop())
+    def __init__(
+        self,
+        metrics: tuple[str, ...],
+        batches: Iterable[Batch],
+        stop: Stop | None = None,
+        begin: Callable[[Sequence[Row]], None] = lambda rows: None,
+    ) -> None:
+        self.metrics, self.begin = metrics, begin
+        self.functions = CompileAhead(batches, self._compile, stop or Stop(), begin)
 
     def __enter__(self) -> Meter:
         return self
@@ -74,6 +86,7 @@ class Meter:
             x: their source, in memory or as a stream.
             key: for stochastic rounding.
         """
+        self.begin(batch)
         try:
             yield from self._measured(batch, x, key)
         finally:
@@ -114,9 +127,28 @@ def _alone(row: Row) -> Row:
     return replace(row, functions=functions)
 
 
+MOST_CHARACTERS = 10_000
+"""Of a message, and of a traceback, which the log keeps: from the middle of longer ones something is left out."""
+
+
 def failed(row: Row, error: BaseException) -> Outcome:
     """The outcome of a row that raised."""
-    return Outcome(row, {}, math.nan, 0.0, f"{type(error).__name__}: {error}")
+    try:
+        text = str(error)
+    except Exception:  # an exception of the user's own may raise while it is printed
+        text = "its message cannot be printed"
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    return Outcome(row, {}, math.nan, 0.0, _shortened(f"{type(error).__name__}: {text}"), _shortened(trace))
+
+
+def _shortened(text: str) -> str:
+    half = MOST_CHARACTERS // 2
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:half]}\n...\n{text[-half:]}"
+
+
+def lost(row: Row, message: str) -> Outcome:
+    """The outcome of a row that has ended its process, or taken too long."""
+    return Outcome(row, {}, math.nan, 0.0, message, crashed=True)
 
 
 def ready(source: Source, seed: int, metrics: tuple[str, ...]) -> Made | Stream:

@@ -19,6 +19,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what batch systems send."""
 
 
+SECONDS_BETWEEN_CHECKS = 0.2
+"""How often a wait looks whether a signal has come."""
+
 STANDARD_ERROR = 2
 """Its file descriptor: a handler that interrupts `print` cannot print."""
 

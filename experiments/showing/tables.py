@@ -17,13 +17,16 @@ from experiments.config.sources import DistributionSource
 from experiments.showing.best import Cells, best
 from experiments.showing.latex import latex
 from experiments.showing.published import compared
-from experiments.showing.summary import averaged, cells, derived, label, means, number, paired
+from experiments.showing.summary import averaged, cells, derived, label, means, number, only, paired
 from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited
 from experiments.showing.verdicts import Verdict, judgement
 from qresearch import metrics, scheme
 
 ANY = "any code"
 """The family in a line of limits."""
+
+ROW_NOTE = "note"
+"""The column of what is said of single rows."""
 
 MISSING = "-"
 """An empty cell."""
@@ -62,6 +65,12 @@ def make_table(output: Output, config: Config, frame: pd.DataFrame, path: Path) 
     yield from for_readers(path, shown, title(output, pooled(output, frame)), _best(output, shown))
 
 
+def empty(frame: pd.DataFrame, config: Config) -> list[str]:
+    """A note for each table whose `where` leaves no row, though each of its values occurs."""
+    left = [(output.stem, only(derived(frame), output.where)) for output in config.tables if output.where]
+    return [f"note: the table {name!r} is empty: no row has all that its `where` asks for" for name, rows in left if rows.empty]
+
+
 def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     """The tidy table over all seeds, with cells `mean ± standard error`."""
     keys = ["source", "scheme", "family", *config.axes]
@@ -73,8 +82,8 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
             if kind + metric in frame:
                 values = means(frame, keys, kind + metric)["mean"]
                 found[kind + metric] = [MISSING if math.isnan(each) else number(each, metric) for each in values]
-    if NOTE in frame:
-        found[NOTE] = frame.groupby(keys, sort=False, dropna=False)[NOTE].first().to_numpy()
+    for note in [name for name in (NOTE, ROW_NOTE) if name in frame]:
+        found[note] = frame.groupby(keys, sort=False, dropna=False)[note].first().to_numpy()
     return found.rename(columns={name: label(name) for name in found.columns if name not in keys})
 
 

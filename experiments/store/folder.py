@@ -16,13 +16,16 @@ from typing import Any
 from experiments.base.files import make_folder, remove_temporary, write
 from experiments.config import Config, ConfigError, dump, load
 from experiments.config.reader import parse
-from experiments.rows.plan import Plan, Row
+from experiments.rows.plan import Plan, Row, shortened
 from experiments.running.measure import Outcome
 from experiments.store import log
 from experiments.store.lock import lock
 from experiments.store.manifest import differences, maker
+from experiments.store.started import Started
 
 ROWS, CONFIG, MANIFEST = "rows.jsonl", "config.yaml", "manifest.json"
+NOTE = "note"
+FAILED, STARTED = "failed.txt", ".started"
 
 
 @dataclass
@@ -34,12 +37,14 @@ class Results:
         latest: row id -> the last record of that row, from any plan.
         notes: lines for the log: what was repaired, and what differs from the run before.
         maker: the code that measures now, which is kept with every row.
+        unfinished: the ids of the rows that were in progress when the run before was killed.
     """
 
     folder: Path
     latest: dict[str, log.Record] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     maker: dict[str, str] = field(default_factory=maker)
+    unfinished: frozenset[str] = frozenset()
 
     @classmethod
     def peek(cls, folder: Path) -> Results:
@@ -48,13 +53,17 @@ class Results:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, folder: Path) -> Iterator[Results]:
-        """Creates and locks the folder and repairs its log. Raises `Busy`, and `OSError` if it cannot be written."""
+    def open(cls, folder: Path, locked: bool = True) -> Iterator[Results]:
+        """Creates and locks the folder and repairs its log. Raises `Busy`, and `OSError` if it cannot be written or locked.
+
+        If not `locked`, a file system without locks is accepted.
+        """
         make_folder(folder)
-        with lock(folder):
+        started = Started(folder / STARTED)
+        with lock(folder, locked), started.ending():
             remove_temporary(folder)
             found = log.mend(folder / ROWS)
-            results = cls(folder, {record["id"]: record for record in found.records})
+            results = cls(folder, {record["id"]: record for record in found.records}, unfinished=started.ids())
             if found.torn:
                 results.notes.append(f"dropped an incomplete line at the end of {folder / ROWS}")
             if found.corrupt:
@@ -79,6 +88,10 @@ class Results:
         """Adds outcomes to the log; when it returns they are on the disk."""
         self._append([_record(plan, outcome) | {"made": self.maker} for outcome in outcomes])
 
+    def start(self, rows: Sequence[Row]) -> None:
+        """Writes down the rows that are in progress from now on, for the case that they end this process."""
+        Started(self.folder / STARTED).begin(row.id for row in rows)
+
     def versions(self, plan: Plan, pending: Sequence[Row] = ()) -> list[str]:
         """The versions of the code that the finished rows of a plan were made with, and those that will be measured now.
 
@@ -97,6 +110,15 @@ class Results:
         """Writes the manifest."""
         write(self.folder / MANIFEST, json.dumps(manifest, indent=2, sort_keys=False) + "\n")
 
+    def explain(self, plan: Plan) -> None:
+        """Writes the tracebacks of the rows that failed to a file; without such rows, there is no file."""
+        bad = [(row, self.latest[row.id]) for row in plan.rows if self.failed(row)]
+        texts = [f"{row}\n\n{record.get('traceback', '')}{record['error']}\n" for row, record in bad]
+        if texts:
+            write(self.folder / FAILED, "\n\n".join(texts))
+        else:
+            (self.folder / FAILED).unlink(missing_ok=True)
+
     def describes(self, plan: Plan) -> bool:
         """Whether the manifest is that of this plan, from a run that finished."""
         noted = self._manifest()
@@ -112,6 +134,10 @@ class Results:
     def failed(self, row: Row) -> bool:
         """Whether a row was tried and failed."""
         return self._status(row) == "failed"
+
+    def suspect(self, row: Row) -> bool:
+        """Whether a row may end the process that measures it: it has done so, or was in progress when the process died."""
+        return row.id in self.unfinished or bool(self.latest.get(row.id, {}).get("crashed"))
 
     def _status(self, row: Row) -> str | None:
         return self.latest.get(row.id, {}).get("status")
@@ -146,7 +172,9 @@ def _record(plan: Plan, outcome: Outcome) -> log.Record:
         "true_bits": outcome.true_bits,
         "metrics": outcome.metrics,
         "seconds": round(outcome.seconds, 6),
-        **({"error": outcome.error} if outcome.error else {}),
+        **({"error": outcome.error, "traceback": outcome.trace} if outcome.error else {}),
+        **({"crashed": True} if outcome.crashed else {}),
+        **({NOTE: note} if (note := shortened(outcome.row)) else {}),
     }
 
 
@@ -154,9 +182,15 @@ def _identity(plan: Plan, row: Row) -> log.Record:
     return {"id": row.id, "plan": plan.tag, "position": plan.positions[row.id], **row.labels()}
 
 
-def saved_config(folder: Path) -> Config:
-    """The configuration of a folder; the files of its sources need not exist. Raises `ConfigError`."""
-    return load(folder / CONFIG, files=False)
+def saved_config(folder: Path, files: bool = False, trust: bool = False) -> Config:
+    """The configuration of a folder. Raises `ConfigError`.
+
+    Args:
+        folder: the results folder.
+        files: whether the files of its sources must exist.
+        trust: whether its plugins are run; without that, a configuration with plugins is refused.
+    """
+    return load(folder / CONFIG, files=files, trust=trust)
 
 
 def present(folder: Path, records: list[log.Record]) -> str | None:

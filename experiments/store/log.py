@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.base.files import replacing
+from experiments.base.files import flush_folder, replacing
 
 Record = dict[str, Any]
 NEEDED = ("id", "plan", "status")
@@ -74,11 +74,14 @@ def mend(path: Path) -> Lines:
 def append(path: Path, records: Iterable[Record]) -> None:
     """Adds records and flushes them to the disk. Raises `OSError` with the path."""
     data = b"".join(_encoded(record) + b"\n" for record in records)
+    new = not path.exists()
     try:
         with path.open("ab") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+        if new:
+            flush_folder(path.parent)  # else a loss of power may take the file with its name
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

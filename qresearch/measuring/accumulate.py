@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qresearch.measuring.sums import ADDED, LARGEST, WHOLE, Observed, folded, ordered
+from qresearch.measuring.sums import WHOLE, Observed, folded, is_added, is_largest, ordered, terms
 
 Sums = dict[str, Array]
 
@@ -45,15 +45,15 @@ def accumulated(observe: Callable[[Array | int], Observed], count: int, shape: t
 
 
 def _with(name: str, total: Array, o: Observed) -> Array:
-    if name in ADDED:
-        return total + ADDED[name](o)
-    return jnp.maximum(total, ordered(LARGEST[name](o))) if name in LARGEST else total + WHOLE[name](o)
+    if is_added(name):
+        return total + terms(name, o)
+    return jnp.maximum(total, ordered(terms(name, o))) if is_largest(name) else total + WHOLE[name](o)
 
 
 def _nothing(name: str, observe: Callable[[int], Observed], shape: tuple[int, ...]) -> Array:
-    if name in ADDED:
+    if is_added(name):
         return jnp.zeros(shape, jnp.float32)
-    if name in LARGEST:
+    if is_largest(name):
         return jnp.zeros(shape, jnp.int32)
     found = jax.eval_shape(lambda: WHOLE[name](observe(0)))
     return jnp.zeros(found.shape, found.dtype)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qresearch.base.table import Table
-from qresearch.measuring.sums import ADDED
+from qresearch.base.table import Table, suggestion
+from qresearch.measuring.sums import OF_SIZE, SUMS, WHOLE, is_added
 
 Totals = Mapping[str, np.ndarray]
 
@@ -20,7 +20,8 @@ class Metric:
 
     Attributes:
         formula: totals (float64) -> number. Infinity means that the metric diverges, or, for SQNR, that the error is zero.
-        needs: the sums that the formula reads.
+        needs: the sums that the formula reads: names from `qr.sums`, `count` (of the elements), `power` (errors and data were
+            divided by 2^power), `histogram` (of the codes) or `relative_at_least` (the least magnitude, its relative error).
         label: for tables and axes, with the unit.
         weighted: whether weights affect it, as they do for metrics of squared errors.
         better: `"lower"`, `"higher"`, or `""` if neither is better.
@@ -35,7 +36,16 @@ class Metric:
     infinite: str = "diverges"
 
 
-METRICS: Table[Metric] = Table("metric", of=Metric)
+def _check(name: str, metric: Metric) -> None:
+    known = [*SUMS, *OF_SIZE, *WHOLE]
+    for need in metric.needs:
+        if need not in known:
+            near = suggestion(need, known) or ";"
+            words = f"there are: {', '.join(known)}; add your own with qr.sums.add({need!r}, qr.Sum(...))"
+            raise ValueError(f"the metric {name!r} needs the sum {need!r}, which is unknown{near} {words}")
+
+
+METRICS: Table[Metric] = Table("metric", check=_check, of=Metric)
 
 
 def _scale(t: Totals) -> float:
@@ -119,14 +129,18 @@ def _worst_at_least(values: np.ndarray) -> np.ndarray:
 JOINED: dict[str, Callable[[np.ndarray], Any]] = {
     "histogram": lambda values: values.reshape(-1, values.shape[-1]).sum(0),
     "relative_at_least": _worst_at_least,
-    **{name: np.sum for name in (*ADDED, "count")},
+    "count": np.sum,
 }
-"""Name of a sum -> how the results of parts of an array are combined. For all others, the maximum is taken."""
+"""Name of a sum -> how the results of parts of an array are combined, for those that are not in `qr.sums`."""
 
 
 def totals(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Combines partial sums to totals, float64: one number each, or one histogram. Stacked totals can be combined again."""
-    return {name: np.asarray(JOINED.get(name, _largest)(np.asarray(v, np.float64))) for name, v in sums.items()}
+    return {name: np.asarray(_joining(name)(np.asarray(v, np.float64))) for name, v in sums.items()}
+
+
+def _joining(name: str) -> Callable[[np.ndarray], Any]:
+    return np.sum if is_added(name) else JOINED.get(name, _largest)
 
 
 def evaluate(sums: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, float]:

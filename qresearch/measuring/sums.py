@@ -18,6 +18,7 @@ from jax import Array, lax
 
 from qresearch.arithmetic.exact import exponent, power_of_two
 from qresearch.arithmetic.reductions import largest_magnitude
+from qresearch.base.table import Table
 
 PARTIAL_SUM_ELEMENTS = 1024
 """The number of elements in a partial sum."""
@@ -87,25 +88,67 @@ def _histogram(o: Observed) -> Array:
     return jnp.zeros(min(2**info.bits, MOST_CODES), jnp.int32).at[bins].add(1)
 
 
-ADDED: dict[str, Callable[[Observed], Array]] = {
-    "weight": lambda o: o.weighted(jnp.ones_like(o.x)),
-    "error2": lambda o: o.weighted(o.error * o.error),
-    "x2": lambda o: o.weighted(o.scaled(o.x) * o.scaled(o.x)),
-    "abs": lambda o: jnp.abs(o.error),
-    "error": lambda o: o.error,
-    "xx": lambda o: o.scaled(o.x) * o.scaled(o.x),
-    "vv": lambda o: o.scaled(o.value) * o.scaled(o.value),
-    "xv": lambda o: o.scaled(o.x) * o.scaled(o.value),
-    "relative": _relative,
-    "clipped": lambda o: o.clipped().astype(jnp.float32),
-}
-"""Terms whose sum over the elements is taken, by name."""
+@dataclass(frozen=True)
+class Sum:
+    """A row of `qr.sums`: what metrics need of an array.
 
-LARGEST: dict[str, Callable[[Observed], Array]] = {"max": lambda o: jnp.abs(o.error)}
-"""Terms whose maximum over the elements is taken, by name."""
+    Attributes:
+        term: `Observed` -> float32 in the shape of `x`: a term for each element. Traced, so it must be made of JAX operations.
+        largest: whether the largest term is taken, instead of the sum of all; then no term may be negative.
+    """
+
+    term: Callable[[Observed], Array]
+    largest: bool = False
+
+
+def _check(name: str, _: Sum) -> None:
+    if name in (*WHOLE, *OF_SIZE):
+        raise ValueError(f"the sum {name!r} is already there; choose another name")
+
+
+SUMS: Table[Sum] = Table("sum", check=_check, of=Sum)
+"""Sums over the elements, by name; in all of them x, value and error are divided by 2^power."""
+
+for _name, _term, _doc in (
+    ("weight", lambda o: o.weighted(jnp.ones_like(o.x)), "the weights; the number of elements without weights"),
+    ("error2", lambda o: o.weighted(o.error * o.error), "squares of the error, weighted"),
+    ("x2", lambda o: o.weighted(o.scaled(o.x) * o.scaled(o.x)), "squares of the data, weighted"),
+    ("abs", lambda o: jnp.abs(o.error), "magnitudes of the error"),
+    ("error", lambda o: o.error, "the error: value - x"),
+    ("xx", lambda o: o.scaled(o.x) * o.scaled(o.x), "squares of the data"),
+    ("vv", lambda o: o.scaled(o.value) * o.scaled(o.value), "squares of the reconstructed values"),
+    ("xv", lambda o: o.scaled(o.x) * o.scaled(o.value), "products of data and reconstructed values"),
+    ("relative", _relative, "magnitudes of the error over those of the data"),
+    ("clipped", lambda o: o.clipped().astype(jnp.float32), "1 for an element beyond the ends of the grid, else 0"),
+):
+    SUMS.trust(_name, Sum(_term), doc=_doc)
+SUMS.trust("max", Sum(lambda o: jnp.abs(o.error), largest=True), doc="the largest magnitude of the error")
 
 WHOLE: dict[str, Callable[[Observed], Array]] = {"relative_at_least": _relative_at_least, "histogram": _histogram}
 """Results that are computed from a whole array, or a whole chunk, at once."""
+
+OF_SIZE = ("count", "power")
+"""Sums that need no terms: the number of elements, and the k of `Observed.power`."""
+
+
+def is_added(name: str) -> bool:
+    """Whether a sum is one of terms that are added."""
+    return name in SUMS and not SUMS[name].largest
+
+
+def is_largest(name: str) -> bool:
+    """Whether a sum is the largest of its terms."""
+    return name in SUMS and SUMS[name].largest
+
+
+def terms(name: str, o: Observed) -> Array:
+    """The terms of a sum. Raises `ValueError` if they are not float32 in the shape of x."""
+    found = SUMS[name].term(o)
+    if getattr(found, "shape", None) != o.x.shape or found.dtype != jnp.float32:
+        got = f"{found.dtype}{list(found.shape)}" if hasattr(found, "dtype") else repr(found)
+        raise ValueError(f"the sum {name!r} must have a float32 term for each element of x, {list(o.x.shape)}; got {got}")
+    return found
+
 
 OF_DATA = ("power", "weight", "x2", "count", "xx")
 """The sums that depend on the data alone and are the same for every scheme."""
@@ -130,26 +173,26 @@ def power(x: Array) -> Array:
 def reduce(o: Observed, names: Iterable[str]) -> dict[str, Array]:
     """All sums in one pass over the data: name -> float32 partial results, or the result of a function in `WHOLE`."""
     names = tuple(names)
-    small = {name: ADDED[name](o) for name in names if name in ADDED}
-    small |= {name: ordered(LARGEST[name](o)) for name in names if name in LARGEST}
+    small = {name: terms(name, o) for name in names if is_added(name)}
+    small |= {name: ordered(terms(name, o)) for name in names if is_largest(name)}
     return {name: WHOLE[name](o) for name in names if name in WHOLE} | folded(small)
 
 
-def folded(terms: Mapping[str, Array]) -> dict[str, Array]:
-    """Reduces terms of all elements to float32 results of 1,024 elements each. Terms in `LARGEST` must be `ordered`.
+def folded(each: Mapping[str, Array]) -> dict[str, Array]:
+    """Reduces terms of all elements to float32 results of 1,024 elements each. Those of the largest must be `ordered`.
 
     This is one reduction with many operands. With one reduction per term, XLA would compute the quantizer again for each.
     """
-    if not terms:
+    if not each:
         return {}
-    combine = [jnp.add if name in ADDED else jnp.maximum for name in terms]
+    combine = [jnp.add if is_added(name) else jnp.maximum for name in each]
 
     def step(left: tuple, right: tuple) -> tuple:
         return tuple(f(a, b) for f, a, b in zip(combine, left, right))
 
-    zeros = tuple(np.zeros((), term.dtype) for term in terms.values())
-    found = lax.reduce(tuple(map(_chunks, terms.values())), zeros, step, [1])
-    return {name: lax.bitcast_convert_type(each, jnp.float32) for name, each in zip(terms, found)}
+    zeros = tuple(np.zeros((), term.dtype) for term in each.values())
+    found = lax.reduce(tuple(map(_chunks, each.values())), zeros, step, [1])
+    return {name: lax.bitcast_convert_type(one, jnp.float32) for name, one in zip(each, found)}
 
 
 def ordered(v: Array) -> Array:

@@ -87,6 +87,40 @@ def test_a_metric():
     assert 0 < qr.compare(x, ["int4"], ["worst_share"]).iloc[0]["worst_share"] < 1
 
 
+def _fourth(t):
+    return t["fourth"] * t["count"] / t["error2"] ** 2
+
+
+@pytest.mark.parametrize("shape", [(3, 1000), (2**17 + 64, 2)], ids=["whole", "in chunks"])
+def test_a_metric_with_sums_of_its_own(shape):
+    qr.sums.add("fourth", qr.Sum(lambda o: o.error**4), doc="fourth powers of the error")
+    qr.sums.add("least", qr.Sum(lambda o: jnp.maximum(-o.error, 0), largest=True), doc="the largest error downwards")
+    qr.metrics.add("kurtosis", qr.Metric(_fourth, ("fourth", "error2", "count"), "kurtosis of the error"))
+    qr.metrics.add("down", qr.Metric(lambda t: t["least"] * 2.0 ** t["power"], ("least", "power"), "largest error downwards"))
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    got = qr.compare(x, ["int4@channel0"], ["kurtosis", "down"]).iloc[0]
+    error = np.asarray(qr.quantize(x, "int4@channel0").dequantize(), np.float64) - x
+    assert got["kurtosis"] == pytest.approx((error**4).mean() / (error**2).mean() ** 2, rel=1e-5)  # float32 sums
+    assert got["down"] == pytest.approx(-error.min(), rel=1e-6)
+
+
+@pytest.mark.parametrize("term", [lambda o: o.error.sum(), lambda o: o.codes(), lambda o: 1.0])
+def test_a_sum_without_a_term_for_each_element_is_refused(term):
+    qr.sums.add("odd", qr.Sum(term))
+    qr.metrics.add("odd_one", qr.Metric(lambda t: t["odd"], ("odd",), "odd"))
+    with pytest.raises(ValueError, match="the sum 'odd' must have a float32 term for each element of x"):
+        qr.compare(np.ones(4, np.float32), ["int4"], ["odd_one"])
+
+
+def test_a_metric_needs_sums_that_exist():
+    with pytest.raises(
+        ValueError, match=r"needs the sum 'eror2', which is unknown; did you mean 'error2'\? there are: weight,"
+    ):
+        qr.metrics.add("m6", qr.Metric(lambda t: 0, ("eror2",), "m"))
+    with pytest.raises(ValueError, match="the sum 'count' is already there"):
+        qr.sums.add("count", qr.Sum(lambda o: o.x))
+
+
 @pytest.mark.parametrize(
     ("table", "name", "value", "error", "words"),
     [

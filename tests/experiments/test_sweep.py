@@ -191,6 +191,10 @@ def test_only_the_row_to_blame_fails(work):
         "int4",
         "mine@16:bf16",
     }
+    traces = (work.results / "failed.txt").read_text()
+    assert "their tracebacks are in results/small/failed.txt" in result.err
+    assert traces.startswith("fragile13 on normal, seed 0\n")
+    assert 'raise LookupError("no such codes")\nLookupError: no such codes\n' in traces
     again = work.run("config.yaml", "--only-failed")
     assert again.code == 1
     assert "5 done, 2 to run" in again.err
@@ -434,3 +438,8 @@ def test_blocks_that_are_longer_than_their_axis_are_named(work):
         assert "note: int4@128 on normal: blocks of 128 end with their axis of 64" in said
         assert "note: nf4@256 + mean on t: blocks of 256 end with their axis of 64" in said
         assert "int4@64 on" not in said
+    notes = pd.read_csv(work.results / "table.csv", keep_default_na=False).set_index("scheme")["note"]
+    assert set(notes["int4@128"]) == {"blocks of 128 end with their axis of 64"}
+    assert set(notes["int4@64"]) == {""}
+    table = (work.results / "table.md").read_text()
+    assert table.count("blocks of 256 end with their axis of 64") == 2  # on two sources

@@ -90,7 +90,8 @@ def test_a_wrapper_of_ones_own():
     qr.wrappers.add("plainly", lambda inner: qr.Wrapper(inner), doc="changes nothing")
     np.testing.assert_array_equal(back(normal(), "int4@32 + plainly"), back(normal(), "int4@32"))
     outcomes = {each.law: each.reason for each in testing.check("int4@32 + plainly", ["oracle", "apart", "packing"])}
-    assert outcomes == {"oracle": "the oracle does not know the wrapper Wrapper", "apart": None, "packing": None}
+    unknown = "the oracle does not know the wrapper Wrapper; to give it a definition see 'A definition for the oracle'"
+    assert outcomes == {"oracle": f"{unknown} in docs/architecture.md", "apart": None, "packing": None}
 
 
 # --- rotations ----------------------------------------------------------------------------------------------------------

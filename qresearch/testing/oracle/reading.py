@@ -56,6 +56,9 @@ _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Off
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
 
 
+_WAY_OUT = "; to give it a definition see 'A definition for the oracle' in docs/architecture.md"
+
+
 class NotDescribed(ValueError):
     """A scheme has a part that `docs/arithmetic.md`, and so the oracle, does not define, such as one of your own."""
 
@@ -86,7 +89,7 @@ def _described(coder: Coder, spec: Spec | None) -> Description:
         wrappers = [*_wrapping(coder), *wrappers]
         coder = coder.inner
     if not isinstance(coder, Quantizer):
-        raise NotDescribed(f"the oracle does not know the coder {type(coder).__name__}")
+        raise NotDescribed(f"the oracle does not know the coder {type(coder).__name__}{_WAY_OUT}")
     element, scaling = coder.element, coder.scaling
     statistic = scaling.statistic
     scale, offset = scaling.scale.coder, scaling.offset.coder
@@ -126,7 +129,7 @@ def _ruled(scheme: Description) -> bool:
 def _rounding(element: Element) -> str:
     rounding = element.rounding
     if rounding.name not in _ROUNDINGS or ROUNDINGS[rounding.name] is not rounding:
-        raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}")
+        raise NotDescribed(f"the oracle does not know the rounding {rounding.name!r}{_WAY_OUT}")
     return rounding.name
 
 
@@ -157,7 +160,7 @@ def _arguments(statistic: Any) -> tuple[float, ...]:
 
 def _known(rows: dict[type, T], part: Any, kind: str) -> T:
     if type(part) not in rows:
-        raise NotDescribed(f"the oracle does not know the {kind} {type(part).__name__}")
+        raise NotDescribed(f"the oracle does not know the {kind} {type(part).__name__}{_WAY_OUT}")
     return rows[type(part)]
 
 
@@ -174,7 +177,7 @@ def _grid(element: Element) -> Grid:
         return Levels(numbers, float(grid.reach), middles, np.asarray(grid.words)[: numbers.size])
     if isinstance(grid, Minifloat):
         return _floats(grid)
-    raise NotDescribed(f"the oracle does not know the grid {type(grid).__name__}")
+    raise NotDescribed(f"the oracle does not know the grid {type(grid).__name__}{_WAY_OUT}")
 
 
 def _floats(grid: Minifloat) -> Floats:

@@ -37,7 +37,7 @@ figures:
 
 PROBLEMS = [
     ("2:1: sees", "unknown key 'sees'; did you mean 'seeds'?"),
-    ("3:1: seeds", "got 'three'; allowed: how many seeds, from 1 to 1,000,000, or a list"),
+    ("3:1: seeds", "got 'three'; allowed: how many seeds, from 1 to 100,000, or a list"),
     ("5:12: sources.normal.distribution", "unknown distribution 'nromal'; did you mean 'normal'?"),
     ("6:3: sources.t", "student_t needs the parameter 'df'"),
     ("6:32: sources.t.dff", "unknown parameter of student_t; did you mean 'df'?"),
@@ -103,7 +103,7 @@ def test_a_bad_configuration_writes_nothing_and_ends_with_2(work):
         ({"schemes": [{"scheme": "int4", "sources": ["nrmal"]}]}, "no such source 'nrmal'; did you mean 'normal'?"),
         ({"schemes": []}, "schemes: "),
         ({"metrics": ["r", "r"]}, "metrics.1: 'r' is there twice"),
-        ({"seeds": 0}, "seeds: got 0; allowed: how many seeds, from 1 to 1,000,000, or a list of them"),
+        ({"seeds": 0}, "seeds: got 0; allowed: how many seeds, from 1 to 100,000, or a list of them"),
         ({"seeds": -1}, "seeds: got -1; allowed: how many seeds"),
         ({"seeds": 10**12, "schemes": "int4"}, "seeds: got 1000000000000; allowed: how many seeds"),
         ({"schemes": [{"schme": "int4"}]}, "schemes.0: the key 'scheme' is needed; was it misspelled as 'schme'?"),
@@ -208,7 +208,7 @@ def test_a_plugin_that_exits_does_not_end_the_sweep(work):
 )
 def test_a_huge_grid_is_refused_before_it_is_expanded(work, changes):
     (line,) = problems(work.write(**changes))
-    assert "rows or more; at most 1,000,000 are allowed" in line
+    assert "rows or more; at most 100,000 are allowed" in line
 
 
 def test_a_file_that_is_not_there_or_not_a_mapping(work):

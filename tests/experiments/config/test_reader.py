@@ -31,7 +31,7 @@ def test_places_are_those_of_the_keys_and_items():
         ("a: !!python/object:os.system x\n", "f:1:4: a: the tag"),
         ("? [1]\n: 2\n", "f:1:3: a key must be a word"),
         ("a: \x01\n", "f: not YAML: unacceptable character"),
-        ("[" * 2000, "f: nested deeper than"),
+        ("[" * 2000, "f:1:34: nested deeper than 32 levels; refused"),
         ("a: &a [*a]\n", "nested deeper than"),
     ],
 )

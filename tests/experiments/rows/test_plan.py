@@ -1,5 +1,6 @@
 """Plans: rows, identities, groups."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.config import load
+from experiments.loop import measured, one_ahead
 from experiments.rows.plan import TooManyRows, make_plan
 from experiments.rows.sources import sources
 from experiments.running.measure import Meter
-from experiments.sweep import measured, one_ahead
 from qresearch.scales.moments import RMS
 
 GALLERY = Path(__file__).parents[3] / "experiments" / "configs" / "gallery"
@@ -225,3 +226,17 @@ def test_a_faulty_statistic_fails_only_its_own_rows(work, monkeypatch):
     assert "24 of 48 rows are done, 24 failed" in result.err
     assert "failed: nf4-rms(3)@16 on normal, seed 0: ZeroDivisionError: this statistic has a fault" in result.err
     assert "failed: nf4@16" not in result.err
+
+
+def test_a_file_that_changes_after_the_plan_is_not_measured_under_its_old_hash(work):
+    file = work.folder / "x.npy"
+    np.save(file, np.ones(8, np.float32))
+    before = file.stat()
+    (row,) = make_plan(load(work.write(sources={"x": {"file": "x.npy"}}, schemes=["int4"], seeds=1))).rows
+    assert row.source.make(0).tolist() == [1] * 8
+    np.save(work.folder / "y.npy", np.zeros(8, np.float32))
+    os.utime(work.folder / "y.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(work.folder / "y.npy", file)  # of the same size and time
+    for reading in (lambda: row.source.make(0), lambda: row.source.read(0, 0, 8)):
+        with pytest.raises(ValueError, match=r"x\.npy has changed since the sweep began; run the sweep again"):
+            reading()

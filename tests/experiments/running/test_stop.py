@@ -55,3 +55,16 @@ def test_a_sweep_that_still_compiles_stops_too(work, environment):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+def test_ctrl_c_during_imports_leaves_no_traceback(work, environment):
+    (work.folder / "yaml.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(100)\n")
+    environment["PYTHONPATH"] = f"{work.folder}:{environment['PYTHONPATH']}"
+    command = [sys.executable, "-m", "experiments.sweep", "some.yaml"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "\ninterrupted; resume with: python -m experiments.sweep some.yaml\n"

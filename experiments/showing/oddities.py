@@ -1,6 +1,11 @@
-"""Schemes that return zeros: their error is as large as the data, mostly because their scales underflow."""
+"""Numbers that a reader should not take at face value: schemes that return zeros, and sources that hold NaNs.
+
+An error as large as the data comes mostly from scales that underflow.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +14,13 @@ TOLERANCE = 1e-6
 """How far R may be from 1: the float32 sums of the error and of the data may be taken in different orders."""
 
 MOST_NOTES = 6
+
+
+def poisoned(frame: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """A note for each source of a tidy table where a metric is NaN for every scheme: a NaN in the data poisons them all."""
+    absent = frame[list(metrics)].isna().groupby(frame["source"], sort=False).all().any(axis=1)
+    words = "its errors are NaN whatever the scheme; does it hold a NaN or an infinity?"
+    return [f"note: {source}: {words}" for source in absent.index[absent]][:MOST_NOTES]
 
 
 def zeroed(frame: pd.DataFrame) -> list[str]:
