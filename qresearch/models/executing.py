@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 from qresearch.models.recipe import Rule
-from qresearch.models.rules import Quantized
 from qresearch.models.traced import Traced
+from qresearch.models.visitors import Quantized
 from qresearch.models.walk import ABSENT, Held
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.extend.core as jex
 import jax.numpy as jnp
 from jax import Array
+
+from qresearch.models.equations import holds_programs
 
 Place = tuple[Any, ...]
 """Where an equation stands: its number, after those of the equations that it is nested in."""
@@ -109,8 +110,12 @@ class Graph:
             return run(*(self.seen(each, value(each.node)) for each in arguments))
 
         # Programs inside an operation may differ in constants that their text does not show.
-        nested = any(True for _ in jex.jaxprs_in_params(equation.params))
-        key = (equation.primitive.name, id(equation) if nested else str(equation.params), number, tuple(arguments))
+        key = (
+            equation.primitive.name,
+            id(equation) if holds_programs(equation) else str(equation.params),
+            number,
+            tuple(arguments),
+        )
         note = _note(equation, number)
         made = self.add(key, lambda: Node((*lead, *aval.shape), aval.dtype, leaves, compute, whole, note))
         axes = tuple(range(len(lead), len(lead) + len(aval.shape)))

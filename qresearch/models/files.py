@@ -6,6 +6,7 @@ A file holds numbers and names, no code. `load` needs the plan of the same model
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from qresearch.api import from_packed
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
-from qresearch.models.frozen import Frozen, is_quantized, tree_leaves
+from qresearch.models.frozen import Frozen, absorbed, is_quantized, tree_leaves
 from qresearch.models.plan import Plan
 
 KEY = "qresearch.model"
@@ -97,8 +98,7 @@ def load(path: str | Path, plan: Plan) -> Frozen:
         raise ValueError(f"{path} holds no frozen model of this version; qr.model.save writes one")
     if about["recipe"] != str(plan.recipe):
         raise ValueError(f"{path} was frozen with the recipe {about['recipe']!r}, and the plan has {str(plan.recipe)!r}")
-    frozen = _Reader(path, tensors, about["weights"], plan).frozen()
-    return frozen
+    return _Reader(path, tensors, about["weights"], plan).frozen()
 
 
 class _Reader:
@@ -121,7 +121,7 @@ class _Reader:
                 known = self.about.get(site.name, {}).get("shape", "nothing")
                 raise ValueError(f"{self.path} has {known} for {site.name!r}, and the model has {list(site.shape)}")
             weights[site.name] = self._weight(site.name, site.shape, site.stack)
-        params, extra = self.plan.absorbed(self._params, weights)
+        params, extra = absorbed(self.plan.example, self.plan.shapes, self._params, weights)
         scales = self._scales()
         if self.left:
             raise ValueError(f"{self.path} holds {len(self.left)} tensors that this model lacks, such as {min(self.left)!r}")
@@ -151,13 +151,9 @@ class _Reader:
             found.append(from_packed(packed, coder, shape[stack:]))
         one = found[0] if not stack else jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
         shaped = jax.tree.map(lambda leaf: leaf.reshape(*shape[:stack], *leaf.shape[1:]), one) if stack else one
-        return _with_dtype(shaped, about["dtype"])
+        return dataclasses.replace(shaped, dtype=about["dtype"])
 
     def _scales(self) -> dict[str, Any]:
         wanted = self.plan.scales_shape()
         flat = {name: self.take(name) for name, _ in _flat("scales", wanted)}
         return jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(each) for each in flat.values()])
-
-
-def _with_dtype(q: QTensor, dtype: str) -> QTensor:
-    return QTensor(q.codes, q.fitted, dtype, q.whole)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ from jax import Array
 from qresearch.base.part import part, static
 from qresearch.coders.qtensor import QTensor
 from qresearch.models.executing import execute
+from qresearch.models.traced import Traced
 
 
 def is_quantized(leaf: Any) -> bool:
@@ -20,6 +23,29 @@ def is_quantized(leaf: Any) -> bool:
 def tree_leaves(params: Any) -> list[Any]:
     """The leaves of a frozen model's parameters; QTensors and None count as leaves."""
     return jax.tree.leaves(params, is_leaf=lambda leaf: leaf is None or is_quantized(leaf))
+
+
+def absorbed(
+    program: Traced, shapes: Any, leaf: Callable[[str, Any], Any], weights: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The tree of a frozen model's parameters, and the weights that are no leaf of it.
+
+    A parameter that is a quantized site as a whole becomes its QTensor; one that only quantized sites read becomes None;
+    for all others `leaf(name, shape)` is called.
+    """
+    read = {number for site in program.sites for number in site.leaves}
+    kept = {number for site in program.sites if site.name not in weights for number in site.leaves}
+    kept |= {number for number, name in enumerate(program.names) if name in program.others or number not in read}
+    owners = defaultdict[Any, list[str]](list)
+    for site in program.sites:
+        if site.name in weights:
+            owners[site.whole].append(site.name)
+    extra, tree = dict(weights), []
+    flat, structure = jax.tree.flatten(shapes)
+    for number, shape in enumerate(flat):
+        alone = len(owners[number]) == 1
+        tree.append(leaf(program.names[number], shape) if number in kept else extra.pop(owners[number][0]) if alone else None)
+    return jax.tree.unflatten(structure, tree), extra
 
 
 @part

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qresearch.models.expressions import Graph, Place
-from qresearch.models.tracing import Trace, Use
+from qresearch.models.use import Trace, Use
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Site:
     def kind(self) -> str:
         """`dense`, `conv`, `embedding`, or several of them."""
         return "+".join(dict.fromkeys(use.kind for use in self.uses))
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it is an operand of a product, and so has inputs."""
+        return any(use.tokens for use in self.uses)
 
     @property
     def size(self) -> int:

@@ -13,7 +13,7 @@ from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 from qresearch.models.expressions import Graph
 from qresearch.models.site import Site, sites
 from qresearch.models.tracing import trace
-from qresearch.models.walk import ABSENT, Held, Rule, Walk
+from qresearch.models.walk import ABSENT, Held, Visitor, Walk
 
 HIDDEN = ("value", "raw_value")
 """What some libraries end every path with (flax.nnx); it says nothing."""
@@ -39,11 +39,11 @@ class Traced:
     sites: tuple[Site, ...]
     others: dict[str, tuple[str, ...]]
 
-    def run(self, rule: Rule, leaves: Sequence[Any], inputs: Any, held: Held, state: Held) -> tuple[Any, Held]:
-        """The outputs under a rule, and the new state. Leaves may be `ABSENT`."""
+    def run(self, visitor: Visitor, leaves: Sequence[Any], inputs: Any, held: Held, state: Held) -> tuple[Any, Held]:
+        """The outputs with a visitor, and the new state. Leaves may be `ABSENT`."""
         after = dict(state)
         values = [*leaves, *jax.tree.leaves(inputs)]
-        found = Walk(self.sites, rule).run(self.program.jaxpr, self.program.consts, values, held, after)
+        found = Walk(self.sites, visitor).run(self.program.jaxpr, self.program.consts, values, held, after)
         lost = [name for name, value in zip(self.names, leaves) if value is ABSENT]
         assert not any(each is ABSENT for each in found), f"an output needs one of {lost}"
         return jax.tree.unflatten(self.result, found), after
@@ -106,7 +106,7 @@ def traced(apply: Callable[..., Any], key: Signature) -> Traced:
     """Traces a model once for inputs of some shapes.
 
     Raises:
-        ValueError: where a parameter goes into an operation that the walk has no rule for.
+        ValueError: where a parameter goes into an operation that the walk cannot follow.
         TypeError: from `apply` itself, for example for inputs that do not fit.
     """
     params, inputs = jax.tree.unflatten(key.structure, key.avals)

@@ -7,163 +7,16 @@ index a view and the result is no operand of a product, the view is an embedding
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax.extend.core as jex
-import jax.numpy as jnp
-from jax import Array, lax
 
-from qresearch.models.expressions import Graph, Place, View
-from qresearch.models.products import Side, multiply_adds, sides
-
-CALLS = ("jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call")
-"""Primitives that run a program once; with the rules for derivatives, if they have any, left aside."""
-
-LAYOUTS = ("transpose", "squeeze", "expand_dims", "convert_element_type", "stop_gradient", "copy", "optimization_barrier")
-"""Operations that leave the numbers of a weight as they are."""
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """Slices of a weight that an index takes.
-
-    Attributes:
-        view: the slices.
-        before: the weight before the index.
-        place: of the index.
-        dtype: of the weight there.
-        rows: whether it takes many rows, as embeddings do, and not one slice of a stack of gains.
-    """
-
-    view: View
-    before: View
-    place: Place
-    dtype: Any
-    rows: bool
-
-
-@dataclass(frozen=True)
-class Data:
-    """A value that depends on the inputs. Layout operations keep the number of its source."""
-
-    source: int
-    indexed: Indexed | None = None
-
-
-Tag = View | Data
-
-
-@dataclass(frozen=True)
-class Use:
-    """A place where a weight meets data.
-
-    Attributes:
-        place: of the equation.
-        kind: "dense", "conv" or "embedding".
-        enters: where the weight is read: the same, or the index that takes it from a stack.
-        view: the weight as it is read there.
-        order: the axes of the weight's node in canonical order.
-        stack: how many of them lead, one product each.
-        weight, tokens: the operands of the product; None for an embedding.
-        right: whether the weight is the right operand.
-        source: the data that the weight meets.
-        macs: multiply-adds of one run of the equation.
-        dtype: of the operand that is the weight.
-        result: shape and dtype of the result of a product; None for an embedding.
-        params: of the equation of a product.
-    """
-
-    place: Place
-    kind: str
-    enters: Place
-    view: View
-    order: tuple[int, ...]
-    stack: int
-    weight: Side | None
-    tokens: Side | None
-    right: bool
-    source: int
-    macs: int
-    dtype: Any
-    result: Any = None
-    params: Any = field(default=None, compare=False)
-
-    @property
-    def plain(self) -> bool:
-        """Whether `product` computes it: a dense product whose weight no index takes."""
-        return self.kind == "dense" and not self.indexed
-
-    def product(self, tokens: Array, weight: Array) -> Array:
-        """The product of [batch..., tokens, in] and [batch..., out..., in], in the shape that the model expects.
-
-        Always contracted along the last axes: XLA then computes the same bits whether the weight was quantized in this program
-        or reconstructed from codes. With the operands of the model it does not, for a single token.
-        """
-        assert self.weight is not None
-        lead = tuple(range(len(self.batch)))
-        flat = weight.reshape(*self.batch, -1, weight.shape[-1])
-        numbers = (((tokens.ndim - 1,), (flat.ndim - 1,)), (lead, lead))
-        precision, kind = self.params["precision"], self.params["preferred_element_type"]
-        out = lax.dot_general(tokens, flat, numbers, precision=precision, preferred_element_type=kind)
-        return (out if self.right else out.swapaxes(-1, -2)).reshape(self.result.shape).astype(self.result.dtype)
-
-    @property
-    def indexed(self) -> bool:
-        """Whether an index takes the weight from a stack."""
-        return self.enters != self.place
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """The batch axes of the product; data that meet what an index took count as tokens alone."""
-        return () if self.tokens is None or self.indexed else self.tokens.sizes(self.tokens.batch)
-
-    @property
-    def inner(self) -> int:
-        """How many axes of the node, the last ones in canonical order, are contracted."""
-        return 1 if self.weight is None else len(self.weight.inner)
-
-
-@dataclass
-class Trace:
-    """What the tag pass found."""
-
-    graph: Graph = field(default_factory=Graph)
-    uses: list[Use] = field(default_factory=list)
-    others: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    repeats: dict[Place, int] = field(default_factory=dict)
-    sources: int = 0
-
-    def data(self) -> Data:
-        """A value of its own."""
-        self.sources += 1
-        return Data(self.sources)
-
-
-def inner_program(equation: Any) -> tuple[Any, Sequence[Any]]:
-    """The program that a call runs, and its constants."""
-    program = equation.params.get("jaxpr", equation.params.get("call_jaxpr", equation.params.get("fun_jaxpr")))
-    return (program.jaxpr, program.consts) if isinstance(program, jex.ClosedJaxpr) else (program, ())
-
-
-def evaluate(equation: Any, *operands: Array) -> list[Array]:
-    """The results of one equation."""
-    if any(True for _ in jex.jaxprs_in_params(equation.params)):
-        return _evaluate_program(equation, operands)
-    with equation.ctx.manager:  # the matmul precision and the like under which it was traced
-        found = equation.primitive.bind(*operands, **equation.params)
-    return list(found) if equation.primitive.multiple_results else [found]
-
-
-def _evaluate_program(equation: Any, operands: Sequence[Array]) -> list[Array]:
-    """The same for an equation that holds programs, as a program of this one equation: JAX knows how each kind is called."""
-    values = {atom: value for atom, value in zip(equation.invars, operands) if not isinstance(atom, jex.Literal)}
-    info = jex.DebugInfo("equation", equation.primitive.name, None, None)
-    outputs = [each for each in equation.outvars]
-    program = jex.Jaxpr((), list(values), outputs, [equation], equation.effects, info)
-    return jex.jaxpr_as_fun(jex.ClosedJaxpr(program, ()))(*values.values())
+from qresearch.models.equations import CALLS, evaluate, holds_programs, inner_program
+from qresearch.models.expressions import Place, View
+from qresearch.models.products import multiply_adds, sides
+from qresearch.models.tags import LAYOUTS, Data, Tag, casts_numbers, indexed, moved
+from qresearch.models.use import Trace, Use
 
 
 class Pass:
@@ -186,8 +39,7 @@ class Pass:
         for number, equation in enumerate(program.eqns):
             found = self.equation(equation, [read(each) for each in equation.invars], (*place, number))
             known.update(zip(equation.outvars, found))
-        outputs = [read(each) for each in program.outvars]
-        return outputs
+        return [read(each) for each in program.outvars]
 
     def equation(self, equation: Any, tags: list[Tag], place: Place) -> list[Tag]:
         """Tags of the results of an equation."""
@@ -197,10 +49,10 @@ class Pass:
             return self.run(program, constants, tags, place)
         if name in ("scan", "while", "cond") and not all(isinstance(tag, View) and not tag.chosen for tag in tags):
             return getattr(self, f"_{name}")(equation, tags, place)
-        if (name in LAYOUTS and not _cast(equation)) or name == "broadcast_in_dim" or name == "reshape":
-            moved = _moved(equation, tags[0])
-            if moved is not None:
-                return [moved]
+        if (name in LAYOUTS and not casts_numbers(equation)) or name == "broadcast_in_dim" or name == "reshape":
+            tag = moved(equation, tags[0])
+            if tag is not None:
+                return [tag]
         views = [tag for tag in tags if isinstance(tag, View)]
         if len(views) == len(tags):
             found = self.trace.graph.operation(equation, views, lambda *operands: evaluate(equation, *operands))
@@ -215,9 +67,9 @@ class Pass:
         if name in ("dot_general", "conv_general_dilated"):
             tags = self._product(equation, tags, place)
         elif name in ("gather", "dynamic_slice") and isinstance(tags[0], View) and self.trace.graph.leaves(tags[0]):
-            view = _indexed(equation, tags[0], place)
-            if view is not None:
-                return [Data(self.trace.data().source, _indexed_at(equation, view, tags[0], place))]
+            taken = indexed(equation, tags[0], place)
+            if taken is not None:
+                return [Data(self.trace.data().source, taken)]
         for tag in tags:
             self._read(equation, tag)
         if name in LAYOUTS and isinstance(tags[0], Data):
@@ -232,7 +84,7 @@ class Pass:
             self.settle(tag)
             return
         leaves = self.trace.graph.leaves(tag)
-        if leaves and any(True for _ in jex.jaxprs_in_params(equation.params)):
+        if leaves and holds_programs(equation):
             self.refuse(equation.primitive.name, leaves)
         for leaf in leaves:
             self.trace.others[leaf].add(equation.primitive.name)
@@ -241,7 +93,7 @@ class Pass:
         """Rows that an index took from a weight, and that are no operand of a product: the weight is an embedding."""
         if not isinstance(tag, Data) or tag.indexed is None:
             return
-        rows, place = tag.indexed.view, tag.indexed.place
+        rows, before, place, dtype = tag.indexed.view, tag.indexed.before, tag.indexed.place, tag.indexed.dtype
         if any(use.place == place for use in self.trace.uses):
             return
         if not tag.indexed.rows:
@@ -249,9 +101,7 @@ class Pass:
                 self.trace.others[leaf].add("an index")
             return
         order = self.trace.graph.order(rows, tuple(range(len(rows.axes))))
-        stack = len(tag.indexed.before.chosen)
-        before = tag.indexed.before
-        dtype = tag.indexed.dtype
+        stack = len(before.chosen)
         self.trace.uses.append(Use(place, "embedding", place, before, order, stack, None, None, False, tag.source, 0, dtype))
 
     def _product(self, equation: Any, tags: list[Tag], place: Place) -> list[Tag]:
@@ -265,8 +115,8 @@ class Pass:
             view, before, enters, dtype = tag, tag, place, equation.invars[weight].aval.dtype
         else:
             assert tag.indexed is not None
-            indexed = tag.indexed
-            view, before, enters, dtype = indexed.view, indexed.before, indexed.place, indexed.dtype
+            taken = tag.indexed
+            view, before, enters, dtype = taken.view, taken.before, taken.place, taken.dtype
         both = sides(equation)
         side = both[weight]
         order = self.trace.graph.order(view, side.order)
@@ -379,79 +229,13 @@ class Pass:
             self.trace.others[leaf].add("cond")
 
 
-def _cast(equation: Any) -> bool:
-    """Whether an equation converts to or from something that is no float: then the numbers are others."""
-    kinds = [jnp.issubdtype(each.aval.dtype, jnp.floating) for each in (equation.invars[0], equation.outvars[0])]
-    return equation.primitive.name == "convert_element_type" and not all(kinds)
-
-
-def _moved(equation: Any, tag: Tag) -> Tag | None:
-    """A view after a layout operation; None if its axes are no longer those of the node."""
-    if isinstance(tag, Data):
-        if tag.indexed is None or equation.primitive.name not in (*LAYOUTS, "reshape", "broadcast_in_dim"):
-            return None
-        view = _moved(equation, tag.indexed.view)
-        return Data(tag.source, replace(tag.indexed, view=view)) if isinstance(view, View) else None
-    name, params, axes = equation.primitive.name, equation.params, list(tag.axes)
-    after = equation.outvars[0].aval.shape
-    if name == "transpose":
-        axes = [axes[axis] for axis in params["permutation"]]
-    elif name == "squeeze":
-        axes = [axis for number, axis in enumerate(axes) if number not in params["dimensions"]]
-    elif name in ("expand_dims", "broadcast_in_dim", "reshape"):
-        spread = _spread(tuple(equation.invars[0].aval.shape), tuple(after), equation)
-        if spread is None:
-            return None
-        axes = [None if axis is None else axes[axis] for axis in spread]
-    return View(tag.node, tuple(axes), tag.chosen)
-
-
-def _spread(before: tuple[int, ...], after: tuple[int, ...], equation: Any) -> list[int | None] | None:
-    """For each axis after a reshape or broadcast the axis before it; None for new ones of length 1. None if axes are merged."""
-    if equation.primitive.name == "broadcast_in_dim":
-        where = equation.params["broadcast_dimensions"]
-        if any(after[axis] != before[number] for number, axis in enumerate(where)):
-            return None
-        found = [where.index(axis) if axis in where else None for axis in range(len(after))]
-        return None if any(axis is None and n != 1 for axis, n in zip(found, after)) else found
-    if [n for n in before if n != 1] != [n for n in after if n != 1] or equation.params.get("dimensions") is not None:
-        return None
-    long = iter([axis for axis, n in enumerate(before) if n != 1])
-    return [next(long) if n != 1 else None for n in after]
-
-
-def _indexed_at(equation: Any, view: View, before: View, place: Place) -> Indexed:
-    operand, result = equation.invars[0].aval, equation.outvars[0].aval
-    rows = equation.primitive.name == "gather" and len(before.axes) == 2 and result.ndim >= 2
-    return Indexed(view, before, place, operand.dtype, rows)
-
-
-def _indexed(equation: Any, view: View, place: Place) -> View | None:
-    """The view of one slice that an index takes; None if it takes anything but whole slices of one axis."""
-    sizes, shape = equation.params["slice_sizes"], equation.invars[0].aval.shape
-    cut = [axis for axis, (taken, n) in enumerate(zip(sizes, shape)) if taken != n or (n == 1 and axis == 0)]
-    if len(cut) != 1 or sizes[cut[0]] != 1 or view.axes[cut[0]] is None:
-        return None
-    axis = view.axes[cut[0]]
-    assert axis is not None
-    chosen = (*view.chosen, (axis, place))
-    if equation.primitive.name == "dynamic_slice":
-        return View(view.node, tuple(None if number == cut[0] else each for number, each in enumerate(view.axes)), chosen)
-    numbers = equation.params["dimension_numbers"]
-    if numbers.collapsed_slice_dims != (cut[0],) or numbers.operand_batching_dims:
-        return None
-    rest = iter([each for number, each in enumerate(view.axes) if number != cut[0]])
-    ndim = len(equation.outvars[0].aval.shape)
-    return View(view.node, tuple(next(rest) if axis in numbers.offset_dims else None for axis in range(ndim)), chosen)
-
-
 def trace(program: Any, parameters: int, refuse: Callable[[str, frozenset[int]], None]) -> Trace:
     """Tags a program whose first inputs are the parameters.
 
     Args:
         program: a ClosedJaxpr.
         parameters: how many of its inputs are parameters.
-        refuse: raises an error for a primitive without a rule into which parameters go.
+        refuse: raises an error for a primitive that the pass cannot follow, if parameters go into it.
     """
     found = Trace()
     walk = Pass(found, refuse)

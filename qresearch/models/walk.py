@@ -1,10 +1,10 @@
-"""The walk: runs a traced model again, with rules where weights meet data.
+"""The walk: runs a traced model again, with a visitor where weights meet data.
 
 A value that is not known in this run is `ABSENT`, and so is what is computed from it. A model whose weights are held elsewhere
 runs without its parameters in this way.
 
-What a rule holds for every site is a pytree with the axes of the site's stack in front. A `scan` over the stack slices it;
-other loops close over it. What a rule changes is threaded through loops and branches in the same way.
+What a visitor holds for every site is a pytree with the axes of the site's stack in front. A `scan` over the stack slices it;
+other loops close over it. What a visitor changes is threaded through loops and branches in the same way.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import jax
 import jax.extend.core as jex
 from jax import lax
 
+from qresearch.models.equations import CALLS, evaluate, inner_program
 from qresearch.models.expressions import Place
 from qresearch.models.site import Site
-from qresearch.models.tracing import CALLS, Use, evaluate, inner_program
+from qresearch.models.use import Use
 
 ABSENT: Any = object()
 """Stands for a value that this run does not know."""
@@ -27,7 +28,7 @@ Held = dict[str, Any]
 """Site name -> a pytree."""
 
 
-class Rule(Protocol):
+class Visitor(Protocol):
     """What happens where a weight meets data."""
 
     def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
@@ -40,8 +41,8 @@ class Rule(Protocol):
 class Walk:
     """One run of a traced model."""
 
-    def __init__(self, sites: Sequence[Site], rule: Rule) -> None:
-        self.rule = rule
+    def __init__(self, sites: Sequence[Site], visitor: Visitor) -> None:
+        self.visitor = visitor
         self.entering: dict[Place, list[tuple[Site, Use]]] = {}
         self.products: dict[Place, tuple[Site, Use]] = {}
         self.inside: set[Place] = set()
@@ -91,7 +92,7 @@ class Walk:
     def _use(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         for site, use in self.entering[place]:
             number = 1 if place == use.place and use.right else 0
-            values[number] = self.rule.weight(site, use, values[number], held.get(site.name))
+            values[number] = self.visitor.weight(site, use, values[number], held.get(site.name))
         if place in self.products:
             return self._product(equation, values, held, state, place)
         return evaluate(equation, *values)
@@ -103,7 +104,7 @@ class Walk:
         def run(x: Any, weight: Any) -> Any:
             return evaluate(equation, *((x, weight) if use.right else (weight, x)))[0]
 
-        y, after = self.rule.product(site, use, x, weight, held.get(site.name), state.get(site.name), run)
+        y, after = self.visitor.product(site, use, x, weight, held.get(site.name), state.get(site.name), run)
         if after is not None:
             state[site.name] = after
         return [y]

@@ -282,3 +282,74 @@ def test_files_that_are_refused(tmp_path):
         qr.model.load(path, plan)
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         qr.model.load(tmp_path / "missing", plan)
+
+
+PRODUCTS = [
+    "bi,io->bo",
+    "bi,oi->bo",
+    "oi,bi->ob",
+    "io,bi->ob",
+    "btd,dhk->bthk",
+    "bthk,hkd->btd",
+    "khd,bhk->bd",
+    "ebi,eio->ebo",
+    "bi,eio->beo",
+]
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_products_in_every_order_of_axes(product):
+    left, right = product.split("->")[0].split(",")
+    sizes = dict(zip("bidohketd", range(2, 11)))
+    first, second = (
+        jnp.asarray(np.random.default_rng(7).integers(-7, 8, [sizes[axis] for axis in axes]), jnp.float32)
+        for axes in (left, right)
+    )
+    weight_first = "b" in right
+    apply = lambda w, x: jnp.einsum(product, w, x) if weight_first else jnp.einsum(product, x, w)  # noqa: E731
+    w, x = (first, second) if weight_first else (second, first)
+    frozen = qr.model.quantize(apply, w, "bf16", [x])  # whole numbers: casts and sums are exact
+    same(frozen(x), apply(w, x))
+    site = frozen.plan.sites[0]
+    inside = {*(left if weight_first else right)} - {*product.split("->")[1]}
+    assert site.shape[-1] == np.prod([sizes[axis] for axis in inside])
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions(groups):
+    w, x = (jnp.round(3 * numbers(3, 2, 4 // groups, 6)), jnp.round(3 * numbers(2, 5, 6, 4)))
+    apply = lambda w, x: jax.lax.conv_general_dilated(  # noqa: E731
+        x, w, (1, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+    )
+    frozen = qr.model.quantize(apply, w, "bf16", [x])
+    same(frozen(x), apply(w, x))
+    assert frozen.plan.sites[0].shape == (6, 3 * 2 * 4 // groups)
+
+
+def test_a_rule_says_only_what_its_site_gets():
+    plan = qr.model.plan(
+        lambda p, i: jnp.tanh(p["emb"][i]) @ p["w"],
+        {"emb": numbers(5, 4), "w": numbers(4, 3)},
+        "int4 | static(int8)",
+        jnp.arange(2),
+    )
+    assert dict(plan.table()["rule"]) == {"emb": "int4", "w": "int4 | static(int8)"}
+    state = plan.observe(plan.start({"emb": numbers(5, 4), "w": numbers(4, 3)}), jnp.arange(2))
+    assert set(plan.freeze(state).scales) == {"w"}
+
+
+def test_sizes_that_depend_on_codes_are_not_predicted():
+    w, x = numbers(8, 4), numbers(2, 8)
+    plan = qr.model.plan(lambda w, x: x @ w, w, "int4 + huffman", x)
+    assert np.isnan(plan.table()["bits"].iloc[0])
+    with pytest.raises(ValueError, match="depends on"):
+        plan.nbytes  # noqa: B018
+
+
+def test_calibration_with_nan_is_named():
+    w, x = numbers(4, 4), numbers(3, 4).at[1].set(jnp.nan)
+    plan = qr.model.plan(lambda p, x: x @ p["w"], {"w": w}, "int4 | static(int8)", x)
+    with pytest.raises(ValueError, match="'w' has static inputs and has seen NaN"):
+        plan.freeze(plan.observe(plan.start({"w": w}), x))
+    masked = plan.observe(plan.start({"w": w}), x, mask=jnp.array([True, False, True]))
+    assert np.isfinite(plan.freeze(masked)(x[:1])).all()

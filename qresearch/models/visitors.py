@@ -1,4 +1,4 @@
-"""Rules of the walk: observe, fake-quantize, execute."""
+"""What happens where weights meet data: the inputs are observed, or weights and inputs are quantized."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qresearch.grammar.build import build
 from qresearch.models.expressions import Graph
 from qresearch.models.recipe import Inputs, Rule
 from qresearch.models.site import Site
-from qresearch.models.tracing import Use
+from qresearch.models.use import Use
 
 Run = Callable[[Any, Any], Any]
 

@@ -1,0 +1,101 @@
+"""What a plan refuses: schemes that do not fit, parameters read in two forms, and weights that the walk cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qresearch.grammar.build import build
+from qresearch.models.observers import Range, observer_for, read_observer, start
+from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.site import Site
+from qresearch.models.traced import Traced
+
+DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic_slice", "gather", "scan", "while"}
+"""Operations behind which a parameter may be a weight that the walk does not see."""
+
+
+def hidden(example: Traced, shapes: Any) -> list[str]:
+    """Parameters of two long axes or more that are no site and go where the walk cannot follow."""
+    read = {number for site in example.sites for number in site.leaves}
+    found = []
+    for number, (name, leaf) in enumerate(zip(example.names, jax.tree.leaves(shapes))):
+        long = sum(length > 1 for length in leaf.shape) >= 2 and jnp.issubdtype(leaf.dtype, jnp.floating)
+        if long and number not in read and DIVERSIONS & set(example.others.get(name, ())):
+            found.append(name)
+    return found
+
+
+def refuse_hidden(example: Traced, names: Sequence[str], rules: Mapping[str, Rule]) -> None:
+    """Raises `ValueError` where a rule would quantize a hidden parameter."""
+    for name in names:
+        if rules[name].scheme is not None:
+            why = ", ".join(example.others[name])
+            way_out = "give it the rule 'none', or change the model"
+            raise ValueError(f"{name!r} meets data behind {why}, where the walk cannot follow; {way_out}")
+
+
+def check(site: Site, rule: Rule) -> None:
+    """Raises `ValueError` where a scheme does not fit a site."""
+    if rule.scheme is None:
+        return
+    coder = build(rule.scheme)
+    try:
+        coder.layout(site.shape[site.stack :])
+    except ValueError as error:
+        raise ValueError(f"{site.name!r} {list(site.shape[site.stack :])}: {rule.scheme} does not fit: {error}") from error
+    if rule.inputs is not None and rule.inputs.mode == "static":
+        channels(site, rule.inputs.scheme)
+
+
+def channels(site: Site, scheme: Any) -> int:
+    """1 for static scales per tensor, else the number of channels. Raises `ValueError` for scales that depend on the tokens."""
+    block, width = build(scheme).block, site.shape[-1]
+    grids = [block.grid((tokens, width)) for tokens in (64, 96)]
+    if grids[0] != grids[1] or grids[0] not in ((1, 1), (1, width)):
+        raise ValueError(
+            f"{site.name!r}: static scales are per tensor or per channel, and {scheme} is neither; "
+            "write static(int8), static(int8@column), or leave out 'static'"
+        )
+    return grids[0][1]
+
+
+def check_shared(example: Traced, recipe: Recipe, rules: Mapping[str, Rule]) -> None:
+    """Raises `ValueError` where one pattern quantizes a parameter in two forms."""
+    for number, site in enumerate(example.sites):
+        for other in example.sites[:number]:
+            shared = set(site.leaves) & set(other.leaves)
+            both = rules[site.name].scheme is not None and rules[other.name].scheme is not None
+            named = {site.name, other.name} <= {pattern for pattern, _ in recipe.rules}
+            if shared and both and site.node == other.node and not named:
+                leaf = example.names[min(shared)]
+                raise ValueError(
+                    f"{leaf!r} is read in two forms: {other.name!r} {list(other.shape)} ({other.kind}) and {site.name!r} "
+                    f"{list(site.shape)} ({site.kind}); give each a rule under its full name, or one of them 'none'"
+                )
+
+
+def observer(site: Site, rule: Rule) -> Range:
+    """What is kept of the inputs of a site, before anything was seen."""
+    stack = site.shape[: site.lanes]
+    if rule.inputs is None or rule.inputs.mode != "static":
+        return Range.start(stack, 1)
+    kind, fields = read_observer(observer_for(rule.inputs.scheme, rule.inputs.argument or None))
+    return start(kind, stack, channels(site, rule.inputs.scheme), fields)
+
+
+def check_seen(rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> None:
+    """Raises `ValueError` for static inputs without tokens, or with numbers that are not finite.
+
+    Under a transformation nothing is known or checked.
+    """
+    for name, rule in rules.items():
+        if rule.inputs is None or rule.inputs.mode != "static" or isinstance(seen[name].tokens, jax.core.Tracer):
+            continue
+        if int(jnp.min(seen[name].tokens)) == 0:
+            raise ValueError(f"{name!r} has static inputs and has seen no tokens; call plan.observe(state, ...) first")
+        if not bool(jnp.isfinite(jnp.stack([seen[name].low, seen[name].high])).all()):
+            raise ValueError(f"{name!r} has static inputs and has seen NaN or infinity; mask these rows, or leave them out")

@@ -1,0 +1,42 @@
+"""What a plan says of its sites, and their sizes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+
+from qresearch.grammar.build import build
+from qresearch.models.recipe import Rule
+from qresearch.models.site import Site
+from qresearch.models.state import State
+
+
+def stored_bits(site: Site, rule: Rule) -> int:
+    """The bits of a site's weight, stored.
+
+    Raises `ValueError` if the size depends on the codes, as with entropy coders.
+    """
+    if rule.scheme is None:
+        return 8 * site.dtype.itemsize * site.size
+    return math.prod(site.shape[: site.stack]) * build(rule.scheme).storage_bits(site.shape[site.stack :])
+
+
+def row(site: Site, rule: Rule, state: State | None) -> dict[str, Any]:
+    """The row of a site; bits are NaN where they depend on the codes."""
+    fixed = rule.scheme is None or build(rule.scheme).packer.fixed
+    found = {
+        "site": site.name,
+        "kind": site.kind,
+        "shape": list(site.shape),
+        "group": site.group,
+        "rule": str(rule),
+        "parameters": site.size,
+        "multiply-adds": site.macs,
+        "bits": stored_bits(site, rule) / site.size if fixed else math.nan,
+    }
+    if state is not None and site.name in state.seen:
+        seen = state.seen[site.name]
+        found |= {"tokens": int(jnp.sum(seen.tokens)), "low": float(jnp.min(seen.low)), "high": float(jnp.max(seen.high))}
+    return found
