@@ -19,7 +19,7 @@ import numpy as np
 from qresearch.api import from_packed
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
-from qresearch.models.frozen import Frozen, absorbed, is_quantized, tree_leaves
+from qresearch.models.frozen import Frozen, absorbed, is_quantized
 from qresearch.models.plan import Plan
 
 KEY = "qresearch.model"
@@ -41,7 +41,7 @@ def save(frozen: Frozen, path: str | Path) -> None:
     for name, weight in frozen.weights.items():
         about[name] = {"scheme": weight.scheme, "shape": list(weight.shape), "dtype": weight.dtype}
         tensors |= _packed(f"weights.{name}", weight, frozen.plan.site(name).stack)
-    for name, leaf in zip(frozen.plan.example.names, tree_leaves(frozen.params)):
+    for name, leaf in zip(frozen.plan.example.names, frozen.leaves):
         if leaf is not None and not is_quantized(leaf):
             tensors[f"params.{name}"] = np.ascontiguousarray(leaf)
     for name, leaf in _flat("scales", frozen.scales):

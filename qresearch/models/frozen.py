@@ -20,11 +20,6 @@ def is_quantized(leaf: Any) -> bool:
     return isinstance(leaf, QTensor)
 
 
-def tree_leaves(params: Any) -> list[Any]:
-    """The leaves of a frozen model's parameters; QTensors and None count as leaves."""
-    return jax.tree.leaves(params, is_leaf=lambda leaf: leaf is None or is_quantized(leaf))
-
-
 def absorbed(
     program: Traced, shapes: Any, leaf: Callable[[str, Any], Any], weights: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
@@ -70,9 +65,15 @@ class Frozen:
         return _run(self, inputs, key)
 
     @property
+    def leaves(self) -> list[Any]:
+        """What stands in place of each parameter of the model: an array, a QTensor or None."""
+        structure: Any = jax.tree.structure(self.plan.shapes)
+        return structure.flatten_up_to(self.params)  # the model's own tree may hold None: equinox's do
+
+    @property
     def weights(self) -> dict[str, QTensor]:
         """Site -> its quantized weight."""
-        leaves = tree_leaves(self.params)
+        leaves = self.leaves
         found = dict(self.extra)
         for site in self.plan.sites:
             if site.name not in found and site.whole is not None and is_quantized(leaves[site.whole]):
@@ -96,6 +97,6 @@ class Frozen:
 @jax.jit
 def _run(frozen: Frozen, inputs: Any, key: Array | None) -> Any:
     plan = frozen.plan
-    leaves = [None if is_quantized(leaf) else leaf for leaf in tree_leaves(frozen.params)]
+    leaves = [None if is_quantized(leaf) else leaf for leaf in frozen.leaves]
     program = plan.program(inputs)
     return execute(program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key)

@@ -353,3 +353,12 @@ def test_calibration_with_nan_is_named():
         plan.freeze(plan.observe(plan.start({"w": w}), x))
     masked = plan.observe(plan.start({"w": w}), x, mask=jnp.array([True, False, True]))
     assert np.isfinite(plan.freeze(masked)(x[:1])).all()
+
+
+def test_parameters_with_none_among_them(tmp_path):
+    params = {"a": None, "b": {"w": numbers(8, 4), "none": None}, "c": numbers(4, 3)}
+    apply, x = lambda p, x: jnp.tanh(x @ p["b"]["w"]) @ p["c"], numbers(2, 8)
+    frozen = qr.model.quantize(apply, params, "int8@row", [x])
+    same(frozen(x), frozen.plan.apply(frozen.plan.start(params), x))
+    qr.model.save(frozen, tmp_path / "x.safetensors")
+    same(qr.model.load(tmp_path / "x.safetensors", frozen.plan)(x), frozen(x))
