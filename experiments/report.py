@@ -10,7 +10,7 @@ from typing import Any
 import qresearch as qr
 from experiments.config import Config
 from experiments.config.model import FEWEST_SEEDS
-from experiments.rows.plan import Plan, Row
+from experiments.rows.plan import Plan, Row, notes_on
 from experiments.rows.streams import cut_for, streamed
 from experiments.running.measure import Meter
 from experiments.running.progress import clock
@@ -38,7 +38,7 @@ def describe(config: Config, plan: Plan) -> str:
         f"  tables        {len(config.tables) + 1}, figures {len(config.figures)}",
         f"  folder        {config.folder}",
     ]
-    notes = (_mixed(results, plan, pending), _repeated(plan), shortened(plan.rows), hopeless(plan.rows), few_seeds(config))
+    notes = (_mixed(results, plan, pending), _repeated(plan), noted(plan.rows), hopeless(plan.rows), few_seeds(config))
     return "\n".join([*lines, *(line for some in notes for line in some)])
 
 
@@ -65,19 +65,11 @@ def hopeless(rows: Sequence[Row]) -> list[str]:
     return [line for line in found.values() if line]
 
 
-def shortened(rows: Sequence[Row]) -> list[str]:
+def noted(rows: Sequence[Row]) -> list[str]:
     """A line for each note on a scheme and a source (`qr.notes`), such as a block that is longer than its axis."""
-    found: dict[str, None] = {}
-    for text, (source, shape) in {(row.scheme.text, (row.source.group, row.source.shape)): None for row in rows}:
-        found |= dict.fromkeys(f"note: {text} on {source}: {note}" for note in _notes(text, shape))
+    cases = {(row.scheme.text, row.source.group, row.source.shape): row for row in rows}.values()
+    found = dict.fromkeys(f"note: {row.scheme.text} on {row.source.group}: {note}" for row in cases for note in notes_on(row))
     return [*itertools.islice(found, MOST_SHOWN), *([f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else [])]
-
-
-def _notes(text: str, shape: tuple[int, ...]) -> list[str]:
-    try:
-        return qr.notes(text, shape)
-    except ValueError:  # the shape does not fit: `hopeless` says so
-        return []
 
 
 def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[str]:
@@ -89,7 +81,7 @@ def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[s
         *(f"note: {note}" for note in results.notes),
         *_mixed(results, plan, pending),
         *_repeated(plan),
-        *shortened(pending),
+        *noted(pending),
     ]
 
 

@@ -12,7 +12,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import chain
 
@@ -97,18 +97,13 @@ def run(
         rest = [row for row in pending if not results.suspect(row)]
         coming = (batch for _, _, batches in plan.draws(rest) for batch in batches)
 
-        def begin(rows: Sequence[Row]) -> None:
-            results.start(rows)
-            limit.begin(len(rows))
-
-        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop, begin) as meter:
+        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop, _begin(results, limit)) as meter:
             reporter.say(*introduction(plan, results, pending), *tried_alone(suspects, limit.seconds), *few_seeds(config))
             if pending:  # it takes a second, while XLA compiles
                 threading.Thread(target=import_module, args=["experiments.figures.draw"]).start()
             outcomes = chain(alone(config.folder, suspects, stop, limit.seconds), measured(plan, rest, meter))
-            pace = Pace(pending, meter.functions)
             with limit:
-                for bad in recorded(results, plan, outcomes, reporter, pace):
+                for bad in recorded(results, plan, outcomes, reporter, Pace(pending, meter.functions)):
                     stop.check()
                     if bad and fail_fast:
                         break
@@ -121,6 +116,16 @@ def run(
                 results.note(manifest)
             reporter.say(*conclusion(results, plan, pending, manifest, len(made.files)), *vanished(lost, results))
         return 0 if all(map(results.done, plan.rows)) and not lost else 1
+
+
+def _begin(results: Results, limit: Timeout) -> Callable[[Sequence[Row]], None]:
+    """What is done before rows are measured: they are noted as in progress, and their time begins."""
+
+    def begin(rows: Sequence[Row]) -> None:
+        results.start(rows)
+        limit.begin(len(rows))
+
+    return begin
 
 
 def recorded(

@@ -52,7 +52,7 @@ def make_outputs(config: Config, folder: Path, say: Say, each: Each, again: bool
         folder: its results folder.
         say: prints lines.
         each: yields given items one by one, and shows progress under a given name.
-        again: whether those that are up to date are made again too.
+        again: whether those that are up to date are rewritten too.
 
     Raises:
         OSError: with the path of a file that cannot be written.

@@ -1,7 +1,7 @@
-"""What the tables and figures of a folder were made from: files of equal origin need not be made again.
+"""What the tables and figures of a folder were made from: files of equal origin need not be rewritten.
 
 The file `made.json` has, for each output, the digest of its origin and those of its files, so that a file which was changed or
-removed is made again too.
+removed is rewritten too.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def panels(count: int, height: float = 2.3, width: float | None = None, least: f
         options: of `Figure.subplots`.
 
     Raises:
-        Undrawn: if so many panels fit on no page.
+        Undrawn: if the panels do not fit on a page.
     """
     width = width or (COLUMN if count == 1 else PAGE)
     usual, most = columns_of(count, width), max(int(width / NARROWEST), 1)

@@ -122,7 +122,7 @@ class Combination:
 
 
 def combinations(count: int | None = None, seed: int = 0) -> list[Combination]:
-    """All combinations, or so many of them, chosen by a seed: a quarter of them of short blocks.
+    """All combinations, or a number of them chosen by a seed, a quarter with short blocks.
 
     Those that share a compilation follow each other.
     """

@@ -69,10 +69,12 @@ class Row:
         return f"{self.scheme.text} on {self.source.name}, seed {self.seed}"
 
 
-def shortened(row: Row) -> str:
-    """What to know of a row whose blocks are longer than their axis: they are shorter than its name says; else empty."""
-    longer = qr.build(row.scheme.text).block.longer(row.source.shape)
-    return f"blocks of {longer[0]} end with their axis of {longer[1]}" if longer else ""
+def notes_on(row: Row, clipped: float | None = None) -> list[str]:
+    """The notes on a scheme and its source (`qr.notes`), also with the share of clipped elements, if it was measured."""
+    try:
+        return qr.notes(row.scheme.text, row.source.shape, clipped)
+    except ValueError:  # the shape does not fit: the row fails and says so
+        return []
 
 
 Batch = tuple[Row, ...]

@@ -34,7 +34,7 @@ class Timeout:
         self._over.set()
 
     def begin(self, rows: int) -> None:
-        """From now on so many rows are in progress."""
+        """From now on this number of rows is in progress."""
         if self.seconds is not None:
             self._deadline = time.monotonic() + self.seconds * rows
 

@@ -101,7 +101,7 @@ def _inline(text: str) -> str:
 
 
 def _format(numbers: Sequence[Number]) -> str:
-    """The column of numbers with so many digits: before and after the point, of the error, and of the power."""
+    """A siunitx column for numbers with these digits: before and after the point, of the error, of the power."""
     whole = max(len(each.mean.lstrip("-").split(".")[0]) for each in numbers)
     places = max(len(each.mean.partition(".")[2]) for each in numbers)
     error = max(len(each.error) for each in numbers)

@@ -16,7 +16,7 @@ from typing import Any
 from experiments.base.files import make_folder, remove_temporary, write
 from experiments.config import Config, ConfigError, dump, load
 from experiments.config.reader import parse
-from experiments.rows.plan import Plan, Row, shortened
+from experiments.rows.plan import Plan, Row, notes_on
 from experiments.running.measure import Outcome
 from experiments.store import log
 from experiments.store.lock import lock
@@ -174,7 +174,7 @@ def _record(plan: Plan, outcome: Outcome) -> log.Record:
         "seconds": round(outcome.seconds, 6),
         **({"error": outcome.error, "traceback": outcome.trace} if outcome.error else {}),
         **({"crashed": True} if outcome.crashed else {}),
-        **({NOTE: note} if (note := shortened(outcome.row)) else {}),
+        **({NOTE: "; ".join(notes)} if (notes := notes_on(outcome.row, outcome.metrics.get("clipped"))) else {}),
     }
 
 

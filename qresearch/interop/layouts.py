@@ -115,7 +115,7 @@ def _packed(module: Module) -> QTensor:
 
 
 def _width(module: Module, words: int, count: int) -> int:
-    """The width of the codes: that of the configuration which takes so many words, or else of any."""
+    """The width of the codes: the configured one that gives this number of words, or else any that does."""
     given = {each["num_bits"] for each in module.weights}
     fits = [bits for bits in (sorted(given) or range(1, 9)) if -(-count * bits // 32) == words]
     if len(fits) != 1:

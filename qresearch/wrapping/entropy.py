@@ -37,7 +37,7 @@ class Coding:
     Attributes:
         name: its name in a scheme.
         shrink: compresses, bytes -> bytes.
-        decoder: makes an object whose `decompress(data, most)` returns at most so many bytes.
+        decoder: makes an object whose `decompress(data, most)` returns at most `most` bytes.
     """
 
     name: str

@@ -190,7 +190,7 @@ def _nodes(density: Density, scheme: Scaled, block: int, ends: np.ndarray, sign:
 
 
 def _in_likely_pieces(jumps: np.ndarray, density: Density, block: int, ends: np.ndarray) -> np.ndarray:
-    """As many jumps as are allowed, those in the pieces that weigh most in a mean square."""
+    """The jumps in the pieces that weigh most in a mean square, up to the number allowed."""
     weight = np.diff(none_beyond(beyond(density, ends), block)) * squared_share(density, ends[1:])
     piece = np.clip(np.searchsorted(ends, jumps, side="right") - 1, 0, len(weight) - 1)
     heaviest = np.argsort(-weight)

@@ -51,7 +51,7 @@ def expected(density: Density, scheme: Ranged, block: int, finer: int = 1) -> Su
 
 
 def _chunks(density: Density, scheme: Ranged, block: int, nodes: tuple[np.ndarray, ...]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Nodes and their pieces of the largest magnitude, so many at once that the cells of all fit the memory."""
+    """Nodes and their pieces of the largest magnitude, in batches whose cells fit the memory."""
     pieces, length = magnitude_pieces(density, block), max(CELLS_PER_CHUNK // (scheme.steps + 1), 1)
     for first in range(0, len(nodes[0]), length):
         least, largest, weight = (each[first : first + length] for each in nodes)

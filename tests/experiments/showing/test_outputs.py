@@ -1,4 +1,4 @@
-"""What a folder shows is made again only where it is out of date, and theory is computed once."""
+"""What a folder shows is rewritten only where it is out of date, and theory is computed once."""
 
 import json
 
