@@ -155,12 +155,20 @@ def test_frozen_outputs_are_those_of_fake_quantization(name, rule, tmp_path):
     frozen = plan.freeze(state)
     wanted = plan.apply(state, *inputs)
     same(frozen(*inputs), wanted)
-    one = tuple(each[:1] for each in inputs)  # a single row compiles to other products
-    same(frozen(*one), plan.apply(state, *one))
     assert plan.nbytes == frozen.nbytes - sum(leaf.nbytes for leaf in jax.tree.leaves(frozen.scales))
     qr.model.save(frozen, tmp_path / "model.safetensors")
-    abstract = qr.model.plan(apply, jax.eval_shape(lambda: params), rule, *inputs)
-    same(qr.model.load(tmp_path / "model.safetensors", abstract)(*inputs), wanted)
+    loaded = qr.model.load(tmp_path / "model.safetensors", plan)
+    same(jax.tree.leaves(loaded), jax.tree.leaves(frozen))
+    assert jax.tree.structure(loaded) == jax.tree.structure(frozen)
+
+
+def test_a_single_row_and_a_plan_of_shapes_alone(tmp_path):
+    apply, params, _ = MODELS["stacked"]
+    one = (jnp.array([[3]]),)  # a single row compiles to other products
+    plan = qr.model.plan(apply, jax.eval_shape(lambda: params), "int4@4:bf16 | int8@row", *one)
+    state = plan.start(params)
+    qr.model.save(plan.freeze(state), tmp_path / "model.safetensors")
+    same(qr.model.load(tmp_path / "model.safetensors", plan)(*one), plan.apply(state, *one))
 
 
 def test_stochastic_rounding_takes_a_key():
