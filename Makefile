@@ -20,8 +20,7 @@ figures: $(VENV)/.sweep          ## published numbers beside ours, and figures o
 	$(RUN) -m experiments.gallery experiments/configs/gallery/*.yaml output=$(OUT)/gallery --page $(OUT)/gallery/README.md
 
 test: $(VENV)/.dev lint          ## everything CI checks
-	$(RUN) -m pytest -n auto --dist loadgroup tests/contract
-	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow"
+	$(RUN) -m pytest -n auto --dist loadgroup -m "not slow"
 
 coverage: $(VENV)/.dev           ## the lines that tests run, without the contract tests
 	$(RUN) -m pytest -n auto --ignore tests/contract -m "not slow" --cov --cov-report=term:skip-covered
