@@ -3,6 +3,7 @@
 Folders and modules, each of which imports only those above it (`tests/test_layers.py`):
 
     base        atomic files, files of arrays, Markdown pages
+    tasks       real models on real data, each with a name
     config      a YAML file, read with the places of its values, and validated
     rows        sources, in memory or in pieces, and the plan: the rows of a sweep and the functions that they share
     running     functions are compiled ahead, batches of rows are measured, progress is shown

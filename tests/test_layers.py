@@ -14,7 +14,7 @@ LAYERS = {
         *("measuring", "designing", "theory", "api", "models", "interop", "testing", "", "__main__"),
     ),
     "experiments": (
-        *("base", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep", "gallery"),
+        *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep", "gallery"),
         *("weights", "catalogue", "peers", "bench", "proofs", ""),
     ),
 }
