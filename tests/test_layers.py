@@ -14,8 +14,8 @@ LAYERS = {
         *("measuring", "designing", "theory", "api", "models", "interop", "testing", "", "__main__"),
     ),
     "experiments": (
-        *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep", "gallery"),
-        *("weights", "catalogue", "peers", "bench", "proofs", ""),
+        *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep"),
+        *("gallery", "weights", "catalogue", "peers", "bench", "proofs", ""),
     ),
 }
 """Package -> its folders and top modules, the lowest first; "" is its own `__init__`. `experiments` lies above `qresearch`."""
