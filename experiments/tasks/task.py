@@ -89,7 +89,8 @@ class Task:
 
 def measures(scores: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Name -> number, for every measure whose scores are there."""
-    return {name: each.finish(float(np.mean(scores[each.score]))) for name, each in MEASURES.items() if each.score in scores}
+    found = [(row.name, row.value) for row in MEASURES.rows if row.value.score in scores]
+    return {name: measure.finish(float(np.mean(scores[measure.score]))) for name, measure in found}
 
 
 @dataclass(frozen=True)
