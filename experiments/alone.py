@@ -14,7 +14,8 @@ from typing import Any
 from experiments.loop import measured
 from experiments.rows.plan import Row, make_plan
 from experiments.running.compiled import keep
-from experiments.running.measure import Meter, Outcome, lost
+from experiments.running.judge import meter_of
+from experiments.running.measure import Outcome, lost
 from experiments.running.stop import SECONDS_BETWEEN_CHECKS, Stop
 from experiments.store import saved_config
 
@@ -96,5 +97,6 @@ def _measure(folder: Path, ids: Sequence[str], answers: Connection) -> None:
     rows = {row.id: row for row in plan.rows}
     answers.send(None)
     for each in ids:
-        ((outcome,),) = measured(plan, [rows[each]], Meter(config.metrics, []))
-        answers.send((outcome.metrics, outcome.true_bits, outcome.seconds, outcome.error, outcome.trace))
+        ((outcome,),) = measured(plan, [rows[each]], meter_of(config)(config.metrics, []))
+        error = (outcome.error, outcome.trace, outcome.crashed)
+        answers.send((outcome.metrics, outcome.true_bits, outcome.seconds, *error, outcome.sites, outcome.notes))

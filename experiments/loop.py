@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from experiments.rows.plan import Plan, Row
 from experiments.rows.sources import rounding_key
-from experiments.running.measure import Meter, Outcome, failed, ready
+from experiments.running.measure import Meter, Outcome, failed
 
 T = TypeVar("T")
 
@@ -21,10 +21,7 @@ def measured(plan: Plan, rows: Sequence[Row], meter: Meter) -> Iterator[list[Out
     pieces is read by every batch.
     """
     with ThreadPoolExecutor(1, "make") as maker:
-        begun = (
-            (maker.submit(ready, source, seed, meter.metrics), source, seed, batches)
-            for source, seed, batches in plan.draws(rows)
-        )
+        begun = ((maker.submit(meter.ready, source, seed), source, seed, batches) for source, seed, batches in plan.draws(rows))
         for coming, source, seed, batches in one_ahead(begun):
             meter.begin(batches[0])
             meter.functions.prepare(batches[0])  # while the source is being made

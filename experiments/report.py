@@ -11,6 +11,7 @@ import qresearch as qr
 from experiments.config import Config
 from experiments.config.model import FEWEST_SEEDS
 from experiments.rows.plan import Plan, Row, notes_on
+from experiments.rows.sources import Source
 from experiments.rows.streams import cut_for, streamed
 from experiments.running.measure import Meter
 from experiments.running.progress import clock
@@ -51,25 +52,30 @@ def few_seeds(config: Config) -> list[str]:
 def hopeless(rows: Sequence[Row]) -> list[str]:
     """A line for each scheme that cannot take the shape or the size of a source: those rows would fail."""
     found: dict[tuple[str, tuple[int, ...]], str] = {}
-    for row in rows:
-        case = (row.scheme.text, row.source.shape)
+    for row, source in _arrays(rows):
+        case = (row.scheme.text, source.shape)
         if case not in found:
             try:
                 coder = qr.build(row.scheme.text)
-                coder.block.grid(row.source.shape)
-                if streamed(row.source):
-                    cut_for(coder, row.source)
+                coder.block.grid(source.shape)
+                if streamed(source):
+                    cut_for(coder, source)
                 found[case] = ""
             except Exception as error:  # a part of the user's own may raise anything
-                found[case] = f"would fail: {row.scheme.text} on {row.source.name}: {error}"
+                found[case] = f"would fail: {row.scheme.text} on {source.name}: {error}"
     return [line for line in found.values() if line]
 
 
 def noted(rows: Sequence[Row]) -> list[str]:
     """A line for each note on a scheme and a source (`qr.notes`), such as a block that is longer than its axis."""
-    cases = {(row.scheme.text, row.source.group, row.source.shape): row for row in rows}.values()
+    cases = {(row.scheme.text, source.group, source.shape): row for row, source in _arrays(rows)}.values()
     found = dict.fromkeys(f"note: {row.scheme.text} on {row.source.group}: {note}" for row in cases for note in notes_on(row))
     return [*itertools.islice(found, MOST_SHOWN), *([f"and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else [])]
+
+
+def _arrays(rows: Sequence[Row]) -> list[tuple[Row, Source]]:
+    """The rows that quantize an array: what is said of models is known when they are there."""
+    return [(row, row.source) for row in rows if isinstance(row.source, Source)]
 
 
 def introduction(plan: Plan, results: Results, pending: Sequence[Row]) -> list[str]:

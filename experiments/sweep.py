@@ -23,7 +23,8 @@ from experiments.loop import measured
 from experiments.report import conclusion, describe, ending, few_seeds, introduction, tried_alone, vanished
 from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
 from experiments.running.compiled import keep, programs
-from experiments.running.measure import Meter, Outcome
+from experiments.running.judge import meter_of
+from experiments.running.measure import Outcome
 from experiments.running.progress import Pace, Reporter
 from experiments.running.stop import Stop, Stopped
 from experiments.running.timeout import Timeout
@@ -97,7 +98,10 @@ def run(
         rest = [row for row in pending if not results.suspect(row)]
         coming = (batch for _, _, batches in plan.draws(rest) for batch in batches)
 
-        with Reporter(len(pending)) as reporter, Meter(config.metrics, coming, stop, _begin(results, limit)) as meter:
+        with (
+            Reporter(len(pending)) as reporter,
+            meter_of(config)(config.metrics, coming, stop, _begin(results, limit)) as meter,
+        ):
             reporter.say(*introduction(plan, results, pending), *tried_alone(suspects, limit.seconds), *few_seeds(config))
             if pending:  # it takes a second, while XLA compiles
                 threading.Thread(target=import_module, args=["experiments.figures.draw"]).start()

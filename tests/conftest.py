@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 import qresearch as qr
 from experiments.config.plugins import LOADED
+from experiments.tasks.task import TASKS
 from qresearch import testing
 from qresearch.grammar import build as builder
 
@@ -32,6 +33,7 @@ TABLES = (
     qr.distributions,
     qr.designs,
     testing.LAWS,
+    TASKS,
 )
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from experiments.config.model import Config
+from experiments.config.model import Config, kind_of
 from experiments.config.overrides import COMMAND_LINE, override
 from experiments.config.problems import ConfigError, Path, Place, Problem
 from experiments.config.published import Entry
 from experiments.config.reader import Document, Dumper, read
 from experiments.config.row_outputs import FIGURES, TABLES
 from experiments.config.schemes import MOST_ROWS
-from experiments.config.section import Context, Section, offered
+from experiments.config.section import Context, Section, of_models, offered
 from experiments.config.sources import KINDS
 
 RESULTS = ("rows.jsonl", "manifest.json")
@@ -40,9 +40,9 @@ def load(file: FilePath | str, overrides: Sequence[str] = (), files: bool = True
     document = read(file)
     if not isinstance(document.data, dict):
         raise ConfigError(
-            [Problem(Place(document.file, 1, 1), (), f"a mapping is needed; its keys: {', '.join(Config.keys())}")]
+            [Problem(Place(document.file, 1, 1), (), f"a mapping is needed; its keys: {', '.join(kind_of({}).keys())}")]
         )
-    problems = override(document, overrides, Config.keys())
+    problems = override(document, overrides, kind_of(document.data).keys())
     if (count := count_rows(document.data)) > MOST_ROWS:
         words = f"{count:,} rows or more; at most {MOST_ROWS:,} are allowed"
         raise ConfigError([Problem(document.place(("schemes",)), ("schemes",), words)])
@@ -71,14 +71,15 @@ def count_rows(data: dict[str, Any]) -> int:
     """A lower bound of the number of rows, from the raw values, before anything is expanded or validated."""
     seeds = data.get("seeds", 1)
     number = seeds if isinstance(seeds, int) else _length(seeds)
-    every = _length(data.get("sources"))
-    return number * sum(_combinations(entry, every) for entry in _items(data.get("schemes")))
+    what, how = ("models", "recipes") if of_models(data) else ("sources", "schemes")
+    every = _length(data.get(what))
+    return number * sum(_combinations(entry, what, every) for entry in _items(data.get(how)))
 
 
-def _combinations(entry: Any, every: int) -> int:
+def _combinations(entry: Any, what: str, every: int) -> int:
     """The number of rows of an entry for one seed: its sources (by default all) times the values of its axes."""
     given = entry if isinstance(entry, dict) else {}
-    return math.prod(max(_length(values), 1) for values in given.values()) * (1 if "sources" in given else every)
+    return math.prod(max(_length(values), 1) for values in given.values()) * (1 if what in given else every)
 
 
 def _length(value: Any) -> int:
@@ -92,7 +93,7 @@ def _items(value: Any) -> list[Any]:
 def _validated(document: Document, context: Context, problems: list[Problem]) -> Config:
     """The configuration. Raises `ConfigError` with the given problems and those of validation."""
     try:
-        config = Config.model_validate(document.data, context=context)
+        config = kind_of(document.data).model_validate(document.data, context=context)
     except ValidationError as error:
         raise ConfigError([*problems, *(_problem(document, each) for each in error.errors())]) from None
     if problems:
@@ -145,7 +146,7 @@ def _missing_key(data: Any, error: Any) -> str:
 def _section(data: Any, path: Sequence[Any]) -> type[Section]:
     """The section at a path, from the keys of the value there."""
     if not path:
-        return Config
+        return kind_of(data)
     if "entries" in path:
         return Entry
     given = data

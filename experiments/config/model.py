@@ -1,8 +1,8 @@
-"""The configuration as a whole: its sections, and the checks across sections."""
+"""The configuration as a whole: its sections, and the checks across sections. It is a sweep of arrays, or one of models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -17,12 +17,13 @@ from pydantic import (
 )
 
 from experiments.config.codebooks import Codebooks
+from experiments.config.models import ModelEntry, Recipes, measures_of
 from experiments.config.output import CHEAP
 from experiments.config.plugins import run_plugin
 from experiments.config.problems import Path
 from experiments.config.row_outputs import Figures, Metric, Tables
-from experiments.config.schemes import MOST_ROWS, Schemes
-from experiments.config.section import Context, Distinct, Name, Section, ToTuple, refuse, together, wrong
+from experiments.config.schemes import ALIASES, MOST_ROWS, Schemes
+from experiments.config.section import Context, Distinct, Name, Section, ToTuple, of_models, offered, refuse, together, wrong
 from experiments.config.sources import Source
 from experiments.config.style import Style
 from experiments.config.where import absent
@@ -54,10 +55,10 @@ class Config(Section):
         output: the folder of the results folder.
         plugins: Python files that are run first, to register parts and presets.
         codebooks: name -> levels, or a design and its source; each becomes an element.
-        seeds: seeds of the distributions and of stochastic rounding; a number n means 0 .. n - 1.
-        sources: name -> where numbers come from.
-        schemes: how they are quantized.
-        metrics: what is measured; by default every metric that does not count codes.
+        seeds: seeds of all that is random; a number n means 0 .. n - 1.
+        sources: name -> what is quantized.
+        schemes: how it is quantized.
+        metrics: what is measured.
         theory: whether limits and exact expectations are computed too.
         tables: tables of the rows, besides the tidy table.
         style: how all figures look: a style sheet of Matplotlib, settings, or a list of them.
@@ -70,9 +71,9 @@ class Config(Section):
     plugins: Annotated[tuple[Annotated[str, AfterValidator(run_plugin)], ...], ToTuple] = ()
     codebooks: Codebooks = Field(default_factory=dict)
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds), Distinct, Field(min_length=1)] = (0,)
-    sources: Annotated[dict[Name, Source], Field(min_length=1)]
-    schemes: Schemes
-    metrics: Annotated[tuple[Metric, ...], ToTuple, Distinct, Field(min_length=1)] = CHEAP
+    sources: dict[Name, Any]
+    schemes: tuple[Any, ...]
+    metrics: tuple[str, ...] = ()
     theory: bool = False
     tables: Tables = ()
     style: Style = Field(default_factory=dict)
@@ -92,6 +93,11 @@ class Config(Section):
         return self
 
     @property
+    def headings(self) -> dict[str, str]:
+        """Column -> its heading in tables, where that is another word."""
+        return {}
+
+    @property
     def folder(self) -> FilePath:
         """The results folder."""
         return FilePath(self.output) / self.name
@@ -101,10 +107,57 @@ class Config(Section):
         """The axes of all schemes, each once."""
         return tuple(dict.fromkeys(axis for entry in self.schemes for axis in entry.axes))
 
+    def canonical(self, text: str) -> str:
+        """The text of a scheme or a recipe as tables show it."""
+        return str(self.schemes[0].canonical(text))
+
     def tiny(self, elements: int = 4096, seeds: int = 2) -> Config:
         """The same sweep over small sources, in a separate folder: a smoke test."""
         small = {name: source.small(elements) for name, source in self.sources.items()}
         return self.model_copy(update={"name": f"{self.name}-tiny", "sources": small, "seeds": self.seeds[:seeds]})
+
+
+class ArraySweep(Config):
+    """A sweep of arrays: sources, and schemes that they are quantized with. By default it measures all that counts no codes."""
+
+    sources: Annotated[dict[Name, Source], Field(min_length=1)]
+    schemes: Schemes
+    metrics: Annotated[tuple[Metric, ...], ToTuple, Distinct, Field(min_length=1)] = CHEAP
+
+
+class ModelSweep(Config):
+    """A sweep of models: in YAML, `models` in place of `sources` and `recipes` in place of `schemes`.
+
+    It measures what its tasks do.
+    """
+
+    sources: Annotated[dict[Name, ModelEntry], Field(min_length=1, alias="models")]
+    schemes: Annotated[Recipes, Field(alias="recipes")]
+    metrics: Annotated[tuple[str, ...], ToTuple, Distinct, Field(validate_default=True)] = ()
+
+    @property
+    def headings(self) -> dict[str, str]:
+        """A source is a model, and a scheme a recipe."""
+        return {column: word for word, column in ALIASES.items()}
+
+    @field_validator("metrics")
+    @classmethod
+    def _measured(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = measures_of((info.context or Context()).data.get("models"))
+        refuse(((i,), f"unknown measure {each!r}{offered(each, known)}") for i, each in enumerate(names) if each not in known)
+        return names or tuple(known)
+
+    @field_validator("theory")
+    @classmethod
+    def _no_theory(cls, theory: bool) -> bool:
+        if theory:
+            wrong("there is no theory of models; leave it out, or sweep over sources and schemes")
+        return theory
+
+
+def kind_of(data: Mapping[str, Any]) -> type[Config]:
+    """The kind of sweep that an unvalidated configuration is."""
+    return ModelSweep if of_models(data) else ArraySweep
 
 
 def _repeated_names(outputs: Any) -> Iterator[tuple[Path, str]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from experiments.config.schemes import COLUMNS, FIXED
+from experiments.config.models import RecipeEntry, measures_of
+from experiments.config.schemes import ALIASES, COLUMNS, FIXED, SchemeEntry
 from experiments.config.section import Context, Distinct, Name, Section, ToTuple, ToTupleOfOne, Values, offered, refuse, wrong
 from experiments.config.style import Style, Width
-from qresearch import build, metrics, scheme
+from experiments.tasks.task import MEASURES
+from qresearch import build, metrics
 
 DERIVED = {"r_2b": "r"}
 """A derived column (`experiments.showing.summary.derived`) -> the metric that it needs: `r_2b` is R 2^b."""
@@ -28,7 +30,17 @@ def _known_metric(name: str) -> str:
 
 
 def _measured(name: str) -> str:
-    return name if name in ("true_bits", *DERIVED) else _known_metric(name)
+    return name if name in ("true_bits", *DERIVED, *MEASURES) else _known_metric(name)
+
+
+def _row_text(text: str, info: ValidationInfo) -> str:
+    if not (info.context or Context()).of_models:
+        return _built(text)
+    try:
+        RecipeEntry.check(text)
+    except ValueError as error:
+        wrong(error)
+    return text
 
 
 def _built(text: str) -> str:
@@ -41,23 +53,35 @@ def _built(text: str) -> str:
 
 def _columns(context: Context) -> list[str]:
     """The columns of the sweep, from the unvalidated sections: their own errors are reported elsewhere."""
-    entries = [entry for entry in context.items("schemes") if isinstance(entry, dict)]
+    entries = [entry for section in ("schemes", "recipes") for entry in context.items(section) if isinstance(entry, dict)]
     axes = [key for entry in entries for key in entry if key not in FIXED]
-    measured = list(map(str, context.items("metrics"))) if "metrics" in context.data else CHEAP
+    usual = measures_of(context.data.get("models")) if context.of_models else CHEAP
+    measured = list(map(str, context.items("metrics"))) if "metrics" in context.data else usual
     return list(dict.fromkeys([*COLUMNS, *axes, *measured, *derivable(measured)]))
 
 
+def _named(name: str, context: Context) -> str:
+    """The name of a column in tables of rows: in a sweep of models, `model` is the source and `recipe` the scheme."""
+    return ALIASES.get(name, name) if context.of_models else name
+
+
 def _known_column(name: str, info: ValidationInfo) -> str:
-    if info.context is not None and name not in (columns := _columns(info.context)):
+    if info.context is None:
+        return name
+    name = _named(name, info.context)
+    if name not in (columns := _columns(info.context)):
         wrong(f"no such column {name!r}{offered(name, columns, 'this sweep has')}")
     return name
 
 
 def _known_keys(where: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    columns = list(where) if info.context is None else _columns(info.context)
-    unknown = [name for name in where if name not in columns]
+    if info.context is None:
+        return where
+    columns = _columns(info.context)
+    found = {_named(name, info.context): values for name, values in where.items()}
+    unknown = [name for name in found if name not in columns]
     refuse(((name,), f"no such column {name!r}{offered(name, columns, 'this sweep has')}") for name in unknown)
-    return where
+    return found
 
 
 CHEAP = tuple(row.name for row in metrics.rows if "histogram" not in row.value.needs)
@@ -77,13 +101,17 @@ Columns = Annotated[tuple[Column, ...], ToTupleOfOne, Distinct]
 """One column, or a list of them."""
 
 SchemeText = Annotated[str, AfterValidator(_built)]
+RowText = Annotated[str, AfterValidator(_row_text)]
+"""A scheme, or in a sweep of models a recipe."""
+
 SchemeTexts = Annotated[tuple[SchemeText, ...], ToTuple, Field(min_length=1)]
 
 
-def _canonical(where: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+def _canonical(where: dict[str, tuple[Any, ...]], info: ValidationInfo) -> dict[str, tuple[Any, ...]]:
     """Puts schemes into their canonical form, which is that of the table."""
+    entry = RecipeEntry if (info.context or Context()).of_models else SchemeEntry
     try:
-        return where | {"scheme": tuple(str(scheme(each)) for each in where["scheme"])} if "scheme" in where else where
+        return where | {"scheme": tuple(map(entry.canonical, where["scheme"]))} if "scheme" in where else where
     except (ValueError, TypeError) as error:
         refuse([(("scheme",), str(error))])
         raise
@@ -99,9 +127,12 @@ class Output(Section):
         caption: what to learn from it, for the gallery.
     """
 
+    of_sites: ClassVar[bool] = False
+    """Whether it shows single weights of models instead of rows."""
+
     kind: str
     name: Name | None = None
-    where: Annotated[dict[str, Values], AfterValidator(_canonical), AfterValidator(_known_keys)] = Field(default_factory=dict)
+    where: Annotated[dict[str, Values], AfterValidator(_known_keys), AfterValidator(_canonical)] = Field(default_factory=dict)
     caption: str = ""
 
     @model_validator(mode="before")
@@ -143,4 +174,4 @@ class RowFigure(Figure):
         order: column -> its first values, in their order in the figure; other values follow in the order of the sweep.
     """
 
-    order: Annotated[dict[str, Values], AfterValidator(_canonical), AfterValidator(_known_keys)] = Field(default_factory=dict)
+    order: Annotated[dict[str, Values], AfterValidator(_known_keys), AfterValidator(_canonical)] = Field(default_factory=dict)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from experiments.config.output import Measured, Metric, SchemeText
+from experiments.config.output import Measured, Metric, RowText, SchemeText
+from experiments.config.schemes import ALIASES
 from experiments.config.section import Context, Section, ToTuple, offered, refuse, telling_key, wrong
 from experiments.config.sources import SourceName
 from qresearch import build
@@ -44,9 +45,9 @@ class FromRows(Quantity):
 
     key = "measured"
     measured: Measured
-    scheme: SchemeText
+    scheme: RowText
     source: SourceName
-    over: SchemeText | None = None
+    over: RowText | None = None
 
 
 class Levels(Quantity):
@@ -121,6 +122,8 @@ LISTS = ("shape",)
 
 def quantity(given: dict[str, Any], context: Context | None = None) -> Quantity:
     """Inside a validator: the section for a mapping. Reports an error if no kind of quantity has its keys."""
+    if context is not None and context.of_models:
+        given = {ALIASES.get(key, key): value for key, value in given.items()}
     section = QUANTITIES[telling_key(given, QUANTITIES, "our number is a mapping")]
     refuse(_unknown(section, given))
     return section.model_validate(given, context=context)

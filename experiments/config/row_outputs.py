@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
-from experiments.config.output import Column, Columns, Figure, Metric, Output, RowFigure, SchemeText, SchemeTexts, Shown
+from experiments.config.output import Column, Columns, Figure, Metric, Output, RowFigure, RowText, SchemeTexts, Shown
 from experiments.config.published import Published
-from experiments.config.section import ToTuple, offered, refuse, wrong
+from experiments.config.reported import reported
+from experiments.config.section import ToTuple, ToTupleOfOne, offered, refuse, wrong
 from experiments.config.style import Limits
 from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
-from qresearch import metrics
 
 __all__ = ["FIGURES", "TABLES", "Figures", "Metric", "Output", "Tables"]
 
 
+SiteValue = Literal["output_error", "weight_error", "low", "high", "share"]
+"""What is known of each quantized weight (`qr.model.Plan.errors`)."""
+
+
 def _directed(name: str) -> str:
-    if name not in metrics or not metrics[name].better:
-        known = [row.name for row in metrics.rows if row.value.better]
+    if name not in reported or not reported[name].better:
+        known = [name for name in reported if reported[name].better]
         wrong(f"no value of {name!r} is the better one; allowed: {', '.join(known)}")
     return name
 
@@ -41,7 +45,7 @@ class Paired(Output):
     """Differences to a baseline, paired on the same source and seed: `{kind: paired, baseline: nf4@64, value: rmse}`."""
 
     kind: Literal["paired"] = "paired"
-    baseline: SchemeText
+    baseline: RowText
     columns: Columns = ("source",)
     value: Shown
 
@@ -123,6 +127,47 @@ class Heatmap(RowFigure):
     limits: Limits | None = None
 
 
+def _models_alone(kind: str, info: ValidationInfo) -> str:
+    if info.context is not None and not info.context.of_models:
+        wrong(f"{kind!r} shows the weights of models; it needs the sections 'models' and 'recipes'")
+    return kind
+
+
+class Layers(RowFigure):
+    """A heat map of the weights of models: a line for each site, a column for each layer. Numbers in names are layers.
+
+    Attributes:
+        value: what is shown of each weight.
+        limits: the ends of the colour scale; values beyond them have its last colours.
+    """
+
+    of_sites: ClassVar[bool] = True
+
+    kind: Annotated[Literal["layers"], AfterValidator(_models_alone)]
+    value: SiteValue = "output_error"
+    x: Literal["layer"] = "layer"
+    y: Literal["site"] = "site"
+    panel: Columns = ("scheme",)
+    limits: Limits | None = None
+
+
+class Sites(Output):
+    """A table of the weights of models: `{kind: sites, value: output_error, columns: recipe}`.
+
+    Attributes:
+        rows: `site` and `layer`, or one of them.
+        columns: columns of the sweep.
+        value: what is shown of each weight.
+    """
+
+    of_sites: ClassVar[bool] = True
+
+    kind: Annotated[Literal["sites"], AfterValidator(_models_alone)]
+    rows: Annotated[tuple[Literal["site", "layer"], ...], ToTupleOfOne, Field(min_length=1)] = ("site", "layer")
+    columns: Columns = ("scheme",)
+    value: SiteValue = "output_error"
+
+
 class Codebooks(Figure):
     """The levels of schemes, on one line for each scheme."""
 
@@ -139,11 +184,18 @@ class ErrorOverInput(Figure):
     points: Annotated[int, Field(ge=2, le=1_000_000)] = 4097
 
 
-TABLES: dict[str, type[Output]] = {"pivot": Pivot, "paired": Paired, "published": Published, "equal_bits": EqualBits}
+TABLES: dict[str, type[Output]] = {
+    "pivot": Pivot,
+    "paired": Paired,
+    "published": Published,
+    "equal_bits": EqualBits,
+    "sites": Sites,
+}
 FIGURES: dict[str, type[Output]] = {
     "error_vs_bits": ErrorOverBits,
     "error_vs_block": ErrorOverBlock,
     "heatmap": Heatmap,
+    "layers": Layers,
     "codebooks": Codebooks,
     "error_over_input": ErrorOverInput,
     "densities": Densities,

@@ -8,15 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from experiments.config.reported import reported
 from experiments.config.section import Distinct, Number, Section, ToTuple, ToTupleOfOne, Values, offered, plain, refuse, wrong
 from experiments.config.sources import SourceName
-from qresearch import build, metrics, presets, scheme
+from qresearch import build, presets, scheme
 from qresearch.base.table import suggestion
 
 MOST_ROWS = 100_000
@@ -28,8 +29,11 @@ COLUMNS = ("source", "group", "seed", "scheme", "family", "true_bits")
 DERIVED_PREFIXES = ("limit_", "expected_", "r_2b")
 """The columns that are computed from others begin so."""
 
-FIXED = ("scheme", "family", "sources")
-"""The keys of an entry that are not axes."""
+ALIASES = {"model": "source", "recipe": "scheme"}
+"""What two columns are called in a sweep of models."""
+
+FIXED = ("scheme", "family", "sources", "recipe", "models")
+"""The keys of an entry, of schemes or of recipes, that are not axes."""
 
 _HOLE = re.compile(r"\{(\w*)\}")
 _MOST_ERRORS_SHOWN = 3
@@ -60,6 +64,9 @@ class SchemeEntry(Section):
         axes: name -> values.
     """
 
+    key: ClassVar[str] = "scheme"
+    example: ClassVar[str] = "a scheme such as 'int4@32'"
+
     scheme: str
     family: str | None = None
     sources: Annotated[tuple[SourceName, ...] | None, ToTupleOfOne, Distinct, Field(min_length=1)] = None
@@ -69,13 +76,13 @@ class SchemeEntry(Section):
     @classmethod
     def _gather(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return {"scheme": value}
+            return {cls.key: value}
         if not isinstance(value, dict):
-            wrong(f"got {value!r}; allowed: a scheme such as 'int4@32', or a mapping with the key 'scheme'")
-        if "scheme" not in value:
-            typo = suggestion("scheme", value).replace("did you mean", "was it misspelled as")
-            wrong(f"the key 'scheme' is needed{typo or ';'} got the keys {', '.join(value) or 'none'}")
-        given = {key: each for key, each in value.items() if key in FIXED}
+            wrong(f"got {value!r}; allowed: {cls.example}, or a mapping with the key {cls.key!r}")
+        if cls.key not in value:
+            typo = suggestion(cls.key, value).replace("did you mean", "was it misspelled as")
+            wrong(f"the key {cls.key!r} is needed{typo or ';'} got the keys {', '.join(value) or 'none'}")
+        given = {key: each for key, each in value.items() if key in cls.fixed()}
         axes = {key: each for key, each in value.items() if key not in given}
         return given | {"axes": {key: _named(each) for key, each in axes.items()}}
 
@@ -85,11 +92,29 @@ class SchemeEntry(Section):
         if (text := info.data.get("scheme")) is None:
             return axes
         holes = list(dict.fromkeys(_HOLE.findall(text)))
-        refuse([*_misused_axes(text, holes, axes), *_no_axes("family", info.data.get("family") or "", axes)])
+        misused = _misused_axes(text, holes, axes, cls.fixed())
+        refuse([*misused, *_no_axes("family", info.data.get("family") or "", axes)])
         if (count := _count(axes)) > MOST_ROWS:
             wrong(f"{count:,} schemes; at most {MOST_ROWS:,} rows are allowed")
-        refuse(_described(*each) for each in itertools.islice(_failures(text, axes), _MOST_ERRORS_SHOWN))
+        found = itertools.islice(_failures(cls.check, text, axes), _MOST_ERRORS_SHOWN)
+        refuse(_described(cls.key, *each) for each in found)
         return axes
+
+    @classmethod
+    def fixed(cls) -> list[str]:
+        """The keys that are not axes."""
+        names = cls.keys()
+        return [name for name in names if name != "axes"]
+
+    @classmethod
+    def canonical(cls, text: str) -> str:
+        """The text of a scheme as tables show it. Raises `ValueError`."""
+        return str(scheme(text))
+
+    @classmethod
+    def check(cls, text: str) -> None:
+        """Raises what is wrong with the text of a scheme."""
+        build(text)
 
     @property
     def count(self) -> int:
@@ -100,11 +125,12 @@ class SchemeEntry(Section):
         """Its schemes; the last axis varies fastest."""
         for axes in _combinations(self.axes):
             family = _filled(self.family, axes) if self.family else self._family(axes)
-            yield Expanded(str(scheme(_filled(self.scheme, axes))), family, tuple(axes.items()))
+            yield Expanded(self.canonical(_filled(self.scheme, axes)), family, tuple(axes.items()))
 
     def plain(self) -> Any:
         """The entry as plain YAML: a text if there are no other keys, else a mapping that includes the axes."""
-        fixed = {key: plain(getattr(self, key)) for key in FIXED if getattr(self, key)}
+        given = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items() if name != "axes"}
+        fixed = {key: plain(value) for key, value in given.items() if value}
         return fixed | plain(self.axes) if len(fixed) > 1 or self.axes else self.scheme
 
     def _family(self, axes: dict[str, Any]) -> str:
@@ -132,11 +158,11 @@ def _combinations(axes: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (dict(zip(axes, values)) for values in itertools.product(*axes.values()))
 
 
-def _failures(text: str, axes: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+def _failures(check: Callable[[str], None], text: str, axes: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """The combinations that cannot be built, with the reasons."""
     for each in _combinations(axes):
         try:
-            build(_filled(text, each))
+            check(_filled(text, each))
         except Exception as error:  # a user's own part may raise anything
             yield each, str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
@@ -152,23 +178,25 @@ def _no_axes(key: str, template: str, axes: dict[str, Any]) -> Iterator[tuple[tu
             yield (key,), f"{{{hole}}} in {template!r} is not an axis{offered(hole, axes, 'axes')}"
 
 
-def _misused_axes(text: str, holes: list[str], axes: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _misused_axes(
+    text: str, holes: list[str], axes: dict[str, Any], fixed: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], str]]:
     """Holes without an axis, axes without a hole, and axes with the name of another column."""
-    taken = {*COLUMNS, *metrics, "id", "status", "error", "theory", "note"}
-    yield from _no_axes("scheme", text, axes)
+    taken = {*COLUMNS, *reported, *ALIASES, "id", "status", "error", "theory", "note"}
+    yield from _no_axes(fixed[0], text, axes)
     for axis in axes:
         if axis not in holes:
-            allowed = ", ".join([*FIXED, *(f"{hole} (an axis)" for hole in holes)])
-            near = suggestion(axis, [*FIXED, *holes]) or ";"
+            allowed = ", ".join([*fixed, *(f"{hole} (an axis)" for hole in holes)])
+            near = suggestion(axis, [*fixed, *holes]) or ";"
             yield (axis,), f"unknown key, and not an axis, because {{{axis}}} is not in {text!r}{near} allowed: {allowed}"
         elif axis in taken or axis.startswith(DERIVED_PREFIXES):
             yield (axis,), f"an axis cannot be called {axis!r}: every table has a column of that name"
 
 
-def _described(axes: dict[str, Any], error: str) -> tuple[tuple[str, ...], str]:
+def _described(key: str, axes: dict[str, Any], error: str) -> tuple[tuple[str, ...], str]:
     """The path and the message for an error of one combination."""
     where = ", ".join(f"{name}={value}" for name, value in axes.items())
-    return ("scheme",), f"with {where}: {error}" if axes else error
+    return (key,), f"with {where}: {error}" if axes else error
 
 
 def family_of(text: str) -> str:

@@ -42,10 +42,20 @@ class Context:
     folders: tuple[FilePath, ...] = (FilePath(),)
     trust: bool = True
 
+    @property
+    def of_models(self) -> bool:
+        """Whether it is a sweep of models, with `models` and `recipes` in place of `sources` and `schemes`."""
+        return of_models(self.data)
+
     def items(self, section: str) -> list[Any]:
         """The items of a section that is a list, unvalidated."""
         given = self.data.get(section)
         return given if isinstance(given, list) else []
+
+
+def of_models(data: Mapping[str, Any]) -> bool:
+    """Whether an unvalidated configuration is a sweep of models."""
+    return "models" in data or "recipes" in data
 
 
 class Section(BaseModel):
@@ -56,12 +66,14 @@ class Section(BaseModel):
     @classmethod
     def keys(cls) -> list[str]:
         """The keys that the section takes."""
-        return list(cls.model_fields)
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
     def plain(self) -> Any:
         """The section as plain YAML values, with defaults, except for defaults that are empty."""
         fields = type(self).model_fields.items()
-        given = {key: (getattr(self, key), field.get_default(call_default_factory=True)) for key, field in fields}
+        given = {
+            field.alias or name: (getattr(self, name), field.get_default(call_default_factory=True)) for name, field in fields
+        }
         return {key: plain(value) for key, (value, default) in given.items() if not (empty(value) and value == default)}
 
 

@@ -206,15 +206,17 @@ Source = Annotated[DistributionSource | FileSource | ValuesSource, PlainValidato
 
 
 def _named(info: ValidationInfo) -> dict[str, Any] | None:
-    """The section `sources`, unvalidated: its own errors are reported elsewhere. None if it is not a mapping."""
-    found = (info.context or Context()).data.get("sources")
+    """The section `sources`, or `models`, unvalidated: its own errors are reported elsewhere. None if it is not a mapping."""
+    context = info.context or Context()
+    found = context.data.get("models" if context.of_models else "sources")
     return found if isinstance(found, dict) else None
 
 
 def _known_source(name: str, info: ValidationInfo) -> str:
     known = _named(info)
     if known is not None and name not in known:
-        wrong(f"no such source {name!r}{offered(name, known, 'there are')}")
+        what = "model" if info.context and info.context.of_models else "source"
+        wrong(f"no such {what} {name!r}{offered(name, known, 'there are')}")
     return name
 
 
@@ -228,7 +230,7 @@ def _known_distribution_source(name: str, info: ValidationInfo) -> str:
 
 
 SourceName = Annotated[str, AfterValidator(_known_source)]
-"""The name of a source of the configuration."""
+"""The name of a source of the configuration, or of a model."""
 
 DistributionName = Annotated[str, AfterValidator(_known_distribution_source)]
 """The name of a source of the configuration that is a distribution."""

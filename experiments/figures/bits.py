@@ -16,6 +16,9 @@ from experiments.showing.best import direction
 from experiments.showing.summary import label, means
 from experiments.showing.theory import LIMIT
 
+FLOAT = "none"
+"""The recipe of the float model."""
+
 BOUND = "limit of any code"
 FAINT = 0.35
 """The opacity of points that are not on the line."""
@@ -33,6 +36,7 @@ def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
     limits = [_limit(each, part, f"{LIMIT}{options.y}") for each, (_, part) in zip(axes, found.panels, strict=True)]
     for each, (title, part) in zip(axes, found.panels, strict=True):
         beaten = False
+        part = _float_line(each, part, options.y)
         for name, line in parts(part, found.lines):
             table = means(line, ["scheme"], options.y)
             beaten |= _line(each, table, options.y, name, found.looks[name], bool(found.over))
@@ -45,6 +49,15 @@ def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
     name_axes(axes, label("true_bits"), mean_label(options.y, found.over))
     legend_below(figure, axes)
     return figure
+
+
+def _float_line(axes: Axes, part: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Draws the float model, whose bits are far off, as a horizontal line; returns the other rows."""
+    whole = part["scheme"] == FLOAT
+    if whole.any() and not whole.all():
+        axes.axhline(part.loc[whole, column].mean(), color="0.35", linestyle="--", label="float", zorder=1)
+        return part[~whole]
+    return part
 
 
 def mean_label(column: str, over: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from experiments.base.files import write
 from experiments.config import Config
 from experiments.config.output import Figure as Options
 from experiments.config.output import RowFigure
-from experiments.config.row_outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap
+from experiments.config.row_outputs import Codebooks, ErrorOverBits, ErrorOverBlock, ErrorOverInput, Heatmap, Layers
 from experiments.config.theory_figures import BlockMaximum, Densities, ScaledBlocks
 from experiments.figures.bits import error_over_bits
 from experiments.figures.block import error_over_block
@@ -38,6 +38,7 @@ KINDS: dict[type[Options], Drawing] = {
     ErrorOverBits: error_over_bits,
     ErrorOverBlock: error_over_block,
     Heatmap: heatmap,
+    Layers: heatmap,
     Codebooks: codebooks,
     ErrorOverInput: error_over_input,
 }
@@ -67,5 +68,5 @@ def make_figure(output: Options, config: Config, frame: pd.DataFrame, path: Path
             yield write(path.with_name(f"{path.name}.csv"), text)
         else:
             order = output.order if isinstance(output, RowFigure) else {}
-            figure = KINDS[type(output)](output, ordered(derived(frame), order))
+            figure = KINDS[type(output)](output, ordered(frame if output.of_sites else derived(frame), order))
         yield from save(figure, path)

@@ -14,17 +14,22 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from experiments.config.row_outputs import Heatmap
+from experiments.config.row_outputs import Heatmap, Layers
 from experiments.figures.bits import mean_label
 from experiments.figures.block import positions
 from experiments.figures.style import BELOW, COLUMN, PAGE, PAGE_HEIGHT, Undrawn, decibels, name_axes, panels, parts
 from experiments.showing.summary import averaged, label, means, number
+
+Maps = Heatmap | Layers
 
 SMALLEST = 4.5
 """The smallest size of numbers in points."""
 
 LINE, LEAST_LINE = 0.24, 0.12
 """The height of a line of cells in inches: with numbers in them, and without."""
+
+LEAST_PANEL = 1.7
+"""Inches: the height that the label of the colours needs."""
 
 HEAD = 0.75
 """Inches of a panel for its title, and for labels below the cells."""
@@ -33,7 +38,7 @@ LETTER = 0.0081
 """The width of a letter in inches, for each point of its size."""
 
 
-def heatmap(options: Heatmap, frame: pd.DataFrame) -> Figure:
+def heatmap(options: Maps, frame: pd.DataFrame) -> Figure:
     """A panel for each value of `panel`; all panels share one colour scale.
 
     The cells hold their numbers if there is room for them.
@@ -62,14 +67,14 @@ def heatmap(options: Heatmap, frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panels(options: Heatmap, count: int, across: list, down: list) -> tuple[Figure, list[Axes]]:
+def _panels(options: Maps, count: int, across: list, down: list) -> tuple[Figure, list[Axes]]:
     """Panels in which every line and every column of cells can be seen. Raises `Undrawn` if they fit on no page."""
     words = "choose fewer with `where`, or another axis"
     most = int((PAGE_HEIGHT - BELOW - HEAD) / LEAST_LINE)
     if len(down) > most:
         raise Undrawn(f"{len(down)} values of {options.y} do not fit on a page (at most {most}); {words}")
     wanted = options.width or (max(COLUMN, min(_width(across, down), PAGE)) if count == 1 else PAGE)
-    figure, axes = panels(count, HEAD + LINE * len(down), wanted, HEAD + LEAST_LINE * len(down))
+    figure, axes = panels(count, max(HEAD + LINE * len(down), LEAST_PANEL), wanted, HEAD + LEAST_LINE * len(down))
     most = int(_inside(figure, axes, down) / LEAST_LINE)
     if len(across) > most:
         raise Undrawn(f"{len(across)} values of {options.x} do not fit in a panel (at most {most}); {words}")
@@ -112,14 +117,14 @@ def _name_ticks(axes: Axes, across: list, down: list, room: float) -> None:
         axes.tick_params(axis="x", rotation=90)
 
 
-def _grid(frame: pd.DataFrame, options: Heatmap, across: list, down: list) -> np.ndarray:
+def _grid(frame: pd.DataFrame, options: Maps, across: list, down: list) -> np.ndarray:
     """float64 [down, across]: the means; NaN if there is no row."""
     table = means(frame, [options.y, options.x], options.value)
     wide = table.pivot_table(index=options.y, columns=options.x, values="mean", sort=False)
     return wide.reindex(index=down, columns=across).to_numpy(np.float64)
 
 
-def _norm(values: np.ndarray, options: Heatmap) -> Normalize:
+def _norm(values: np.ndarray, options: Maps) -> Normalize:
     finite = values[np.isfinite(values)]
     low, high = options.limits or ((float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0))
     return LogNorm(low, high) if low > 0 and high / low > 5 and not decibels(options.value) else Normalize(low, high)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.config import Config, dump
+from experiments.config.model import ModelSweep
 from experiments.config.row_outputs import TABLES
 from experiments.figures.stamp import ALL, Stamp, drawing, origin
 from experiments.store.folder import ROWS
@@ -116,7 +117,8 @@ def _judged(config: Config, folder: Path, say: Say, each: Each) -> tuple[pd.Data
 def _jobs(config: Config, folder: Path, frame: pd.DataFrame, judged: Sequence[Verdict], code: str) -> Iterator[Job]:
     from experiments.figures.draw import make_figure
     from experiments.showing.summary import only
-    from experiments.showing.tables import make_table, theory_table, tidy_table
+    from experiments.showing.tables import make_table, sites_table, theory_table, tidy_table
+    from experiments.store.table import sites
 
     plain: dict[str, Any] = config.plain()
     basis = [code, {key: plain.get(key) for key in ("sources", "codebooks", "metrics", "theory", "seeds")}, config.axes]
@@ -124,10 +126,13 @@ def _jobs(config: Config, folder: Path, frame: pd.DataFrame, judged: Sequence[Ve
     yield Job("table", origin(*basis, config.description, everything), partial(tidy_table, folder / "table", frame, config))
     if config.theory:
         yield Job("tables/theory", origin(*basis, everything), partial(theory_table, folder / "tables" / "theory", judged))
+    weights = sites(folder, config) if isinstance(config, ModelSweep) else frame
+    if isinstance(config, ModelSweep):
+        yield Job("sites", origin(*basis, weights.to_csv()), partial(sites_table, folder / "sites", weights, config))
     for output in (*config.tables, *config.figures):
         table = output.kind in TABLES
         make: Callable[[Any, Config, pd.DataFrame, Path], Iterator[Path]] = make_table if table else make_figure
         name = f"{'tables' if table else 'figures'}/{output.stem}"
-        rows = only(frame, output.where)
+        rows = only(weights if output.of_sites else frame, output.where)
         made_of = origin(*basis, {} if table else config.style, output.plain(), rows.to_csv())
         yield Job(name, made_of, partial(make, output, config, rows, folder / name))

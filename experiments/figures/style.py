@@ -20,8 +20,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.base.files import replacing
+from experiments.config.reported import reported
 from experiments.config.style import WIDTHS
-from qresearch import metrics
 
 SHEET = Path(__file__).parent.parent / "paper.mplstyle"
 COLUMN, PAGE = WIDTHS["column"], WIDTHS["page"]
@@ -187,7 +187,7 @@ def scale_values(axes: Sequence[Axes], column: str, values: Sequence[float] | np
 
 def decibels(column: str) -> bool:
     """Whether a column is in decibels, which are logarithms already."""
-    return column in metrics and "dB" in metrics[column].label
+    return column in reported and "dB" in reported[column].label
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int | None = None) -> None:

@@ -15,12 +15,14 @@ import numpy as np
 
 import qresearch as qr
 from experiments.base import code
-from experiments.config.model import Config
+from experiments.config.model import Config, ModelSweep
 from experiments.config.plugins import files_of
 from experiments.config.schemes import MOST_ROWS, Expanded, SchemeEntry
+from experiments.rows.models import Model, drawn, models
 from experiments.rows.sources import Source, sources
 from experiments.rows.streams import streamed
 from experiments.rows.structures import Functions, Structure, functions_of
+from experiments.tasks.recipe import Treatment
 
 FORMAT = 2
 """Part of every row's identity: a change makes all rows new."""
@@ -38,18 +40,18 @@ class TooManyRows(ValueError):
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: a scheme on a source with a seed.
+    """One measurement: a scheme on a source, or a recipe on a model, with a seed.
 
     Attributes:
         id: the hash of everything that the numbers depend on: equal ids mean equal numbers.
         source: what is quantized.
         seed: of the source and of stochastic rounding.
         scheme: how it is quantized.
-        functions: the compiled functions that measure it (`functions_of`).
+        functions: the compiled functions that measure it (`functions_of`); none for a model.
     """
 
     id: str
-    source: Source
+    source: Source | Model
     seed: int
     scheme: Expanded
     functions: Functions
@@ -71,6 +73,8 @@ class Row:
 
 def notes_on(row: Row, clipped: float | None = None) -> list[str]:
     """The notes on a scheme and its source (`qr.notes`), also with the share of clipped elements, if it was measured."""
+    if isinstance(row.source, Model):
+        return []  # its task has notes, which are known when it is there
     try:
         return qr.notes(row.scheme.text, row.source.shape, clipped)
     except ValueError:  # the shape does not fit: the row fails and says so
@@ -103,11 +107,11 @@ class Plan:
         """Row id -> its index in the plan, which is the order of tables."""
         return {row.id: position for position, row in enumerate(self.rows)}
 
-    def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source, int, list[Batch]]]:
+    def draws(self, rows: Iterable[Row]) -> Iterator[tuple[Source | Model, int, list[Batch]]]:
         """The given rows as batches, grouped by source and seed, so that each array is made once."""
-        for (_, seed), drawn in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
+        for (_, seed), some in itertools.groupby(rows, key=lambda row: (row.source.name, row.seed)):
             groups: dict[Functions, list[Row]] = {}
-            for row in drawn:
+            for row in some:
                 groups.setdefault(row.functions, []).append(row)
             source = next(iter(groups.values()))[0].source
             yield source, seed, [batch for group in groups.values() for batch in batched(group)]
@@ -118,23 +122,23 @@ class Plan:
 
 
 def batched(rows: Sequence[Row]) -> Iterator[Batch]:
-    """Cuts rows that share their functions into batches."""
-    most = MOST_ROWS_PER_PASS if streamed(rows[0].source) else MOST_ROWS_PER_BATCH
+    """Cuts rows that share their functions into batches; a row of a model is one of its own."""
+    first = rows[0].source
+    most = 1 if isinstance(first, Model) else MOST_ROWS_PER_PASS if streamed(first) else MOST_ROWS_PER_BATCH
     return (tuple(rows[start : start + most]) for start in range(0, len(rows), most))
 
 
 def make_plan(config: Config) -> Plan:
     """Expands a configuration. Raises `TooManyRows` instead of expanding more than `MOST_ROWS` rows."""
-    found = sources(config)
+    found = models(config) if isinstance(config, ModelSweep) else sources(config)
     count = len(config.seeds) * sum(_served(entry, found) * entry.count for entry in config.schemes)
     if count > MOST_ROWS:
         raise TooManyRows(f"{count:,} rows; at most {MOST_ROWS:,} are allowed")
-    known = [(entry.sources, _Known.of(each)) for entry in config.schemes for each in entry.expand()]
-    common = {"format": FORMAT, "version": getattr(qr, "__version__", ""), "metrics": list(config.metrics)} | _own_code(config)
-    cases = [(source, each) for source in found for names, each in known if names is None or source.group in names]
+    expanded = [(entry.sources, each) for entry in config.schemes for each in entry.expand()]
+    common = {"format": FORMAT, "version": getattr(qr, "__version__", "")} | _own_code(config)
     rows: dict[str, Row] = {}
     repeated: dict[str, None] = {}
-    for row in _rows(cases, config.seeds, common):
+    for row in _all_rows(config, found, expanded, common):
         if rows.setdefault(row.id, row) is not row:
             repeated[row.scheme.text] = None
     return Plan(tuple(rows.values()), tuple(repeated))
@@ -146,7 +150,37 @@ def _own_code(config: Config) -> dict[str, str]:
     return {"code": code.digest(files)} if files else {}
 
 
-def _served(entry: SchemeEntry, found: list[Source]) -> int:
+def _all_rows(config: Config, found: Sequence[Any], expanded: Sequence[tuple[Any, Expanded]], common: Any) -> Iterator[Row]:
+    def serves(names: Any, source: Any) -> bool:
+        return names is None or source.group in names
+
+    if isinstance(config, ModelSweep):
+        given = next((each for _, each in expanded if each.text == FLOAT.text), FLOAT)
+        others = [pair for pair in expanded if pair[1].text != FLOAT.text]
+        cases = [(model, each) for model in found for names, each in [(None, given), *others] if serves(names, model)]
+        return _rows_of_models(cases, config.seeds, common)
+    known = [(names, _Known.of(each)) for names, each in expanded]
+    pairs = [(source, each) for source in found for names, each in known if serves(names, source)]
+    return _rows(pairs, config.seeds, common | {"metrics": list(config.metrics)})
+
+
+FLOAT = Expanded("none", "float", ())
+"""The recipe of the float model, which every sweep of models has: the others are compared with it."""
+
+
+def _rows_of_models(cases: list[tuple[Model, Expanded]], seeds: tuple[int, ...], common: Any) -> Iterator[Row]:
+    """Model by model and seed by seed."""
+    random = {recipe.text: drawn(Treatment.parse(recipe.text)) for _, recipe in cases}
+    for _, some in itertools.groupby(cases, key=lambda each: each[0].name):
+        of_model = list(some)
+        for seed in seeds:
+            for model, recipe in of_model:
+                if model.random or random[recipe.text] or seed == seeds[0]:
+                    definition = {"model": model.definition, "seed": seed, "recipe": recipe.text}
+                    yield Row(digest(common | definition), model, seed, recipe, ())
+
+
+def _served(entry: SchemeEntry, found: Sequence[Any]) -> int:
     return sum(entry.sources is None or source.group in entry.sources for source in found)
 
 

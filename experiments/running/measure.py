@@ -16,7 +16,7 @@ from jax import Array
 import qresearch as qr
 from experiments.rows.plan import Batch, Row
 from experiments.rows.sources import Source
-from experiments.rows.streams import Made, Stream, made, streamed
+from experiments.rows.streams import Stream, made, streamed
 from experiments.rows.structures import Function, Structure, functions_of
 from experiments.running.compile_ahead import CompileAhead
 from experiments.running.functions import compiled
@@ -35,6 +35,8 @@ class Outcome:
         error: the type and message of the error, or None.
         trace: the traceback of the error.
         crashed: whether the row has ended its process, or taken too long.
+        sites: of a model: what is known of each quantized weight.
+        notes: what a reader of the row must know.
     """
 
     row: Row
@@ -44,10 +46,12 @@ class Outcome:
     error: str | None = None
     trace: str = ""
     crashed: bool = False
+    sites: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Meter:
-    """Measures batches. A context manager: leaving it cancels what waits to be compiled.
+    """Measures batches of rows of arrays. A context manager: leaving it cancels what waits to be compiled.
 
     Args:
         metrics: names.
@@ -75,7 +79,14 @@ class Meter:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.functions.close()
 
-    def measure(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
+    def ready(self, source: Any, seed: int) -> Any:
+        """A source in memory on the device, or the stream of a larger one.
+
+        Waits until it is computed, so that its time does not count for its first row.
+        """
+        return Stream(source, seed) if streamed(source) else jax.block_until_ready(made(source, seed, self.metrics))
+
+    def measure(self, batch: Batch, x: Any, key: Array) -> Iterator[Outcome]:
         """The outcome of every row of a batch.
 
         If a batch raises, its rows are measured again one by one, with functions of their own, so that only the row to blame
@@ -92,14 +103,14 @@ class Meter:
         finally:
             self.functions.free(batch)
 
-    def _measured(self, batch: Batch, x: Made | Stream, key: Array) -> Iterator[Outcome]:
+    def _measured(self, batch: Batch, x: Any, key: Array) -> Iterator[Outcome]:
         try:
-            yield from self._together(batch, x, key)
+            yield from self.together(batch, x, key)
         except Stopped:
             raise
         except (Exception, SystemExit) as error:  # of any kind: it belongs to a row, and the sweep goes on
             for row in batch:
-                single = _alone(row)
+                single = self.alone(row)
                 if single.functions != row.functions:
                     yield from self.measure((single,), x, key)
                 elif len(batch) > 1:
@@ -107,7 +118,14 @@ class Meter:
                 else:
                     yield failed(row, error)
 
-    def _together(self, batch: Batch, x: Made | Stream, key: Array) -> list[Outcome]:
+    def alone(self, row: Row) -> Row:
+        """The row with functions that serve no other statistic."""
+        assert isinstance(row.source, Source)
+        (functions,) = functions_of([(Structure.of(qr.build(row.scheme.text)), row.source)])
+        return replace(row, functions=functions)
+
+    def together(self, batch: Batch, x: Any, key: Array) -> list[Outcome]:
+        """The outcomes of a batch. Raises what any of its rows raises."""
         started = time.perf_counter()
         coders = [qr.build(row.scheme.text) for row in batch]
         *before, measuring = self.functions.get(batch)
@@ -118,13 +136,8 @@ class Meter:
         return [Outcome(*each, seconds) for each in zip(batch, metrics, bits, strict=True)]
 
     def _compile(self, function: Function, row: Row) -> Any:
+        assert isinstance(row.source, Source)
         return compiled(function, qr.build(row.scheme.text), row.source, self.metrics)
-
-
-def _alone(row: Row) -> Row:
-    """The row with functions that serve no other statistic."""
-    (functions,) = functions_of([(Structure.of(qr.build(row.scheme.text)), row.source)])
-    return replace(row, functions=functions)
 
 
 MOST_CHARACTERS = 10_000
@@ -149,11 +162,3 @@ def _shortened(text: str) -> str:
 def lost(row: Row, message: str) -> Outcome:
     """The outcome of a row that has ended its process, or taken too long."""
     return Outcome(row, {}, math.nan, 0.0, message, crashed=True)
-
-
-def ready(source: Source, seed: int, metrics: tuple[str, ...]) -> Made | Stream:
-    """A source in memory on the device, or the stream of a larger one.
-
-    Waits until it is computed, so that its time does not count for its first row.
-    """
-    return Stream(source, seed) if streamed(source) else jax.block_until_ready(made(source, seed, metrics))

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 
 from experiments.config.output import DERIVED
+from experiments.config.reported import reported
 from experiments.showing.latex import number_of
-from qresearch import metrics
 
 Cells = frozenset[tuple[int, str]]
 """The (line, column) of some cells."""
@@ -18,7 +18,7 @@ Cells = frozenset[tuple[int, str]]
 def direction(column: str) -> int:
     """Whether larger (1) or smaller (-1) values of a column are better; 0 if neither, or if it is no metric."""
     name = DERIVED.get(column, column)
-    return {"higher": 1, "lower": -1}.get(metrics[name].better if name in metrics else "", 0)
+    return {"higher": 1, "lower": -1}.get(reported[name].better if name in reported else "", 0)
 
 
 def best(table: pd.DataFrame, shown: Mapping[str, str], within: Collection[str] = ()) -> Cells:
@@ -50,4 +50,4 @@ def _value(text: str, metric: str) -> float:
     """The number that a cell prints; NaN if it prints none."""
     if (number := number_of(text)) is not None:
         return number.value
-    return math.inf if metric in metrics and text == metrics[metric].infinite else math.nan
+    return math.inf if metric in reported and text == reported[metric].infinite else math.nan

@@ -42,16 +42,16 @@ def ours(wanted: Quantity, frame: pd.DataFrame, config: Config) -> list[Ours]:
 
 
 def _from_rows(wanted: FromRows, frame: pd.DataFrame, config: Config) -> list[Ours]:
-    values = _by_seed(frame, wanted.scheme, wanted)
+    values = _by_seed(frame, config.canonical(wanted.scheme), wanted)
     if wanted.over is not None:
-        values = values / _by_seed(frame, wanted.over, wanted)
+        values = values / _by_seed(frame, config.canonical(wanted.over), wanted)
     found = mean(values.dropna()) if len(values) else {"mean": math.nan, "error": math.nan}
     return [Ours(found["mean"], found["error"])]
 
 
 def _by_seed(frame: pd.DataFrame, text: str, wanted: FromRows) -> pd.Series:
     """The measured column of a scheme on a source, by seed."""
-    rows = frame[(frame["scheme"] == str(qr.scheme(text))) & (frame["group"] == wanted.source)]
+    rows = frame[(frame["scheme"] == text) & (frame["group"] == wanted.source)]
     return rows.set_index("seed")[wanted.measured] if wanted.measured in rows else pd.Series(dtype=float)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qresearch import metrics
+from experiments.config.reported import reported
 
 TRUE_BITS = "true bits per element"
 
@@ -111,11 +111,11 @@ def axes_of(frame: pd.DataFrame) -> list[str]:
 
 def label(column: str) -> str:
     """The label of a column, with its unit."""
-    if column in metrics:
-        return metrics[column].label
+    if column in reported:
+        return reported[column].label
     for prefix, words in PREFIXES.items():
-        if column.startswith(prefix) and column.removeprefix(prefix) in metrics:
-            return f"{metrics[column.removeprefix(prefix)].label}, {words}"
+        if column.startswith(prefix) and column.removeprefix(prefix) in reported:
+            return f"{reported[column.removeprefix(prefix)].label}, {words}"
     return TRUE_BITS if column == "true_bits" else LABELS.get(column, column)
 
 
@@ -135,6 +135,13 @@ LABELS = {
     "bits": "bits of a code",
     "r_2b": "R $2^b$",
     "family": "",
+    "site": "",
+    "layer": "layer",
+    "output_error": "relative error of the output",
+    "weight_error": "relative error of the weight",
+    "low": "least input",
+    "high": "greatest input",
+    "share": "share of the bytes of all weights",
     "source": "",
     "exponent": "exponent bits",
     "mantissa": "mantissa bits",
@@ -150,7 +157,7 @@ def number(value: float, column: str = "") -> str:
     ('0.01235', 'diverges', 'undefined')
     """
     if math.isinf(value):
-        return metrics[column].infinite if column in metrics and value > 0 else ("diverges" if value > 0 else "-inf")
+        return reported[column].infinite if column in reported and value > 0 else ("diverges" if value > 0 else "-inf")
     return "undefined" if math.isnan(value) else f"{value:.4g}"
 
 

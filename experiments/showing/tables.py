@@ -12,7 +12,8 @@ import pandas as pd
 from experiments.base.files import write
 from experiments.config import Config
 from experiments.config.published import Published
-from experiments.config.row_outputs import EqualBits, Output, Paired, Pivot
+from experiments.config.reported import reported
+from experiments.config.row_outputs import EqualBits, Output, Paired, Pivot, Sites
 from experiments.config.sources import DistributionSource
 from experiments.showing.best import Cells, best
 from experiments.showing.latex import latex
@@ -20,7 +21,6 @@ from experiments.showing.published import compared
 from experiments.showing.summary import averaged, cells, derived, label, means, number, only, paired
 from experiments.showing.theory import EXPECTED, LIMIT, NOTE, law, limit, limited
 from experiments.showing.verdicts import Verdict, judgement
-from qresearch import metrics, scheme
 
 ANY = "any code"
 """The family in a line of limits."""
@@ -34,11 +34,17 @@ MISSING = "-"
 
 def tidy_table(path: Path, frame: pd.DataFrame, config: Config) -> Iterator[Path]:
     """Writes the tidy table as CSV, and its means over seeds for readers; yields the paths."""
-    yield write(path.with_suffix(".csv"), frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    text = frame.rename(columns=config.headings).to_csv(index=False, na_rep="nan", lineterminator="\n")
+    yield write(path.with_suffix(".csv"), text)
     shown = texts(summarised(frame, config))
-    yield from for_readers(
-        path, shown, config.description, best(shown, {label(name): name for name in config.metrics}, ["source"])
-    )
+    bold = best(shown, {label(name): name for name in config.metrics}, ["source"])
+    yield from for_readers(path, shown.rename(columns=config.headings), config.description, bold)
+
+
+def sites_table(path: Path, frame: pd.DataFrame, config: Config) -> Iterator[Path]:
+    """Writes what is known of every quantized weight, as CSV; yields the path."""
+    text = frame.rename(columns=config.headings).to_csv(index=False, na_rep="nan", lineterminator="\n")
+    yield write(path.with_suffix(".csv"), text)
 
 
 def theory_table(path: Path, judged: Sequence[Verdict]) -> Iterator[Path]:
@@ -58,11 +64,13 @@ def make_table(output: Output, config: Config, frame: pd.DataFrame, path: Path) 
     Raises:
         OSError: with the path of a file that cannot be written.
     """
-    frame = derived(frame)
+    frame = frame if output.of_sites else derived(frame)
     table = KINDS[type(output)](output, frame, config)
-    yield write(path.with_name(f"{path.name}.csv"), table.to_csv(lineterminator="\n"))
+    text = table.reset_index().rename(columns=config.headings).to_csv(index=False, lineterminator="\n")
+    yield write(path.with_name(f"{path.name}.csv"), text)
     shown = texts(table.reset_index())
-    yield from for_readers(path, shown, title(output, pooled(output, frame)), _best(output, shown))
+    caption = title(output, pooled(output, frame))
+    yield from for_readers(path, shown.rename(columns=config.headings), caption, _best(output, shown))
 
 
 def empty(frame: pd.DataFrame, config: Config) -> list[str]:
@@ -87,7 +95,7 @@ def summarised(frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     return found.rename(columns={name: label(name) for name in found.columns if name not in keys})
 
 
-def _pivot(output: Pivot, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _pivot(output: Pivot | Sites, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Rows by columns, in the order of the sweep. Cells that pool schemes have no error: they differ for other reasons."""
     keys = _keys(output)
     table = means(frame, keys, output.value)
@@ -104,17 +112,17 @@ def _best(output: Output, table: pd.DataFrame) -> Cells:
     return best(table, {name: output.value for name in table.columns if name not in rows}, {"source", "group"} & set(rows))
 
 
-def _keys(output: Pivot) -> list[str]:
+def _keys(output: Pivot | Sites) -> list[str]:
     return list(dict.fromkeys([*output.rows, *output.columns]))
 
 
 def pooled(output: Output, frame: pd.DataFrame) -> list[str]:
     """The columns over which the cells of a pivot average, besides seeds."""
-    return averaged(frame, _keys(output)) if isinstance(output, Pivot) else []
+    return averaged(frame, _keys(output)) if isinstance(output, (Pivot, Sites)) else []
 
 
 def _paired(output: Paired, frame: pd.DataFrame, config: Config) -> pd.DataFrame:
-    baseline = str(scheme(output.baseline))
+    baseline = config.canonical(output.baseline)
     fixed = [name for name, source in config.sources.items() if not isinstance(source, DistributionSource)]
     table = paired(frame, baseline, output.value, output.columns, fixed)
     return _spread(table, ("scheme",), output.columns, output.value)
@@ -154,7 +162,7 @@ def _joined(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 def _within(output: EqualBits, table: pd.DataFrame, budget: float) -> pd.DataFrame:
     """The best scheme of each family within a budget of true bits (to rounding)."""
-    sign = 1 if metrics[output.value].better == "lower" else -1
+    sign = 1 if reported[output.value].better == "lower" else -1
     allowed = table[(table["true_bits"] <= budget * (1 + 1e-9)) & table["mean"].notna()]
     first = allowed.assign(key=sign * allowed["mean"]).sort_values(["key", "true_bits"], kind="stable")
     best = first.drop_duplicates(list(dict.fromkeys([*output.families, *output.columns])))
@@ -188,6 +196,7 @@ def _published(output: Published, frame: pd.DataFrame, config: Config) -> pd.Dat
 
 KINDS: dict[type, Callable[[Any, pd.DataFrame, Config], pd.DataFrame]] = {
     Pivot: _pivot,
+    Sites: _pivot,
     Paired: _paired,
     Published: _published,
     EqualBits: _equal_bits,
@@ -202,7 +211,7 @@ def title(output: Output, over: Sequence[str] = ()) -> str:
     if isinstance(output, EqualBits):
         return f"{label(output.value)} of the best scheme within a budget of true bits per element"
     spread = f"mean over {', '.join(over)}" if over else "mean ± standard error"
-    words = f"{label(output.value)}, {spread}" if isinstance(output, (Pivot, Paired)) else ""
+    words = f"{label(output.value)}, {spread}" if isinstance(output, (Pivot, Paired, Sites)) else ""
     less = f"; difference to {output.baseline}, paired on source and seed" if isinstance(output, Paired) else ""
     where = "".join(f"; {column} = {', '.join(map(str, values))}" for column, values in output.where.items())
     return words + less + where

@@ -25,6 +25,7 @@ from experiments.store.started import Started
 
 ROWS, CONFIG, MANIFEST = "rows.jsonl", "config.yaml", "manifest.json"
 NOTE = "note"
+SITES = "sites"
 FAILED, STARTED = "failed.txt", ".started"
 
 
@@ -174,8 +175,13 @@ def _record(plan: Plan, outcome: Outcome) -> log.Record:
         "seconds": round(outcome.seconds, 6),
         **({"error": outcome.error, "traceback": outcome.trace} if outcome.error else {}),
         **({"crashed": True} if outcome.crashed else {}),
-        **({NOTE: "; ".join(notes)} if (notes := notes_on(outcome.row, outcome.metrics.get("clipped"))) else {}),
+        **({SITES: list(outcome.sites)} if outcome.sites else {}),
+        **({NOTE: "; ".join(notes)} if (notes := _notes(outcome)) else {}),
     }
+
+
+def _notes(outcome: Outcome) -> list[str]:
+    return [*outcome.notes, *notes_on(outcome.row, outcome.metrics.get("clipped"))]
 
 
 def _identity(plan: Plan, row: Row) -> log.Record:

@@ -23,28 +23,42 @@ Scores = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that is a function of the mean of some scores.
+    """A number that a table of models shows.
 
     Attributes:
-        score: the name of the scores.
-        finish: the mean -> the number.
-        unit: of the number, as axes show it.
-        better: "high" or "low".
+        label: for tables and axes, with the unit.
+        better: `"lower"`, `"higher"`, or `""` if neither is better.
+        score: the name of the scores that it summarises; empty if it is made of something else.
+        finish: the mean of the scores -> the number.
+        infinite: the meaning of an infinity.
     """
 
-    score: str
-    finish: Callable[[float], float]
-    unit: str
+    label: str
     better: str
+    score: str = ""
+    finish: Callable[[float], float] = float
+    infinite: str = "diverges"
 
 
-MEASURES: Table[Measure] = Table("measure")
-"""What tasks report."""
+def _percent(mean: float) -> float:
+    return 100 * mean
 
-MEASURES.add("accuracy", Measure("correct", lambda mean: 100 * mean, "%", "high"), doc="the share of correct answers")
-MEASURES.add("perplexity", Measure("nats", math.exp, "", "low"), doc="exp of the mean negative log-likelihood of a token")
-MEASURES.add("kl", Measure("kl", float, "nats", "low"), doc="the Kullback-Leibler divergence from the float model")
-MEASURES.add("agreement", Measure("agree", lambda mean: 100 * mean, "%", "high"), doc="how often it predicts what float does")
+
+MEASURES: Table[Measure] = Table("measure", of=Measure)
+"""What a row of a model holds. Of the scores that a task gives, the first measure is its main one."""
+
+MEASURES.add("accuracy", Measure("accuracy (%)", "higher", "correct", _percent), doc="the share of correct answers")
+MEASURES.add("perplexity", Measure("perplexity", "lower", "nats", math.exp), doc="exp of the mean negative log-likelihood")
+MEASURES.add("kl", Measure("KL divergence from float (nats)", "lower", "kl"), doc="the mean over predictions")
+MEASURES.add(
+    "agreement",
+    Measure("predictions as in float (%)", "higher", "agree", _percent),
+    doc="how often the most likely is the same",
+)
+MEASURES.add("change", Measure("change of the main measure", ""), doc="the main measure less that of the float model")
+MEASURES.add("change_low", Measure("change, 2.5 % of the bootstrap", ""), doc="paired over examples")
+MEASURES.add("change_high", Measure("change, 97.5 % of the bootstrap", ""), doc="paired over examples")
+MEASURES.add("bytes", Measure("bytes of the model", "lower"), doc="packed codes and scales, and what stays in floating point")
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ class Task:
 def measures(scores: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Name -> number, for every measure whose scores are there."""
     found = [(row.name, row.value) for row in MEASURES.rows if row.value.score in scores]
-    return {name: measure.finish(float(np.mean(scores[measure.score]))) for name, measure in found}
+    return {name: each.finish(float(np.mean(scores[each.score]))) for name, each in found}
 
 
 @dataclass(frozen=True)
@@ -100,12 +114,14 @@ class Kind:
     Attributes:
         make: (seed, **options) -> a task. Raises `Unavailable` where its data cannot be had.
         options: name -> the default of what a configuration may set, such as a folder.
+        measures: names of `MEASURES`: what its scores give, the main one first.
         needs: the names of its data in `experiments.tasks.data.DATA`.
         random: whether the seed changes the model.
     """
 
     make: Callable[..., Task]
     options: Mapping[str, Any]
+    measures: tuple[str, ...] = ("accuracy",)
     needs: tuple[str, ...] = ()
     random: bool = True
 

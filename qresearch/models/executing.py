@@ -35,12 +35,18 @@ def execute(
         key: a JAX random key, for inputs with stochastic rounding.
         gradient: as in `qr.fake_quantize`.
     """
+    held = held_by(program, weights, scales, key)
+    given = [ABSENT if each is None else each for each in leaves]
+    return program.run(Quantized(program.graph, rules, gradient), given, inputs, held, {})[0]
+
+
+def held_by(program: Traced, weights: Held, scales: Held, key: Any = None) -> Held:
+    """Site -> its weight, the scales of its inputs and its keys, as `Quantized` reads them."""
     held = {}
     for number, site in enumerate(program.sites):
         own = None if key is None else keys(key, number, site.shape[: site.stack])
         held[site.name] = {"weight": weights.get(site.name), "inputs": scales.get(site.name), "key": own}
-    given = [ABSENT if each is None else each for each in leaves]
-    return program.run(Quantized(program.graph, rules, gradient), given, inputs, held, {})[0]
+    return held
 
 
 def keys(key: Any, number: int, stack: tuple[int, ...]) -> Any:

@@ -27,7 +27,8 @@ from qresearch import api
 from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
 from qresearch.models.checking import check, check_seen, check_shared, hidden, observer, refuse_hidden
-from qresearch.models.executing import execute
+from qresearch.models.comparing import Compare, lines, nothing, weight_errors
+from qresearch.models.executing import execute, held_by
 from qresearch.models.frozen import Frozen, absorbed
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
@@ -35,7 +36,7 @@ from qresearch.models.stacks import each_weight, fitted
 from qresearch.models.state import State
 from qresearch.models.table import row, stored_bits
 from qresearch.models.traced import Traced, named_leaves, signature, traced
-from qresearch.models.visitors import Observe
+from qresearch.models.visitors import Observe, Quantized
 from qresearch.models.walk import Held
 
 if TYPE_CHECKING:
@@ -130,6 +131,26 @@ class Plan:
         import pandas as pd
 
         return pd.DataFrame([row(site, self.rules[site.name], state) for site in self.sites]).set_index("site")
+
+    def errors(self, state: State, *inputs: Any, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Any:
+        """How much each weight changes, on a batch of inputs that pass through the float model.
+
+        Args:
+            state: of this plan.
+            inputs: a batch, as `apply` takes it.
+            key: a JAX random key, for stochastic rounding.
+            weights: what `quantize` returned, if it is there already.
+
+        Returns:
+            A data frame, one row for each quantized weight; the layers of a stack are rows of their own. `weight_error` and
+            `output_error` are RMS errors over the RMS of what they belong to (NaN for an embedding, which has no product),
+            `low` and `high` the range of the inputs, `share` the part of the bytes of all quantized weights.
+        """
+        import pandas as pd
+
+        found = self.quantize(state, key) if weights is None else dict(weights)
+        errors, sums = _errors(self, state, inputs, found, key)
+        return pd.DataFrame(list(lines(self.sites, found, errors, sums)))
 
     @property
     def kept(self) -> dict[str, tuple[str, ...]]:
@@ -233,6 +254,16 @@ def _apply(plan: Plan, state: State, inputs: Any, key: Array | None, gradient: s
     weights = each_weight(plan.example, plan.rules, state.params, key, partial(api.fake_quantize, gradient=gradient))
     scales = fitted(plan.example, plan.rules, state.seen)
     return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
+
+
+@partial(jax.jit, static_argnums=0)
+def _errors(plan: Plan, state: State, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
+    program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
+    before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
+    scales = fitted(plan.example, plan.rules, state.seen)
+    held = held_by(program, weights, scales, key)
+    sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
+    return weight_errors(program, leaves, weights), sums
 
 
 @partial(jax.jit, static_argnums=0)

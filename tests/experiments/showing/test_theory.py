@@ -47,11 +47,11 @@ def frame():
 
 
 def load_config(**changes):
-    from experiments.config import Config
+    from experiments.config.model import ArraySweep
     from experiments.config.section import Context
 
     data = {"name": "t", "sources": SOURCES, "schemes": SCHEMES, "metrics": ["r"], "theory": True} | changes
-    return Config.model_validate(data, context=Context(data))
+    return ArraySweep.model_validate(data, context=Context(data))
 
 
 def test_columns_of_a_sweep(work):

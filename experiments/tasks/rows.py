@@ -1,0 +1,7 @@
+"""The tasks there are. Importing this module registers their rows; nothing is fetched."""
+
+from __future__ import annotations
+
+from experiments.tasks.task import TASKS
+
+__all__ = ["TASKS"]
