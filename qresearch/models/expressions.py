@@ -168,15 +168,16 @@ class Graph:
 
 def _note(equation: Any, number: int) -> str:
     """What distinguishes slices of one parameter in a name: `[0:64]` along the axis that is cut."""
-    name, params, shape = equation.primitive.name, equation.params, equation.invars[0].aval.shape
+    name, params = equation.primitive.name, equation.params
+    if name not in ("slice", "split"):
+        return ""
+    shape = equation.invars[0].aval.shape
     if name == "slice":
         starts, ends = params["start_indices"], params["limit_indices"]
-    elif name == "split":
+    else:
         starts, ends = [0] * len(shape), list(shape)
         starts[params["axis"]] = sum(params["sizes"][:number])
         ends[params["axis"]] = starts[params["axis"]] + params["sizes"][number]
-    else:
-        return ""
     cuts = [":" if (a, b) == (0, n) else f"{a}:{b}" if b - a > 1 else str(a) for a, b, n in zip(starts, ends, shape)]
     while len(cuts) > 1 and cuts[-1] == ":":
         cuts.pop()
