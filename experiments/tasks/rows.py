@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.tasks import digits, fashion
 from experiments.tasks.task import TASKS
 
-__all__ = ["TASKS"]
+__all__ = ["TASKS", "digits", "fashion"]

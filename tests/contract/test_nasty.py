@@ -107,7 +107,7 @@ def test_all_nan_is_all_nan(text):
     assert np.isnan(result(np.full(SHAPE, np.nan), text).values).all()
 
 
-@pytest.mark.parametrize("width", [1, 7, 64, 100, 512, 1024, 4096])
+@pytest.mark.parametrize("width", [1, 7, 512, 4096])
 @pytest.mark.parametrize("text", ["int8@row", "int8-offset@row", "int8-quantile(0.9)@row", "int8-rms(3)@row"])
 def test_a_nan_is_never_lost_in_a_reduction(text, width):
     # XLA's vectorized maximum on CPU drops NaNs in rows of some lengths (512 is one).
