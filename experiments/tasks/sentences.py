@@ -14,7 +14,7 @@ from jax import Array
 from experiments.tasks.bert import Bert, Params
 from experiments.tasks.bert_files import read
 from experiments.tasks.data import path
-from experiments.tasks.task import Batch, Run
+from experiments.tasks.task import Batch, Run, extras
 
 LENGTH = 128
 """The most tokens of a text, as all-MiniLM-L6-v2 was trained with; the rest is left out."""
@@ -42,7 +42,8 @@ class Encoder:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, with those that begin and end it."""
-        from tokenizers import Tokenizer
+        with extras():
+            from tokenizers import Tokenizer
 
         reader = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         reader.no_padding()

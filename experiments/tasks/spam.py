@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.tasks.data import path
 from experiments.tasks.sentences import BATCH, encoder, padded, vectors
-from experiments.tasks.task import TASKS, Kind, Task
+from experiments.tasks.task import TASKS, Kind, Task, extras
 from qresearch.base.table import shown
 
 CALIBRATION = 4
@@ -67,7 +67,8 @@ def _texts(message: Message) -> Iterator[str]:
 @lru_cache(maxsize=2)
 def regression(folder: str, half: int) -> Any:
     """Fitted to the vectors of the first mails by the float model, with scikit-learn's penalty of 1."""
-    from sklearn.linear_model import LogisticRegression
+    with extras():
+        from sklearn.linear_model import LogisticRegression
 
     texts, spam = mails()
     model = encoder(folder)

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.tasks.data import path
 from experiments.tasks.sentences import BATCH, encoder, padded, vectors
-from experiments.tasks.task import TASKS, Kind, Run, Scores, Task
+from experiments.tasks.task import TASKS, Kind, Run, Scores, Task, extras
 from qresearch.base.table import shown, suggestion
 
 KJV, WEB = "engKJV2006eb", "engWEB2015eb"
@@ -31,7 +31,8 @@ Place = tuple[str, int, int]
 
 @lru_cache(maxsize=2)
 def _bibles() -> Any:
-    from pysword.modules import SwordModules
+    with extras():
+        from pysword.modules import SwordModules
 
     modules = SwordModules(str(path("verses")))
     modules.parse_modules()

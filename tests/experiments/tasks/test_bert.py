@@ -2,72 +2,27 @@
 
 import json
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tiny_bert import DENSE, tensors, write
 
 import qresearch as qr
 from experiments.tasks.bert_files import read
 from experiments.tasks.task import Unavailable
 
-CONFIG = {
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "num_attention_heads": 2,
-    "intermediate_size": 12,
-    "vocab_size": 20,
-    "max_position_embeddings": 10,
-    "type_vocab_size": 2,
-    "layer_norm_eps": 1e-12,
-}
-DENSE = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
 TOKENS = np.array([[1, 5, 7, 2], [1, 19, 2, 0]], np.int32)
 MASK = TOKENS > 0
 
 
-def tensors():
-    """Random weights by Hugging Face's names, in the order of the architecture."""
-    draw = np.random.default_rng(0)
-
-    def normal(*shape):
-        return draw.normal(size=shape).astype(np.float32)
-
-    found = {
-        "embeddings.position_ids": np.arange(10)[None],
-        "pooler.dense.weight": normal(8, 8),
-        "pooler.dense.bias": normal(8),
-    }
-    found |= {
-        f"embeddings.{name}_embeddings.weight": normal(n, 8) for name, n in (("word", 20), ("position", 10), ("token_type", 2))
-    }
-    norms = ["embeddings.LayerNorm"]
-    for layer in ("encoder.layer.0.", "encoder.layer.1."):
-        shapes = {name: (8, 8) for name in DENSE} | {"intermediate.dense": (12, 8), "output.dense": (8, 12)}
-        for name, shape in shapes.items():
-            found |= {f"{layer}{name}.weight": normal(*shape) / 2, f"{layer}{name}.bias": normal(shape[0]) / 2}
-        norms += [f"{layer}attention.output.LayerNorm", f"{layer}output.LayerNorm"]
-    for name in norms:
-        found |= {f"{name}.weight": 1 + normal(8) / 4, f"{name}.bias": normal(8) / 4}
-    return found
-
-
 @pytest.fixture
 def checkpoint(tmp_path):
-    """Writes a checkpoint, with some settings, tensors and other files changed."""
-
-    def write(config=(), without=(), more=(), **files):
-        (tmp_path / "config.json").write_text(json.dumps(CONFIG | dict(config)))
-        (tmp_path / "tokenizer.json").write_text("{}")
-        kept = {name: each for name, each in tensors().items() if name not in without}
-        save_file(kept | dict(more), tmp_path / "model.safetensors")
-        return tmp_path
-
-    return write
+    """Writes a checkpoint with some settings or tensors changed, and returns its folder."""
+    return partial(write, tmp_path)
 
 
 def by_definition(w, tokens):
