@@ -63,7 +63,12 @@ class Bert:
             params: as in `shapes`.
             tokens: int32 [batch, time].
             mask: bool [batch, time], false where there is padding.
+
+        Raises:
+            ValueError: for more time than the model has positions.
         """
+        if tokens.shape[1] > self.positions:
+            raise ValueError(f"tokens has {tokens.shape[1]} a text, and the model {self.positions} positions; cut the texts")
         word, kind = params["embeddings/word_embeddings"], params["embeddings/token_type_embeddings"]
         position = params["embeddings/position_embeddings"][: tokens.shape[1]]
         x = self._normed(params, "embeddings", word[tokens] + (position + kind[:1])[None])

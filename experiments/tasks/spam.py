@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from experiments.tasks.data import path
-from experiments.tasks.sentences import BATCH, encoder, padded, vectors
+from experiments.tasks.sentences import BATCH, encoder
 from experiments.tasks.task import TASKS, Kind, Task, extras
 from qresearch.base.table import shown
 
@@ -73,7 +73,7 @@ def regression(folder: str, half: int) -> Any:
     texts, spam = mails()
     model = encoder(folder)
     run = jax.jit(partial(model.model.apply, model.params))
-    return LogisticRegression(max_iter=1000).fit(vectors(run, model.tokens(texts[:half])), spam[:half])
+    return LogisticRegression(max_iter=1000).fit(model.vectors(run, model.tokens(texts[:half])), spam[:half])
 
 
 def make(seed: int, folder: str, examples: int) -> Task:
@@ -91,13 +91,15 @@ def make(seed: int, folder: str, examples: int) -> Task:
     model = encoder(folder)
     tokens = model.tokens(texts[: 2 * half])
     fitted = regression(folder, half)
-    calibration = [padded(tokens[start : start + BATCH]) for start in range(0, min(half, CALIBRATION * BATCH), BATCH)]
+    calibration = model.calibration(tokens[: min(half, CALIBRATION * BATCH)])
     return Task(
         "spam",
         model.model.apply,
         model.params,
         calibration,
-        lambda run: {"correct": (fitted.predict(vectors(run, tokens[half:])) == spam[half : 2 * half]).astype(np.float64)},
+        lambda run: {
+            "correct": (fitted.predict(model.vectors(run, tokens[half:])) == spam[half : 2 * half]).astype(np.float64)
+        },
         masks=[mask for _, mask in calibration],
         notes=(f"{half:,} mails, the regression is fitted to {half:,} others in floating point",),
     )

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from experiments.tasks.data import path
-from experiments.tasks.sentences import BATCH, encoder, padded, vectors
+from experiments.tasks.sentences import BATCH, Encoder, encoder
 from experiments.tasks.task import TASKS, Kind, Run, Scores, Task, extras
 from qresearch.base.table import shown, suggestion
 
@@ -57,7 +57,9 @@ def pairs(book: str) -> Iterator[tuple[str, str]]:
     """The verses of a book, or of `all`, in both translations. Raises `ValueError` for a book that is not in both."""
     known = [name for name in _books(KJV) if name in _books(WEB)]
     if book != "all" and book not in known:
-        raise ValueError(f"book: {shown(book)}{suggestion(book, known)}; allowed: all, {', '.join(known)}")
+        raise ValueError(
+            f"book: {shown(book)} is not in both translations{suggestion(book, known) or '.'} Allowed: all, {', '.join(known)}"
+        )
     for name in known if book == "all" else [book]:
         ours, theirs = _verses(KJV, name), _verses(WEB, name)
         yield from ((ours[place], theirs[place]) for place in ours if place in theirs)
@@ -77,23 +79,23 @@ def make(seed: int, folder: str, book: str, examples: int) -> Task:
     found = list(pairs(book))[: examples or None]
     model = encoder(folder)
     ours, theirs = (model.tokens(side) for side in zip(*found))
-    exact = lru_cache(1)(lambda: nearest(jax.jit(partial(model.model.apply, model.params)), ours, theirs))
+    exact = lru_cache(1)(lambda: nearest(model, jax.jit(partial(model.model.apply, model.params)), ours, theirs))
     known = model.tokens(list(_verses(WEB, CALIBRATED).values())[: CALIBRATION * BATCH])
-    calibration = [padded(known[start : start + BATCH]) for start in range(0, len(known), BATCH)]
+    calibration = model.calibration(known)
     return Task(
         "verses",
         model.model.apply,
         model.params,
         calibration,
-        lambda run: judge(nearest(run, ours, theirs), exact()),
+        lambda run: judge(nearest(model, run, ours, theirs), exact()),
         masks=[mask for _, mask in calibration],
         notes=(f"{len(found):,} verses of {book}, each among as many of the other translation", WORDS),
     )
 
 
-def nearest(run: Run, ours: list[list[int]], theirs: list[list[int]]) -> np.ndarray:
+def nearest(model: Encoder, run: Run, ours: list[list[int]], theirs: list[list[int]]) -> np.ndarray:
     """int64 [verses]: the place of the nearest verse of the other translation, both by the same model."""
-    asked, offered = vectors(run, ours), vectors(run, theirs)
+    asked, offered = model.vectors(run, ours), model.vectors(run, theirs)
     return np.concatenate([np.argmax(asked[start : start + 1024] @ offered.T, 1) for start in range(0, len(asked), 1024)])
 
 

@@ -110,6 +110,12 @@ def test_another_checkpoint_is_refused_with_what_is_wrong(checkpoint, change, wo
         read(checkpoint(**change))
 
 
+def test_texts_that_are_too_long_are_refused(checkpoint):
+    model, params = read(checkpoint())
+    with pytest.raises(ValueError, match="tokens has 11 a text, and the model 10 positions"):
+        model.apply(params, jnp.ones((1, 11), jnp.int32), jnp.ones((1, 11), bool))
+
+
 def test_a_truncated_checkpoint_is_refused(checkpoint):
     path = checkpoint() / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
