@@ -11,7 +11,7 @@ PEERS := .venv-peers
 TORCH ?= https://download.pytorch.org/whl/cpu
 SIZE ?= 24
 
-.PHONY: sweep figures test coverage contract weights real exhaustive sampling peers bench lint docs clean
+.PHONY: sweep figures test coverage contract data weights real exhaustive sampling peers bench lint docs clean
 
 sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/local
 	$(RUN) -m experiments.sweep $(CONFIG) output=$(OUT)
@@ -34,8 +34,13 @@ lint: $(VENV)/.dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-weights: $(VENV)/.sweep          ## downloads the weights of a small sentence-embedding transformer into weights/
-	$(RUN) -m experiments.weights
+data: $(VENV)/.sweep             ## downloads the weights and data of the tasks into data/, or into $QRESEARCH_DATA
+	$(RUN) -m experiments.tasks
+
+weights: $(VENV)/.sweep          ## downloads the weights of a small sentence-embedding transformer; weights/ links to them
+	$(RUN) -m experiments.tasks minilm
+	mkdir -p weights
+	ln -sf "$$(cd "$${QRESEARCH_DATA:-data}" && pwd)/minilm/model.safetensors" weights/model.safetensors
 
 real: weights                    ## the sweep of real weights
 	$(RUN) -m experiments.sweep experiments/configs/real_weights.yaml output=$(OUT)
@@ -68,7 +73,7 @@ $(PEERS)/.ready: pyproject.toml experiments/peers/requirements.txt experiments/p
 
 $(VENV)/.sweep: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[sweep]"
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable ".[models,sweep]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml

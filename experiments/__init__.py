@@ -16,7 +16,6 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     alone       the same in a process of its own, for rows that may end it
     sweep       the command line of a sweep
     gallery     several sweeps on one page
-    weights     downloads the weights of a small transformer
     catalogue   the page of all formats
     peers       comparisons with other libraries
     bench       timings

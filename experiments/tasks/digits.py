@@ -1,4 +1,4 @@
-"""1,797 digits of 8 x 8 (Alpaydin and Kaynak 1998), which scikit-learn carries: a task that trains in a second and fetches nothing."""
+"""1,797 digits of 8 x 8 (Alpaydin and Kaynak 1998), which scikit-learn carries: trains in a second and fetches nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from jax import Array
 
 from experiments.tasks.classifier import Classifier, Images, task
-from experiments.tasks.task import TASKS, Kind
+from experiments.tasks.task import TASKS, Kind, extras
 
 
 @lru_cache(maxsize=1)
 def images() -> tuple[Images, Images]:
     """float32 [count, 64] from 0 to 1: the first 1,297 to train on, the last 500 to judge on."""
-    from sklearn.datasets import load_digits
+    with extras():
+        from sklearn.datasets import load_digits
 
     found = load_digits()
     x, y = found.data.astype(np.float32) / np.float32(16), found.target.astype(np.int32)

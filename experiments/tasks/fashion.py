@@ -39,7 +39,9 @@ def _read(name: str) -> np.ndarray:
 def convolution(layer: Any, x: Array) -> Array:
     """A 3 x 3 convolution of [batch, height, width, channels], a rectifier, and the maximum of 2 x 2."""
     y = lax.conv_general_dilated(x, layer["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return lax.reduce_window(jax.nn.relu(y + layer["b"][None, None, None]), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    return lax.reduce_window(
+        jax.nn.relu(y + layer["b"][None, None, None]), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+    )
 
 
 def dense(layer: Any, x: Array) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,3 +133,12 @@ TASKS: Table[Kind] = Table("task", of=Kind, spelling=r"[A-Za-z_][\w.-]*")
 
 class Unavailable(Exception):
     """Data or weights are not there, with what to do about it."""
+
+
+@contextmanager
+def extras() -> Iterator[None]:
+    """Around imports of packages that only some tasks need: `Unavailable`, with what to install, if one is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"this task needs {error.name}, which is not installed: pip install 'qresearch[models]'") from error
