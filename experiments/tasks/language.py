@@ -18,7 +18,9 @@ TIME = 512
 MEASURED = ("perplexity", "kl", "agreement")
 
 ROUNDED = "float means the model of the file, whose matrices are Q4_1: rounded to 4 bits in groups of 32"
-ON_THE_GRID = "groups of 32 along the input give back the grid of Q4_1, so int4-asym@32 seems to lose nothing; use permuted: true"
+ON_THE_GRID = (
+    "groups of 32 along the input give back the grid of Q4_1, so int4-offset@32 seems to lose nothing; use permuted: true"
+)
 
 
 def _task(name: str, file: Path, shape: Any, params: Any, known: str, text: str, count: int, notes: tuple[str, ...]) -> Task:
@@ -43,7 +45,9 @@ def perplexity(seed: int, model: str, folder: str, text: str, calibration: str, 
         raise ValueError(f"model: got {model!r}; allowed: {', '.join(MODELS)}")
     for option, value in (("folder", folder), ("text", text)):
         if not value or not Path(value).exists():
-            raise Unavailable(f"{option}: {value!r} is not there; give the path of a {'checkpoint' if option == 'folder' else 'text'}")
+            raise Unavailable(
+                f"{option}: {value!r} is not there; give the path of a {'checkpoint' if option == 'folder' else 'text'}"
+            )
     shape, params = MODELS[model](Path(folder))
     judged = Path(text).read_text(encoding="utf-8")
     known = Path(calibration).read_text(encoding="utf-8") if calibration else judged[len(judged) // 2 :]

@@ -1,7 +1,7 @@
 """Language models of the family of Llama (Touvron et al. 2023, arXiv 2302.13971): RMS norms, rotary positions, SwiGLU.
 
-SmolLM2, Llama 2 and 3, Mistral and Qwen2 are of this family. Layers lie stacked in one array for each kind of weight, and run in
-a `scan`: one compilation, whatever their number.
+SmolLM2, Llama 2 and 3, Mistral and Qwen2 are of this family. Layers lie stacked in one array for each kind of weight, and run
+in a `scan`: one compilation, whatever their number.
 """
 
 from __future__ import annotations

@@ -186,6 +186,7 @@ def _params(
 
     params: dict[str, Any] = {name: jnp.asarray(checked(tops[name], size)) for name, size in outer.items()}
     params["layers"] = {
-        kind: jnp.asarray(np.stack([checked(layers[kind, n], size) for n in range(shape.layers)])) for kind, size in wanted.items()
+        kind: jnp.asarray(np.stack([checked(layers[kind, n], size) for n in range(shape.layers)]))
+        for kind, size in wanted.items()
     }
     return params

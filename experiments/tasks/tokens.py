@@ -27,7 +27,9 @@ def _of_gguf(path: Path) -> Any:
     fields = GGUFReader(path).fields
     kind = fields["tokenizer.ggml.model"].contents() if "tokenizer.ggml.model" in fields else None
     if kind != "gpt2":
-        raise ValueError(f"{path}: its tokenizer is of the kind {kind!r}, and only byte-level BPE ('gpt2') is read; give a folder")
+        raise ValueError(
+            f"{path}: its tokenizer is of the kind {kind!r}, and only byte-level BPE ('gpt2') is read; give a folder"
+        )
     words = fields["tokenizer.ggml.tokens"].contents()
     merges = [tuple(pair.split(" ")) for pair in fields["tokenizer.ggml.merges"].contents()]
     found = Tokenizer(models.BPE(vocab={word: number for number, word in enumerate(words)}, merges=merges))

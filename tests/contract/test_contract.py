@@ -50,13 +50,13 @@ def joints(part, around=""):
 
 @lru_cache
 def covering(law):
-    """Every second preset that has a part in a place where no preset before it has one; the laws share them between them."""
+    """Every third preset that has a part in a place where no preset before it has one; the laws share them between them."""
     seen, found = set(), []
     for preset in PRESETS:
         if new := joints(qr.build(preset)) - seen:
             seen |= new
             found.append(preset)
-    return found[list(testing.LAWS).index(law) % 2 :: 2]
+    return found[list(testing.LAWS).index(law) % 3 :: 3]
 
 
 @pytest.mark.parametrize("law", testing.LAWS)

@@ -79,18 +79,18 @@ def test_integers_have_one_zero(text):
 # --- not a number, infinity -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF, 0x7F800000, 0xFF800000])
 @pytest.mark.parametrize("text", [text for text in SCALED if ":int8" not in text and ":e4m3" not in text])
-def test_a_nan_of_any_payload_or_an_infinity_poisons_its_block_alone(text, bits):
+def test_a_nan_of_any_payload_or_an_infinity_poisons_its_block_alone(text):
     x = normal()
     clean = result(x, text)
-    x[5, 300] = np.array(bits, np.uint32).view(np.float32)
-    got = result(x, text)
-    hit = np.isnan(got.values)
-    assert hit[5, 300]
     layout = describe(text).block
-    assert hit.sum() == np.prod(layout.lengths(SHAPE))
-    assert (got.values[~hit] == clean.values[~hit]).all()
+    for bits in (0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF, 0x7F800000, 0xFF800000):
+        x[5, 300] = np.array(bits, np.uint32).view(np.float32)
+        got = result(x, text)
+        hit = np.isnan(got.values)
+        assert hit[5, 300]
+        assert hit.sum() == np.prod(layout.lengths(SHAPE))
+        assert (got.values[~hit] == clean.values[~hit]).all()
 
 
 @pytest.mark.parametrize("text", ["nf4@64:int8@256", "e2m1@16:e4m3"])

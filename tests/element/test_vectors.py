@@ -37,7 +37,7 @@ def exact_distances(y, levels):
 
 
 @pytest.mark.parametrize("name", ["vq3x1", "vq4x2", "vq6x3", "vq5x4", "vq8x2(laplace)", "vq1x8"])
-@pytest.mark.parametrize("size", [0.1, 1, 5, 60])
+@pytest.mark.parametrize("size", [0.1, 5, 60])
 def test_the_nearest_by_exact_fractions_away_from_ties(name, size):
     element = qr.build(name).element
     y = normal((40, element.group)) * np.float32(size)

@@ -12,10 +12,10 @@ import pytest
 from conftest import listing
 
 import qresearch as qr
-from experiments import sweep
 from experiments.config import load
 from experiments.rows.plan import make_plan
 from experiments.rows.sources import rounding_key
+from experiments.running.measure import Meter
 from experiments.store.lock import lock
 
 PLUGIN = Path(__file__).with_name("plugin.txt")
@@ -255,7 +255,7 @@ def test_an_interruption_says_how_to_resume(work, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.Meter, "measure", interrupted)
+        patch.setattr(Meter, "measure", interrupted)
         result = work.run(work.write(), "seeds=[0, 1]")
     assert result.code == 130
     assert "resume with: python -m experiments.sweep" in result.err
