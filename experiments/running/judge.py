@@ -39,7 +39,7 @@ class Judge(Meter):
     def ready(self, source: Any, seed: int) -> Judged:
         """The task, with its float model judged."""
         task = source.make(seed)
-        return Judged(task, task.judge(jax.jit(partial(task.apply, task.params))))
+        return Judged(task, task.judge(partial(jax.jit(task.apply), task.params)))
 
     def alone(self, row: Row) -> Row:
         """The row itself: it shares nothing."""

@@ -166,7 +166,7 @@ def test_scores_of_the_float_model_and_of_another():
     params = jax.tree.map(jax.numpy.asarray, random_params(SHAPE))
     text = np.random.default_rng(0).integers(0, 40, 40).astype(np.int32)
     judge = Judge(apply, params, windows(text, 16, 2))
-    scores = judge(jax.jit(partial(apply, params)))
+    scores = judge(partial(jax.jit(apply), params))
     logits = np.asarray(apply(params, text[None, :16])[0], np.float64)
     wanted = [np.log(np.exp(row).sum()) - row[token] for row, token in zip(logits, text[1:16])]
     np.testing.assert_allclose(scores["nats"][:15], wanted, rtol=1e-5)  # float32 logits
