@@ -53,7 +53,7 @@ def check(site: Site, rule: Rule) -> None:
 
 def channels(site: Site, scheme: Any) -> int:
     """1 for static scales per tensor, else the number of channels. Raises `ValueError` for scales that depend on the tokens."""
-    block, width = build(scheme).block, site.shape[-1]
+    block, width = build(scheme).block, site.width
     grids = [block.grid((tokens, width)) for tokens in (64, 96)]
     if grids[0] != grids[1] or grids[0] not in ((1, 1), (1, width)):
         raise ValueError(
@@ -81,21 +81,24 @@ def check_shared(example: Traced, recipe: Recipe, rules: Mapping[str, Rule]) -> 
 def observer(site: Site, rule: Rule) -> Range:
     """What is kept of the inputs of a site, before anything was seen."""
     stack = site.shape[: site.lanes]
-    if rule.inputs is None or rule.inputs.mode != "static":
+    if rule.inputs is None or not rule.inputs.observed:
         return Range.start(stack, 1)
+    if rule.inputs.fixed:
+        return Range.start(stack, site.width)
     kind, fields = read_observer(observer_for(rule.inputs.scheme, rule.inputs.argument or None))
     return start(kind, stack, channels(site, rule.inputs.scheme), fields)
 
 
 def check_seen(rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> None:
-    """Raises `ValueError` for static inputs without tokens, or with numbers that are not finite.
+    """Raises `ValueError` for inputs that depend on what was observed, without tokens, or with numbers that are not finite.
 
     Under a transformation nothing is known or checked.
     """
     for name, rule in rules.items():
-        if rule.inputs is None or rule.inputs.mode != "static" or isinstance(seen[name].tokens, jax.core.Tracer):
+        if rule.inputs is None or not rule.inputs.observed or isinstance(seen[name].tokens, jax.core.Tracer):
             continue
+        what = "static inputs" if rule.inputs.mode == "static" else "a split with fixed columns"
         if int(jnp.min(seen[name].tokens)) == 0:
-            raise ValueError(f"{name!r} has static inputs and has seen no tokens; call plan.observe(state, ...) first")
+            raise ValueError(f"{name!r} has {what} and has seen no tokens; call plan.observe(state, ...) first")
         if not bool(jnp.isfinite(jnp.stack([seen[name].low, seen[name].high])).all()):
-            raise ValueError(f"{name!r} has static inputs and has seen NaN or infinity; mask these rows, or leave them out")
+            raise ValueError(f"{name!r} has {what} and has seen NaN or infinity; mask these rows, or leave them out")

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
+from qresearch.models.integer import Executed
 from qresearch.models.recipe import Rule
 from qresearch.models.traced import Traced
-from qresearch.models.visitors import Quantized
 from qresearch.models.walk import ABSENT, Held
 
 
@@ -22,8 +22,9 @@ def execute(
     scales: Held,
     key: Any = None,
     gradient: str = "clipped",
+    integers: frozenset[str] = frozenset(),
 ) -> Any:
-    """The outputs of a model in floating point, from reconstructed weights.
+    """The outputs of a model: in floating point from reconstructed weights, and in integers for some sites.
 
     Args:
         program: the traced model.
@@ -34,22 +35,23 @@ def execute(
         scales: site -> static scales of its inputs.
         key: a JAX random key, for inputs with stochastic rounding.
         gradient: as in `qr.fake_quantize`.
+        integers: the names of the sites that are computed in integers.
     """
     held = held_by(program, weights, scales, key)
     given = [ABSENT if each is None else each for each in leaves]
-    return program.run(Quantized(program.graph, rules, gradient), given, inputs, held, {})[0]
+    return program.run(Executed(program.graph, rules, gradient, integers), given, inputs, held, {})[0]
 
 
 def held_by(program: Traced, weights: Held, scales: Held, key: Any = None) -> Held:
     """Site -> its weight, the scales of its inputs and its keys, as `Quantized` reads them."""
     held = {}
     for number, site in enumerate(program.sites):
-        own = None if key is None else keys(key, number, site.shape[: site.stack])
+        own = None if key is None else keys(key, number, site.shape[: site.lanes])
         held[site.name] = {"weight": weights.get(site.name), "inputs": scales.get(site.name), "key": own}
     return held
 
 
 def keys(key: Any, number: int, stack: tuple[int, ...]) -> Any:
-    """A key for every weight of a site."""
+    """A key for the inputs of every weight of a site that has inputs of its own."""
     own = jax.random.fold_in(key, 2 * number + 1)  # even numbers are the keys of weights
     return jax.random.split(own, stack) if stack else own

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import Array
 
+from qresearch.base import checks
 from qresearch.base.part import part, static
+from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
 from qresearch.models.executing import execute
+from qresearch.models.integer import integer_sites
+from qresearch.models.recipe import matches
 from qresearch.models.traced import Traced
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def is_quantized(leaf: Any) -> bool:
@@ -53,16 +61,51 @@ class Frozen:
         extra: site -> QTensor, for weights that are computed from a part of a parameter, or from several.
         scales: site -> the static scales of its inputs.
         plan: the plan that froze it.
+        integers: the names of the sites whose products are computed in integers.
     """
 
     params: Any
     extra: dict[str, Any]
     scales: dict[str, Any]
     plan: Any = static()
+    integers: frozenset[str] = static(default=frozenset())
 
     def __call__(self, *inputs: Any, key: Array | None = None) -> Any:
-        """The outputs of the model, computed in floating point from reconstructed weights."""
+        """The outputs of the model, computed in floating point from reconstructed weights; in integers after `integer`."""
         return _run(self, inputs, key)
+
+    def integer(self, keep: Sequence[str] = ()) -> Frozen:
+        """The same model, with the products of all sites whose inputs are quantized in integers: int8 times int8, in int32.
+
+        Weights alone have no integer product, and stay as they are. The outputs differ from those in floating point by
+        rounding in float32 alone (`docs/models.md`); a derivative is that of the model in floating point.
+
+        Args:
+            keep: patterns of sites that stay in floating point.
+
+        Raises:
+            ValueError: naming a site that has no integer product, or a pattern that no such site matches.
+
+        >>> import jax.numpy as jnp, qresearch as qr
+        >>> frozen = qr.model.quantize(lambda w, x: x @ w, jnp.ones((64, 4)), "int8@row | int8@row", [jnp.ones((2, 64))])
+        >>> frozen.integer()(jnp.ones((1, 64)))
+        Array([[64., 64., 64., 64.]], dtype=float32)
+        """
+        patterns = checks.instance(keep, list | tuple | set | frozenset, "keep", "a list of patterns such as ['head']")
+        plan, rules = self.plan, self.plan.rules
+        names = [site.name for site in plan.sites if rules[site.name].inputs is not None]
+        for pattern in patterns:
+            if not any(matches(pattern, name) for name in names):
+                found = suggestion(str(pattern), names) or f"; there are {', '.join(names) or 'none'}"
+                raise ValueError(f"keep: no site with quantized inputs matches {pattern!r}{found}")
+        chosen = integer_sites(plan.sites, rules, lambda name: any(matches(pattern, name) for pattern in patterns))
+        return dataclasses.replace(self, integers=chosen)
+
+    def table(self) -> pd.DataFrame:
+        """`plan.table()`, and for each site whether its products are computed in integers."""
+        found = self.plan.table()
+        found["computed"] = ["integers" if name in self.integers else "floating point" for name in found.index]
+        return found
 
     @property
     def leaves(self) -> list[Any]:
@@ -99,4 +142,4 @@ def _run(frozen: Frozen, inputs: Any, key: Array | None) -> Any:
     plan = frozen.plan
     leaves = [None if is_quantized(leaf) else leaf for leaf in frozen.leaves]
     program = plan.program(inputs)
-    return execute(program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key)
+    return execute(program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key, integers=frozen.integers)

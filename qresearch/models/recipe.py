@@ -3,11 +3,12 @@
     recipe = rule | { pattern "=" rule ";" }
     rule   = "none" | weights [ "|" inputs ]
     weights = scheme | method "(" scheme { "," argument } ")"
-    inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold ] ")"
+    inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
 `int8@row | int8@row` reads "weights in int8 by row, inputs in int8 by token" (W8A8). Inputs are scaled when they come, unless
 they are `static`: then their scales are fitted to the data that a plan has observed. `split` keeps input columns that hold a
-magnitude of at least the threshold in floating point (LLM.int8, Dettmers et al. 2022, arXiv 2208.07339).
+magnitude of at least the threshold in floating point (LLM.int8, Dettmers et al. 2022, arXiv 2208.07339): those of every
+batch by itself, or, if they are `fixed`, those that held one while the plan observed.
 
 The first pattern that matches the name of a site decides. `*` stands for any text, `?` for one character.
 """
@@ -42,14 +43,21 @@ class Inputs:
         scheme: of the inputs, [tokens, in]: `int8` has one scale for all, `int8@row` one for each token.
         mode: `dynamic`, `static` or `split`.
         argument: the observer of static scales, or the threshold of a split.
+        fixed: whether the columns of a split are those that were observed.
     """
 
     scheme: Spec
     mode: str = "dynamic"
     argument: str = ""
+    fixed: bool = False
+
+    @property
+    def observed(self) -> bool:
+        """Whether they depend on what a plan has observed."""
+        return self.mode == "static" or self.fixed
 
     def __str__(self) -> str:
-        rest = f", {self.argument}" if self.argument else ""
+        rest = (f", {self.argument}" if self.argument else "") + (", fixed" if self.fixed else "")
         return str(self.scheme) if self.mode == "dynamic" else f"{self.mode}({self.scheme}{rest})"
 
 
@@ -105,12 +113,14 @@ def _inputs(text: str) -> Inputs:
     if name not in ("static", "split"):
         return Inputs(scheme(text))
     first, *rest = listed(given) or [""]
+    fixed = name == "split" and rest[-1:] == ["fixed"]
+    rest = rest[:-1] if fixed else rest
     if not first or len(rest) > 1:
-        example = "static(int8, minmax)" if name == "static" else "split(int8@row, 6)"
+        example = "static(int8, minmax)" if name == "static" else "split(int8@row, 6) or split(int8@row, 6, fixed)"
         raise ValueError(f"{text!r} takes a scheme and at most one more argument; write {example}")
     spec = scheme(first)
     if name == "split":
-        return Inputs(spec, name, _threshold(text, rest[0] if rest else "6"))
+        return Inputs(spec, name, _threshold(text, rest[0] if rest else "6"), fixed)
     chosen = observer_for(spec, rest[0] if rest else None)
     return Inputs(spec, name, "" if chosen == observer_for(spec, None) else chosen)
 

@@ -58,6 +58,11 @@ class Site:
         return any(use.tokens for use in self.uses)
 
     @property
+    def width(self) -> int:
+        """The length of the inputs that are contracted: for a convolution, its input channels."""
+        return next(use.tokens.token_shape[-1] for use in self.uses if use.tokens is not None)
+
+    @property
     def size(self) -> int:
         """The number of weights."""
         return prod(self.shape)

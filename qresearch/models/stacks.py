@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array, lax
 
 from qresearch.coders.coder import Coder
@@ -48,13 +49,19 @@ def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[
 
 
 def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> Held:
-    """The scales of static inputs, fitted to what was observed: site -> parameters, with the axes of its lanes in front."""
+    """The scales of static inputs, fitted to what was observed: site -> parameters, with the axes of its lanes in front.
+
+    For a split with fixed columns these are bool [lanes..., 1, in]: true for those that held a large magnitude.
+    """
     found = {}
     for site in program.sites:
         inputs = rules[site.name].inputs
         if inputs is not None and inputs.mode == "static":
             fit = mapped(_fitting(build(inputs.scheme)), site.lanes, None)
             found[site.name] = lax.stop_gradient(fit(seen[site.name].sample()))
+        elif inputs is not None and inputs.fixed:
+            ends = jnp.abs(seen[site.name].sample())
+            found[site.name] = jnp.any(ends >= float(inputs.argument), -2, keepdims=True)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from qresearch.grammar.build import build
+from qresearch.models.integer import described
 from qresearch.models.recipe import Rule
 from qresearch.models.site import Site
 from qresearch.models.state import State
@@ -34,6 +35,7 @@ def row(site: Site, rule: Rule, state: State | None) -> dict[str, Any]:
         "rule": str(rule),
         "parameters": site.size,
         "multiply-adds": site.macs,
+        "integer product": described(site, rule),
         "bits": stored_bits(site, rule) / site.size if fixed else math.nan,
     }
     if state is not None and site.name in state.seen:

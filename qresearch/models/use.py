@@ -65,6 +65,10 @@ class Use:
         numbers = (((tokens.ndim - 1,), (flat.ndim - 1,)), (lead, lead))
         precision, kind = self.params["precision"], self.params["preferred_element_type"]
         out = lax.dot_general(tokens, flat, numbers, precision=precision, preferred_element_type=kind)
+        return self.placed(out)
+
+    def placed(self, out: Array) -> Array:
+        """[batch..., tokens, out] in the shape and dtype that the model expects."""
         return (out if self.right else out.swapaxes(-1, -2)).reshape(self.result.shape).astype(self.result.dtype)
 
     @property

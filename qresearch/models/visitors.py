@@ -93,18 +93,22 @@ class Quantized:
         inputs = self.rules[site.name].inputs
         if held["weight"] is None:
             return run(x, weight), None
-        tokens, side = tokens_of(use, x), use.tokens
-        assert side is not None
-        if use.plain:
-            canonical = reconstructed(site, held["weight"]).astype(use.dtype)
-            times = lambda tokens: use.product(tokens, canonical)  # noqa: E731
-        else:
-            times = lambda tokens: run(side.restored(tokens), weight)  # noqa: E731
+        tokens, times = tokens_of(use, x), self.times(site, use, weight, held, run)
         if inputs is None:
             return times(tokens), None
         if inputs.mode == "split":
-            return _split(inputs, tokens, times), None
+            rest, kept = parted(inputs, tokens, held["inputs"])
+            return times(_inputs(inputs, rest, None, held["key"], self.gradient)) + times(kept), None
         return times(_inputs(inputs, tokens, held["inputs"], held["key"], self.gradient)), None
+
+    def times(self, site: Site, use: Use, weight: Any, held: Any, run: Run) -> Callable[[Array], Array]:
+        """The product of [batch..., tokens, in] and the held weight, in floating point, as a function of the tokens."""
+        side = use.tokens
+        assert side is not None
+        if use.plain:
+            canonical = reconstructed(site, held["weight"]).astype(use.dtype)
+            return lambda tokens: use.product(tokens, canonical)
+        return lambda tokens: run(side.restored(tokens), weight)
 
 
 def reconstructed(site: Site, weight: Any) -> Array:
@@ -116,15 +120,20 @@ def _inputs(inputs: Inputs, tokens: Array, fitted: Any, key: Array | None, gradi
     """[stack..., tokens, in], quantized with scales of its own or with fitted ones."""
     coder = build(inputs.scheme)
 
-    def one(x: Array, params: Any) -> Array:
+    def one(x: Array, params: Any, key: Array | None) -> Array:
         if params is None:
             return fake_quantize(x, coder, key, gradient)
         return narrowed(with_scales(coder, x.astype(jnp.float32), params, key, gradient), x.dtype)
 
-    run: Any = one
+    return over_batch(one, tokens, fitted, key)
+
+
+def over_batch(function: Callable[[Array, Any, Any], Any], tokens: Array, fitted: Any, key: Array | None) -> Any:
+    """`function(x, fitted, key)` of every x [tokens, in] of a batch; each has its own scales and its own key."""
+    run: Any = function
     for _ in range(tokens.ndim - 2):
-        run = jax.vmap(run, in_axes=(0, None if fitted is None else 0))
-    return run(tokens, fitted)
+        run = jax.vmap(run, in_axes=tuple(None if each is None else 0 for each in (tokens, fitted, key)))
+    return run(tokens, fitted, key)
 
 
 def with_scales(coder: Coder, x: Array, params: Any, key: Array | None, gradient: str) -> Array:
@@ -133,9 +142,10 @@ def with_scales(coder: Coder, x: Array, params: Any, key: Array | None, gradient
     return coder.straight_through(x, coder.adapt(still, params), coder.draw(key, x.shape), everywhere(gradient))
 
 
-def _split(inputs: Inputs, tokens: Array, times: Callable[[Array], Array]) -> Array:
-    """Columns of the inputs that hold a large magnitude stay in floating point; the rest is quantized without them."""
-    large = jnp.any(jnp.abs(tokens) >= float(inputs.argument), -2, keepdims=True)
-    rest = _inputs(inputs, jnp.where(large, 0, tokens), None, None, "clipped")
-    kept = jnp.where(large, tokens, jnp.zeros_like(tokens))
-    return times(rest) + times(kept)
+def parted(inputs: Inputs, tokens: Array, fixed: Array | None) -> tuple[Array, Array]:
+    """The inputs without the columns that hold a large magnitude, and these columns alone; both in the shape of the inputs.
+
+    With `fixed`, bool [batch..., 1, in], the columns are those.
+    """
+    large = jnp.any(jnp.abs(tokens) >= float(inputs.argument), -2, keepdims=True) if fixed is None else fixed
+    return jnp.where(large, jnp.zeros_like(tokens), tokens), jnp.where(large, tokens, jnp.zeros_like(tokens))
