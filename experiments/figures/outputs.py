@@ -110,7 +110,8 @@ def _judged(config: Config, folder: Path, say: Say, each: Each) -> tuple[pd.Data
             frame = with_theory(frame, config, kept, each)
     judged = verdicts(frame, config)
     against = warnings(judged, config)
-    say(*against, *zeroed(frame), *poisoned(frame, config.metrics), *empty(frame, config))
+    odd = [] if isinstance(config, ModelSweep) else [*zeroed(frame), *poisoned(frame, config.metrics)]
+    say(*against, *odd, *empty(frame, config))
     return frame, judged, against
 
 

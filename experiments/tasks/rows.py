@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.tasks import digits, fashion, language, spam, verses
+from experiments.tasks import austen, digits, fashion, language, spam, verses
 from experiments.tasks.task import TASKS
 
-__all__ = ["TASKS", "digits", "fashion", "language", "spam", "verses"]
+__all__ = ["TASKS", "austen", "digits", "fashion", "language", "spam", "verses"]
