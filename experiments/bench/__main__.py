@@ -1,10 +1,12 @@
 """The benchmark: contests with other libraries, flatness over sizes, and the speed of every format.
 
-    python -m experiments.bench [peers] [flat] [catalogue] [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out DIR]
+    python -m experiments.bench [peers] [flat] [catalogue] [models]
+        [--size 24] [--only 'encode*'] [--repeats 7] [--rows 12] [--out DIR]
 
 `peers` runs the contests of `contests/table.py`, a sweep against a loop in eager torch, an import, and first results in new
 processes; peers are timed if they are installed (`make bench` installs them). `flat` runs the contests that have curves, on
-arrays of all sizes. `catalogue` times every element and preset of at most 8 bits. The default is all three.
+arrays of all sizes. `catalogue` times every element and preset of at most 8 bits. `models` times quantized models beside float
+ones, and linear layers beside torch and onnxruntime; their sizes are fixed. The default is all four.
 
 Every rate is compared with that of XLA's plain cast of the same size, timed in the same rounds. This share can be compared
 between machines, and on a busy machine. Timings are reported, never tested.
@@ -26,6 +28,8 @@ from experiments.bench.contests.table import contests
 from experiments.bench.first_results import first_results
 from experiments.bench.flat import flatness
 from experiments.bench.measure import measure
+from experiments.bench.models import page as models_page
+from experiments.bench.models import table as models_table
 
 LEAST, MORE = 16, 2
 """log2: curves over sizes begin at 2^16, and end at four times `--size`."""
@@ -109,7 +113,20 @@ def _catalogue(options: argparse.Namespace) -> list[Path]:
     return list(page.leave(options.out, rows, about)) if rows else []
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], list[Path]]] = {"peers": _peers, "flat": _flat, "catalogue": _catalogue}
+def _models(options: argparse.Namespace) -> list[Path]:
+    rows = []
+    for row in models_table.rows(options.only, options.repeats):
+        rows.append(row)
+        print(models_page.spoken(row), flush=True)
+    return list(models_page.leave(options.out, rows, {"repeats": options.repeats})) if rows else []
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Path]]] = {
+    "peers": _peers,
+    "flat": _flat,
+    "catalogue": _catalogue,
+    "models": _models,
+}
 """The parts that can be selected."""
 
 
