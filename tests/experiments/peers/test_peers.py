@@ -10,7 +10,7 @@ import pytest
 import qresearch as qr
 from experiments import peers
 from experiments.peers import __main__ as frame
-from experiments.peers import inputs, integers, linear
+from experiments.peers import inputs, integers, layers, linear
 from experiments.peers.row import Row, counted
 
 GOOD = {"format": "int8", "peer": "numpy", "what": "codes", "compared": 3, "equal": 3, "differing": 0, "why": ""}
@@ -120,3 +120,22 @@ def test_reasons_hold_only_where_they_are_true():
     wrong = np.clip(np.floor(x / scale), -7, 7).astype(np.int32)
     assert integers.divided_codes(b, right)
     assert not integers.divided_codes(b, wrong)
+
+
+def test_our_layer_beside_peers_is_what_the_model_computes():
+    (x, weight), recipe = layers._sources()["outliers"], layers.SPLIT
+    ours, frozen = layers._ours(x, weight, recipe)
+    assert (ours.kept != 0).any(0).nonzero()[0].tolist() == [5, 77]
+    np.testing.assert_allclose(ours.y, ours.exact[0], atol=(layers.IN + 4) * 2.0**-24 * ours.exact[1].max())
+    assert ours.within(layers.IN + 4, 2.0**-24)  # a rounding for each product, and those of the scales
+    assert not ours._replace(y=ours.y + np.float32(0.01)).within(layers.IN + 4, 2.0**-24)
+    np.testing.assert_array_equal(frozen.integer()(x), ours.y)
+
+
+def test_a_reason_that_does_not_hold_is_dropped():
+    row = layers._row("codes", np.array([1, 2]), np.array([1, 3]), "a reason", holds=False)
+    assert Row(**row | {"peer": "numpy"}).unexplained
+    x = np.array([[1.0, 0.5, 0.24]], np.float32)
+    codes = np.rint(x * 127)
+    assert layers._reciprocal(x, x, codes, codes)[1]
+    assert not layers._reciprocal(x, x, codes, codes + 1)[1]
