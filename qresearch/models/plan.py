@@ -17,26 +17,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import Array
 
-from qresearch import api
 from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
+from qresearch.models import compiled
 from qresearch.models.checking import check, check_seen, check_shared, hidden, observer, refuse_hidden
-from qresearch.models.comparing import Compare, lines, nothing, weight_errors
-from qresearch.models.executing import execute, held_by
+from qresearch.models.comparing import lines
+from qresearch.models.estimate import lines as estimated
 from qresearch.models.frozen import Frozen, absorbed
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
-from qresearch.models.stacks import each_weight, fitted
+from qresearch.models.stacks import fitted
 from qresearch.models.state import State
 from qresearch.models.table import row, stored_bits
 from qresearch.models.traced import Traced, named_leaves, signature, traced
-from qresearch.models.visitors import Observe, Quantized
 from qresearch.models.walk import Held
 
 if TYPE_CHECKING:
@@ -80,7 +78,7 @@ class Plan:
             mask: bool; its axes are the first axes of the data that the sites see, such as [batch] or [batch, time]. Rows
                 where it is false (padding) take no part.
         """
-        return dataclasses.replace(state, seen=_observe(self, state, inputs, mask))
+        return dataclasses.replace(state, seen=compiled.observe(self, state, inputs, mask))
 
     def apply(self, state: State, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
         """The outputs with weights and inputs quantized, computed in floating point. The gradient is straight-through.
@@ -95,12 +93,12 @@ class Plan:
             ValueError: for static inputs that nothing was observed of.
         """
         check_seen(self.rules, state.seen)
-        return _apply(self, state, inputs, key, gradient)
+        return compiled.apply(self, state, inputs, key, gradient)
 
     def quantize(self, state: State, key: Array | None = None) -> dict[str, QTensor]:
         """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme."""
         check_seen(self.rules, state.seen)
-        return _quantize(self, state, key)
+        return compiled.quantize(self, state, key)
 
     def freeze(self, state: State, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Frozen:
         """The model without its float weights. Its outputs equal those of `apply`, bit for bit.
@@ -149,8 +147,19 @@ class Plan:
         import pandas as pd
 
         found = self.quantize(state, key) if weights is None else dict(weights)
-        errors, sums = _errors(self, state, inputs, found, key)
+        errors, sums = compiled.errors(self, state, inputs, found, key)
         return pd.DataFrame(list(lines(self.sites, found, errors, sums)))
+
+    def estimate(self) -> pd.DataFrame:
+        """What quantizing will cost, a row for each site: bytes before and after, and seconds.
+
+        The seconds are those of a sample of each scheme on this machine, without the time to compile.
+
+        Raises `ValueError` if the size of a weight depends on its codes, as with entropy coders.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(estimated(self.sites, self.rules)).set_index("site")
 
     @property
     def kept(self) -> dict[str, tuple[str, ...]]:
@@ -238,34 +247,3 @@ def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> P
 def _own(site: Site, rule: Rule) -> Rule:
     """The rule as far as it concerns a site: an embedding has no inputs."""
     return rule if site.multiplies else dataclasses.replace(rule, inputs=None)
-
-
-# --- what is compiled ------------------------------------------------------------------------------------------------------
-
-
-@partial(jax.jit, static_argnums=0)
-def _observe(plan: Plan, state: State, inputs: Any, mask: Any) -> Held:
-    leaves = jax.tree.leaves(state.params)
-    return plan.program(inputs).run(Observe(mask), leaves, inputs, {}, state.seen)[1]
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _apply(plan: Plan, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
-    weights = each_weight(plan.example, plan.rules, state.params, key, partial(api.fake_quantize, gradient=gradient))
-    scales = fitted(plan.example, plan.rules, state.seen)
-    return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
-
-
-@partial(jax.jit, static_argnums=0)
-def _errors(plan: Plan, state: State, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
-    program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
-    before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
-    scales = fitted(plan.example, plan.rules, state.seen)
-    held = held_by(program, weights, scales, key)
-    sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
-    return weight_errors(program, leaves, weights), sums
-
-
-@partial(jax.jit, static_argnums=0)
-def _quantize(plan: Plan, state: State, key: Array | None) -> Held:
-    return each_weight(plan.example, plan.rules, state.params, key, api.quantize)

@@ -1,0 +1,49 @@
+"""What a plan compiles: one program for inputs of some shapes, each with the plan as a constant."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+from jax import Array
+
+from qresearch import api
+from qresearch.models.comparing import Compare, nothing, weight_errors
+from qresearch.models.executing import execute, held_by
+from qresearch.models.stacks import each_weight, fitted
+from qresearch.models.state import State
+from qresearch.models.visitors import Observe, Quantized
+from qresearch.models.walk import Held
+
+
+@partial(jax.jit, static_argnums=0)
+def observe(plan: Any, state: State, inputs: Any, mask: Any) -> Held:
+    """The observations after a batch."""
+    leaves = jax.tree.leaves(state.params)
+    return plan.program(inputs).run(Observe(mask), leaves, inputs, {}, state.seen)[1]
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def apply(plan: Any, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
+    """The outputs of the fake-quantized model."""
+    weights = each_weight(plan.example, plan.rules, state.params, key, partial(api.fake_quantize, gradient=gradient))
+    scales = fitted(plan.example, plan.rules, state.seen)
+    return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
+
+
+@partial(jax.jit, static_argnums=0)
+def errors(plan: Any, state: State, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
+    """The errors of the weights, and the sums of each product."""
+    program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
+    before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
+    scales = fitted(plan.example, plan.rules, state.seen)
+    held = held_by(program, weights, scales, key)
+    sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
+    return weight_errors(program, leaves, weights), sums
+
+
+@partial(jax.jit, static_argnums=0)
+def quantize(plan: Any, state: State, key: Array | None) -> Held:
+    """Site -> QTensor."""
+    return each_weight(plan.example, plan.rules, state.params, key, api.quantize)
