@@ -2,9 +2,9 @@
 
 from qresearch.models.files import load, save
 from qresearch.models.frozen import Frozen
+from qresearch.models.methods import METHODS as methods
 from qresearch.models.observers import OBSERVERS as observers
 from qresearch.models.plan import Plan, plan, quantize
-from qresearch.models.recipe import METHODS as methods
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.state import State
 

@@ -12,6 +12,7 @@ from qresearch.grammar.build import build
 from qresearch.models.observers import Range, observer_for, read_observer, start
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
+from qresearch.models.state import State
 from qresearch.models.traced import Traced
 
 DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic_slice", "gather", "scan", "while"}
@@ -47,6 +48,7 @@ def check(site: Site, rule: Rule) -> None:
         coder.layout(site.shape[site.stack :])
     except ValueError as error:
         raise ValueError(f"{site.name!r} {list(site.shape[site.stack :])}: {rule.scheme} does not fit: {error}") from error
+    check_method(site, rule)
     if rule.inputs is not None and rule.inputs.mode == "static":
         channels(site, rule.inputs.scheme)
 
@@ -89,16 +91,38 @@ def observer(site: Site, rule: Rule) -> Range:
     return start(kind, stack, channels(site, rule.inputs.scheme), fields)
 
 
-def check_seen(rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> None:
-    """Raises `ValueError` for inputs that depend on what was observed, without tokens, or with numbers that are not finite.
+def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State) -> None:
+    """Raises `ValueError` for sites that depend on what was observed, without tokens, or with numbers that are not finite.
 
     Under a transformation nothing is known or checked.
     """
-    for name, rule in rules.items():
-        if rule.inputs is None or not rule.inputs.observed or isinstance(seen[name].tokens, jax.core.Tracer):
+    for site in sites:
+        name, _rule, what = site.name, rules[site.name], _observed(rules[site.name])
+        if not what or isinstance(state.seen[name].tokens, jax.core.Tracer):
             continue
-        what = "static inputs" if rule.inputs.mode == "static" else "a split with fixed columns"
-        if int(jnp.min(seen[name].tokens)) == 0:
+        seen = state.seen[name]
+        if int(jnp.min(seen.tokens)) == 0:
             raise ValueError(f"{name!r} has {what} and has seen no tokens; call plan.observe(state, ...) first")
-        if not bool(jnp.isfinite(jnp.stack([seen[name].low, seen[name].high])).all()):
+        if not bool(jnp.isfinite(jnp.stack([seen.low, seen.high])).all()):
             raise ValueError(f"{name!r} has {what} and has seen NaN or infinity; mask these rows, or leave them out")
+
+
+def _observed(rule: Rule) -> str:
+    """What of a rule depends on what was observed; empty if nothing does."""
+    if rule.inputs is not None and rule.inputs.observed:
+        return "static inputs" if rule.inputs.mode == "static" else "a split with fixed columns"
+    return f"the method {rule.method}" if rule.solved else ""
+
+
+def check_method(site: Site, rule: Rule) -> None:
+    """Raises `ValueError` where a method that passes errors on cannot be used."""
+    if not rule.solved:
+        return
+    if any(use.kind != "dense" for use in site.uses) or len(site.shape) != site.stack + 2:
+        words = f"{rule.method} is for [out, in] of dense products; give it the scheme alone"
+        raise ValueError(f"{site.name!r} is {site.kind} {list(site.shape[site.stack :])}, and {words}")
+    assert rule.scheme is not None
+    coder = build(rule.scheme)
+    if not coder.separable or coder.stochastic:
+        why = "rounds stochastically" if coder.separable else "has elements that share codes"
+        raise ValueError(f"{site.name!r}: {rule.scheme} {why}, so {rule.method} cannot round its columns one after the other")

@@ -11,23 +11,27 @@ from jax import Array
 from qresearch import api
 from qresearch.models.comparing import Compare, nothing, weight_errors
 from qresearch.models.executing import execute, held_by
-from qresearch.models.stacks import each_weight, fitted
+from qresearch.models.stacks import each_weight, fake_solved, fitted, solved
 from qresearch.models.state import State
 from qresearch.models.visitors import Observe, Quantized
 from qresearch.models.walk import Held
 
 
 @partial(jax.jit, static_argnums=0)
-def observe(plan: Any, state: State, inputs: Any, mask: Any) -> Held:
-    """The observations after a batch."""
+def observe(plan: Any, state: State, inputs: Any, mask: Any) -> tuple[Held, Held]:
+    """The observations and the second moments after a batch."""
     leaves = jax.tree.leaves(state.params)
-    return plan.program(inputs).run(Observe(mask), leaves, inputs, {}, state.seen)[1]
+    before = {name: (each, state.moments.get(name)) for name, each in state.seen.items()}
+    after = plan.program(inputs).run(Observe(mask), leaves, inputs, {}, before)[1]
+    return {name: seen for name, (seen, _) in after.items()}, {
+        name: each for name, (_, each) in after.items() if each is not None
+    }
 
 
 @partial(jax.jit, static_argnums=(0, 4))
 def apply(plan: Any, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
     """The outputs of the fake-quantized model."""
-    weights = each_weight(plan.example, plan.rules, state.params, key, partial(api.fake_quantize, gradient=gradient))
+    weights = each_weight(plan.example, plan.rules, state, key, partial(api.fake_quantize, gradient=gradient), fake_solved)
     scales = fitted(plan.example, plan.rules, state.seen)
     return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
 
@@ -46,4 +50,4 @@ def errors(plan: Any, state: State, inputs: Any, weights: Held, key: Array | Non
 @partial(jax.jit, static_argnums=0)
 def quantize(plan: Any, state: State, key: Array | None) -> Held:
     """Site -> QTensor."""
-    return each_weight(plan.example, plan.rules, state.params, key, api.quantize)
+    return each_weight(plan.example, plan.rules, state, key, api.quantize, solved)

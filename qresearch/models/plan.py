@@ -31,11 +31,12 @@ from qresearch.models.estimate import lines as estimated
 from qresearch.models.frozen import Frozen, absorbed
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
-from qresearch.models.stacks import fitted
+from qresearch.models.stacks import fitted, owners
 from qresearch.models.state import State
 from qresearch.models.table import row, stored_bits
 from qresearch.models.traced import Traced, named_leaves, signature, traced
 from qresearch.models.walk import Held
+from qresearch.solving.moments import Moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,11 @@ class Plan:
     def start(self, params: Any) -> State:
         """The state before anything was observed."""
         seen = {site.name: observer(site, self.rules[site.name]) for site in self.sites if site.multiplies}
-        return State(params, seen)
+        holders = set(owners(self.sites, self.rules).values())
+        moments = {
+            site.name: Moments.start(site.width, site.shape[: site.lanes]) for site in self.sites if site.name in holders
+        }
+        return State(params, seen, moments)
 
     def observe(self, state: State, *inputs: Any, mask: Any = None) -> State:
         """Runs the model in floating point and keeps what each site needs of its inputs.
@@ -78,7 +83,8 @@ class Plan:
             mask: bool; its axes are the first axes of the data that the sites see, such as [batch] or [batch, time]. Rows
                 where it is false (padding) take no part.
         """
-        return dataclasses.replace(state, seen=compiled.observe(self, state, inputs, mask))
+        seen, moments = compiled.observe(self, state, inputs, mask)
+        return dataclasses.replace(state, seen=seen, moments=moments)
 
     def apply(self, state: State, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
         """The outputs with weights and inputs quantized, computed in floating point. The gradient is straight-through.
@@ -92,12 +98,12 @@ class Plan:
         Raises:
             ValueError: for static inputs that nothing was observed of.
         """
-        check_seen(self.rules, state.seen)
+        check_seen(self.sites, self.rules, state)
         return compiled.apply(self, state, inputs, key, gradient)
 
     def quantize(self, state: State, key: Array | None = None) -> dict[str, QTensor]:
         """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme."""
-        check_seen(self.rules, state.seen)
+        check_seen(self.sites, self.rules, state)
         return compiled.quantize(self, state, key)
 
     def freeze(self, state: State, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Frozen:

@@ -20,17 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qresearch.base.table import Table, shown, suggestion
+from qresearch.base.table import shown, suggestion
 from qresearch.grammar.letters import listed, split, split_call
 from qresearch.grammar.spec import Spec, scheme
+from qresearch.models.methods import METHODS, NEAREST, Method
 from qresearch.models.observers import observer_for
-
-NEAREST = "nearest"
-
-METHODS: Table[Any] = Table("method")
-"""How the codes of a weight are chosen. `nearest` needs no data."""
-
-METHODS.add(NEAREST, None, doc="every number to the nearest level: round to nearest, RTN")
 
 MODES = ("dynamic", "static", "split")
 
@@ -90,6 +84,16 @@ class Rule:
             return cls()
         method, spec = _weights(weights)
         return cls(spec, method, inputs)
+
+    @property
+    def how(self) -> Method:
+        """The row of its method."""
+        return METHODS[self.method]
+
+    @property
+    def solved(self) -> bool:
+        """Whether the codes depend on what was observed of the inputs."""
+        return self.scheme is not None and self.how.solve is not None
 
     def __str__(self) -> str:
         if self.scheme is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,9 +12,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from qresearch.coders.coder import Coder
+from qresearch.coders.gradient import narrowed, straight_through
+from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range
 from qresearch.models.recipe import Rule
+from qresearch.models.site import Site
+from qresearch.models.state import State
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held
 
@@ -32,20 +38,65 @@ def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Arra
 
 
 def each_weight(
-    program: Traced, rules: Mapping[str, Rule], params: Any, key: Array | None, function: Callable[[Array, Any, Any], Any]
+    program: Traced,
+    rules: Mapping[str, Rule],
+    state: State,
+    key: Array | None,
+    nearest: Callable[[Array, Any, Any], Any],
+    solving: Callable[[Rule, Array, Array], Any],
 ) -> Held:
-    """`function(weight, scheme, key)` of every weight with a scheme: site -> result, with the axes of its stack in front."""
-    leaves, found = jax.tree.leaves(params), {}
+    """Site -> result, with the axes of its stack in front, for every weight with a scheme.
+
+    Args:
+        program: the traced model.
+        rules: of its sites.
+        state: of the plan.
+        key: a JAX random key, for stochastic rounding.
+        nearest: (weight, scheme, key) -> result, for weights that are rounded to the nearest level.
+        solving: (rule, weight, H) -> result, for the others.
+    """
+    leaves, found = jax.tree.leaves(state.params), {}
+    shared = owners(program.sites, rules)
     for number, site in enumerate(program.sites):
-        if (scheme := rules[site.name].scheme) is not None:
+        rule = rules[site.name]
+        if rule.scheme is None:
+            continue
+        weight = site.canonical(program.graph.value(site.node, leaves))
+        if rule.solved:
+            run: Any = partial(solving, rule)
+            for axis in reversed(range(site.stack)):
+                run = jax.vmap(run, in_axes=(0, 0 if axis < site.lanes else None))
+            found[site.name] = run(weight, state.moments[shared[site.name]].mean)
+        else:
             own = None if key is None else jax.random.fold_in(key, 2 * number)  # odd numbers are the keys of inputs
-            weight = site.canonical(program.graph.value(site.node, leaves))
-            found[site.name] = mapped(_with(function, scheme), site.stack, own)(weight)
+            found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)(weight)
     return found
 
 
 def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[Array, Array | None], Any]:
     return lambda weight, key: function(weight, scheme, key)
+
+
+def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
+    """Site that needs second moments -> the site that has them: the first one that reads the same data."""
+    first: dict[Any, str] = {}
+    return {
+        site.name: first.setdefault((site.group, site.lanes, site.width), site.name)
+        for site in sites
+        if rules[site.name].solved
+    }
+
+
+def solved(rule: Rule, weight: Array, h: Array) -> QTensor:
+    """A weight in codes, by the method of its rule."""
+    assert rule.how.solve is not None
+    return dataclasses.replace(rule.how.solve(weight, h, rule.scheme), dtype=str(weight.dtype))
+
+
+def fake_solved(rule: Rule, weight: Array, h: Array) -> Array:
+    """The same in floating point, with a straight-through gradient."""
+    value = solved(rule, lax.stop_gradient(weight), h).dequantize()
+    return straight_through(weight, lax.stop_gradient(narrowed(value, weight.dtype)), jnp.ones(weight.shape, bool))
 
 
 def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> Held:

@@ -39,7 +39,8 @@ class Observe:
             return run(x, weight), None
         assert use.tokens is not None
         flat = tokens_of(use, x).astype(jnp.float32)
-        return run(x, weight), state.add(flat, kept_rows(site, use, self.mask, flat.shape[:-1]))
+        kept = kept_rows(site, use, self.mask, flat.shape[:-1])
+        return run(x, weight), tuple(None if each is None else each.add(flat, kept) for each in state)
 
 
 def tokens_of(use: Use, x: Array) -> Array:
