@@ -51,6 +51,10 @@ def check(site: Site, rule: Rule) -> None:
     check_method(site, rule)
     if rule.inputs is not None and rule.inputs.mode == "static":
         channels(site, rule.inputs.scheme)
+        try:
+            jax.eval_shape(lambda: observer(site, rule))
+        except ValueError as error:
+            raise ValueError(f"{site.name!r}: {rule}: {error}") from error
 
 
 def channels(site: Site, scheme: Any) -> int:
@@ -88,7 +92,8 @@ def observer(site: Site, rule: Rule) -> Range:
     if rule.inputs.fixed:
         return Range.start(stack, site.width)
     kind, fields = read_observer(observer_for(rule.inputs.scheme, rule.inputs.argument or None))
-    return start(kind, stack, channels(site, rule.inputs.scheme), fields)
+    width = site.width if rule.divides else channels(site, rule.inputs.scheme)
+    return start(kind, stack, width, fields)
 
 
 def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State) -> None:
@@ -111,18 +116,22 @@ def _observed(rule: Rule) -> str:
     """What of a rule depends on what was observed; empty if nothing does."""
     if rule.inputs is not None and rule.inputs.observed:
         return "static inputs" if rule.inputs.mode == "static" else "a split with fixed columns"
-    return f"the method {rule.method}" if rule.solved else ""
+    return f"the method {rule.method}" if rule.methods else ""
 
 
 def check_method(site: Site, rule: Rule) -> None:
-    """Raises `ValueError` where a method that passes errors on cannot be used."""
-    if not rule.solved:
+    """Raises `ValueError` where the methods of a rule cannot be used."""
+    if not rule.methods:
         return
+    if rule.divides and any(use.indexed for use in site.uses):
+        raise ValueError(
+            f"{site.name!r}: an index takes it from a stack, and {rule.method} needs a scan; leave {rule.method} out"
+        )
     if any(use.kind != "dense" for use in site.uses) or len(site.shape) != site.stack + 2:
         words = f"{rule.method} is for [out, in] of dense products; give it the scheme alone"
         raise ValueError(f"{site.name!r} is {site.kind} {list(site.shape[site.stack :])}, and {words}")
     assert rule.scheme is not None
     coder = build(rule.scheme)
-    if not coder.separable or coder.stochastic:
+    if any(row.solve for row in rule.rows) and (not coder.separable or coder.stochastic):
         why = "rounds stochastically" if coder.separable else "has elements that share codes"
         raise ValueError(f"{site.name!r}: {rule.scheme} {why}, so {rule.method} cannot round its columns one after the other")

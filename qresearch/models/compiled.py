@@ -10,8 +10,8 @@ from jax import Array
 
 from qresearch import api
 from qresearch.models.comparing import Compare, nothing, weight_errors
-from qresearch.models.executing import execute, held_by
-from qresearch.models.stacks import each_weight, fake_solved, fitted, solved
+from qresearch.models.executing import Scales, execute, held_by
+from qresearch.models.stacks import divisors, each_weight, fake_solved, fitted, solved
 from qresearch.models.state import State
 from qresearch.models.visitors import Observe, Quantized
 from qresearch.models.walk import Held
@@ -31,23 +31,32 @@ def observe(plan: Any, state: State, inputs: Any, mask: Any) -> tuple[Held, Held
 @partial(jax.jit, static_argnums=(0, 4))
 def apply(plan: Any, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
     """The outputs of the fake-quantized model."""
-    weights = each_weight(plan.example, plan.rules, state, key, partial(api.fake_quantize, gradient=gradient), fake_solved)
-    scales = fitted(plan.example, plan.rules, state.seen)
+    divided = divisors(plan.example, plan.rules, state)
+    nearest = partial(api.fake_quantize, gradient=gradient)
+    weights = each_weight(plan.example, plan.rules, state, divided, key, nearest, fake_solved)
+    scales = Scales(fitted(plan.example, plan.rules, state.seen, divided), divided)
     return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
 
 
 @partial(jax.jit, static_argnums=0)
-def errors(plan: Any, state: State, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
+def errors(plan: Any, state: State, inputs: Any, weights: Held, scales: Scales, key: Array | None) -> tuple[Held, Held]:
     """The errors of the weights, and the sums of each product."""
     program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
     before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
-    scales = fitted(plan.example, plan.rules, state.seen)
     held = held_by(program, weights, scales, key)
     sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
-    return weight_errors(program, leaves, weights), sums
+    return weight_errors(program, leaves, weights, scales.divisors), sums
 
 
 @partial(jax.jit, static_argnums=0)
 def quantize(plan: Any, state: State, key: Array | None) -> Held:
     """Site -> QTensor."""
-    return each_weight(plan.example, plan.rules, state, key, api.quantize, solved)
+    divided = divisors(plan.example, plan.rules, state)
+    return each_weight(plan.example, plan.rules, state, divided, key, api.quantize, solved)
+
+
+@partial(jax.jit, static_argnums=0)
+def scales(plan: Any, state: State) -> Scales:
+    """What is held of the inputs of each site."""
+    divided = divisors(plan.example, plan.rules, state)
+    return Scales(fitted(plan.example, plan.rules, state.seen, divided), divided)

@@ -7,10 +7,24 @@ from typing import Any
 
 import jax
 
+from qresearch.base.part import part
 from qresearch.models.integer import Executed
 from qresearch.models.recipe import Rule
 from qresearch.models.traced import Traced
 from qresearch.models.walk import ABSENT, Held
+
+
+@part
+class Scales:
+    """What is held of the inputs of sites.
+
+    Attributes:
+        static: site -> fixed parameters of their scheme; for a split, the columns that are kept.
+        divisors: site -> float32 [stack..., in]: what they are divided by, where a method says so.
+    """
+
+    static: Held
+    divisors: Held
 
 
 def execute(
@@ -19,7 +33,7 @@ def execute(
     leaves: list[Any],
     inputs: Any,
     weights: Held,
-    scales: Held,
+    scales: Scales,
     key: Any = None,
     gradient: str = "clipped",
     integers: frozenset[str] = frozenset(),
@@ -32,7 +46,7 @@ def execute(
         leaves: the parameters; None for those that only held weights need.
         inputs: of the model.
         weights: site -> float array or QTensor [stack..., out..., in].
-        scales: site -> static scales of its inputs.
+        scales: of the inputs.
         key: a JAX random key, for inputs with stochastic rounding.
         gradient: as in `qr.fake_quantize`.
         integers: the names of the sites that are computed in integers.
@@ -42,12 +56,13 @@ def execute(
     return program.run(Executed(program.graph, rules, gradient, integers), given, inputs, held, {})[0]
 
 
-def held_by(program: Traced, weights: Held, scales: Held, key: Any = None) -> Held:
+def held_by(program: Traced, weights: Held, scales: Scales, key: Any = None) -> Held:
     """Site -> its weight, the scales of its inputs and its keys, as `Quantized` reads them."""
     held = {}
     for number, site in enumerate(program.sites):
         own = None if key is None else keys(key, number, site.shape[: site.lanes])
-        held[site.name] = {"weight": weights.get(site.name), "inputs": scales.get(site.name), "key": own}
+        of_inputs = {"inputs": scales.static.get(site.name), "divisor": scales.divisors.get(site.name)}
+        held[site.name] = {"weight": weights.get(site.name), "key": own, **of_inputs}
     return held
 
 

@@ -14,7 +14,7 @@ from qresearch.base import checks
 from qresearch.base.part import part, static
 from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
-from qresearch.models.executing import execute
+from qresearch.models.executing import Scales, execute
 from qresearch.models.integer import integer_sites
 from qresearch.models.recipe import matches
 from qresearch.models.traced import Traced
@@ -59,14 +59,14 @@ class Frozen:
         params: the parameters. A leaf that is a site's weight is a QTensor [stack..., out..., in]; one that only sites of
             `extra` need is None.
         extra: site -> QTensor, for weights that are computed from a part of a parameter, or from several.
-        scales: site -> the static scales of its inputs.
+        scales: of the inputs: static ones, and divisors.
         plan: the plan that froze it.
         integers: the names of the sites whose products are computed in integers.
     """
 
     params: Any
     extra: dict[str, Any]
-    scales: dict[str, Any]
+    scales: Scales
     plan: Any = static()
     integers: frozenset[str] = static(default=frozenset())
 

@@ -19,7 +19,7 @@ from qresearch.models.integer_products import conv, dense
 from qresearch.models.recipe import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
-from qresearch.models.visitors import Quantized, Run, over_batch, parted, tokens_of
+from qresearch.models.visitors import Quantized, Run, divided_tokens, over_batch, parted
 
 
 def site_piece(site: Site, rule: Rule) -> int:
@@ -109,7 +109,7 @@ class Executed(Quantized):
         return product(x, held), None
 
     def _integers(self, site: Site, use: Use, x: Array, held: Any, run: Run) -> Array:
-        inputs, weight, tokens = self.rules[site.name].inputs, held["weight"], tokens_of(use, x)
+        inputs, weight, tokens = self.rules[site.name].inputs, held["weight"], divided_tokens(use, x, held)
         assert inputs is not None
         steps = _use_piece(site, use, weight.quantizer, build(inputs.scheme))
         if inputs.mode != "split":

@@ -1,4 +1,4 @@
-"""Methods: how the codes of a weight are chosen. Each is a row; those with `solve` need the second moments of the inputs."""
+"""Methods: how the codes of a weight are chosen by what was observed of its inputs. They nest: `awq(gptq(int4@32))`."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from typing import Any
 from jax import Array
 
 from qresearch.base.table import Table
+from qresearch.coders.coder import Coder
 from qresearch.coders.qtensor import QTensor
+from qresearch.solving.channels import activation_aware, smoothing
+from qresearch.solving.moments import Moments
 from qresearch.solving.solve import solve
-
-NEAREST = "nearest"
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row of `METHODS`.
+    """A row of `METHODS`: one of its two functions.
 
     Attributes:
-        solve: (weight [out, in], H [in, in], scheme) -> QTensor; None rounds every number to the nearest level.
+        solve: (weight [out, in], H [in, in], scheme) -> QTensor: chooses codes.
+        divide: (weight, moments, coder) -> float32 [in]: what inputs are divided by, and the weight multiplied.
     """
 
     solve: Callable[[Array, Array, Any], QTensor] | None = None
+    divide: Callable[[Array, Moments, Coder], Array] | None = None
 
 
 METHODS: Table[Method] = Table("method", of=Method)
-"""How the codes of a weight are chosen."""
+"""Methods by name. A rule without one rounds every number to the nearest level."""
 
 
 def _feedback(w: Array, h: Array, scheme: Any, order: bool) -> QTensor:
     return solve(w, h, scheme, order).q
 
 
-METHODS.add(NEAREST, Method(), doc="every number to the nearest level: round to nearest, RTN")
 METHODS.add(
     "gptq",
     Method(partial(_feedback, order=True)),
@@ -45,4 +47,14 @@ METHODS.add(
     "ldlq",
     Method(partial(_feedback, order=False)),
     doc="the same in the order of the columns (Chee et al. 2023, arXiv 2307.13304)",
+)
+METHODS.add(
+    "awq",
+    Method(divide=activation_aware),
+    doc="channels with larger inputs are rounded more finely, by a power that is searched (Lin et al. 2023, arXiv 2306.00978)",
+)
+METHODS.add(
+    "smooth",
+    Method(divide=smoothing),
+    doc="half of the range of the inputs is moved to the weight: SmoothQuant (Xiao et al. 2022, arXiv 2211.10438)",
 )

@@ -28,14 +28,14 @@ from qresearch.models import compiled
 from qresearch.models.checking import check, check_seen, check_shared, hidden, observer, refuse_hidden
 from qresearch.models.comparing import lines
 from qresearch.models.estimate import lines as estimated
+from qresearch.models.executing import Scales
 from qresearch.models.frozen import Frozen, absorbed
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
-from qresearch.models.stacks import fitted, owners
+from qresearch.models.stacks import owners
 from qresearch.models.state import State
 from qresearch.models.table import row, stored_bits
 from qresearch.models.traced import Traced, named_leaves, signature, traced
-from qresearch.models.walk import Held
 from qresearch.solving.moments import Moments
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ class Plan:
         found = self.quantize(state, key) if weights is None else dict(weights)
         leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
         params, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], found)
-        return Frozen(params, extra, fitted(self.example, self.rules, state.seen), self)
+        return Frozen(params, extra, compiled.scales(self, state), self)
 
-    def scales_shape(self) -> Held:
-        """The shapes of the static scales."""
-        return jax.eval_shape(lambda: fitted(self.example, self.rules, self.start(None).seen))
+    def scales_shape(self) -> Scales:
+        """The shapes of what is held of the inputs."""
+        return jax.eval_shape(lambda params: compiled.scales(self, self.start(params)), self.shapes)
 
     def site(self, name: str) -> Site:
         """A site by name. Raises `KeyError` with the names there are."""
@@ -153,7 +153,7 @@ class Plan:
         import pandas as pd
 
         found = self.quantize(state, key) if weights is None else dict(weights)
-        errors, sums = compiled.errors(self, state, inputs, found, key)
+        errors, sums = compiled.errors(self, state, inputs, found, compiled.scales(self, state), key)
         return pd.DataFrame(list(lines(self.sites, found, errors, sums)))
 
     def estimate(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
     recipe = rule | { pattern "=" rule ";" }
     rule   = "none" | weights [ "|" inputs ]
-    weights = scheme | method "(" scheme { "," argument } ")"
+    weights = scheme | method "(" weights ")"
     inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
 `int8@row | int8@row` reads "weights in int8 by row, inputs in int8 by token" (W8A8). Inputs are scaled when they come, unless
@@ -23,7 +23,7 @@ from typing import Any
 from qresearch.base.table import shown, suggestion
 from qresearch.grammar.letters import listed, split, split_call
 from qresearch.grammar.spec import Spec, scheme
-from qresearch.models.methods import METHODS, NEAREST, Method
+from qresearch.models.methods import METHODS, Method
 from qresearch.models.observers import observer_for
 
 MODES = ("dynamic", "static", "split")
@@ -64,7 +64,7 @@ class Rule:
     """
 
     scheme: Spec | None = None
-    method: str = NEAREST
+    methods: tuple[str, ...] = ()
     inputs: Inputs | None = None
 
     @classmethod
@@ -82,34 +82,42 @@ class Rule:
             if inputs is not None:
                 raise ValueError(f"rule {shown(text)} quantizes inputs alone; give the weights a scheme, such as bf16")
             return cls()
-        method, spec = _weights(weights)
-        return cls(spec, method, inputs)
+        methods, spec = _weights(weights)
+        return cls(spec, methods, inputs)
 
     @property
-    def how(self) -> Method:
-        """The row of its method."""
-        return METHODS[self.method]
+    def method(self) -> str:
+        """The names of its methods, for messages; empty if every number is rounded to the nearest level."""
+        return " and ".join(self.methods)
 
     @property
-    def solved(self) -> bool:
-        """Whether the codes depend on what was observed of the inputs."""
-        return self.scheme is not None and self.how.solve is not None
+    def rows(self) -> tuple[Method, ...]:
+        """The rows of its methods, the outer ones first."""
+        return tuple(METHODS[name] for name in self.methods)
+
+    @property
+    def divides(self) -> bool:
+        """Whether inputs are divided by a number for each channel."""
+        return any(row.divide for row in self.rows)
 
     def __str__(self) -> str:
         if self.scheme is None:
             return "none"
-        weights = str(self.scheme) if self.method == NEAREST else f"{self.method}({self.scheme})"
+        weights = "(".join([*self.methods, str(self.scheme)]) + ")" * len(self.methods)
         return weights if self.inputs is None else f"{weights} | {self.inputs}"
 
 
-def _weights(text: str) -> tuple[str, Spec]:
+def _weights(text: str) -> tuple[tuple[str, ...], Spec]:
     name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
     if name not in METHODS:
-        return NEAREST, scheme(text)
+        return (), scheme(text)
     items = listed(given)
     if len(items) != 1:
         raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
-    return name, scheme(items[0])
+    inner, spec = _weights(items[0])
+    if any(METHODS[each].solve for each in inner) and METHODS[name].solve:
+        raise ValueError(f"{text!r}: {name} and {inner[-1]} both choose the codes; leave one out")
+    return (name, *inner), spec
 
 
 def _inputs(text: str) -> Inputs:

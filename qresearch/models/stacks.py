@@ -21,6 +21,7 @@ from qresearch.models.site import Site
 from qresearch.models.state import State
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held
+from qresearch.solving.moments import Moments
 
 
 def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Array | None) -> Callable[[Array], Any]:
@@ -37,13 +38,33 @@ def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Arra
     return run
 
 
+def divisors(program: Traced, rules: Mapping[str, Rule], state: State) -> Held:
+    """What the inputs of sites are divided by, and their weights multiplied: site -> float32 [stack..., in]."""
+    leaves, shared, found = jax.tree.leaves(state.params), owners(program.sites, rules), {}
+    for site in program.sites:
+        if rules[site.name].divides:
+            weight = site.canonical(program.graph.value(site.node, leaves)).astype(jnp.float32)
+            moments = _spread(state.moments[shared[site.name]], site)
+            found[site.name] = one_by_one(partial(_divisor, rules[site.name]), site.stack, lax.stop_gradient(weight), moments)
+    return found
+
+
+def _divisor(rule: Rule, weight: Array, moments: Moments) -> Array:
+    found, coder = jnp.ones(weight.shape[-1]), build(str(rule.scheme))
+    for row in rule.rows:
+        if row.divide:
+            found = found * row.divide(weight * found[None], moments.divided(found), coder)
+    return found
+
+
 def each_weight(
     program: Traced,
     rules: Mapping[str, Rule],
     state: State,
+    divided: Held,
     key: Array | None,
     nearest: Callable[[Array, Any, Any], Any],
-    solving: Callable[[Rule, Array, Array], Any],
+    solving: Callable[[Rule, Array, Moments], Any],
 ) -> Held:
     """Site -> result, with the axes of its stack in front, for every weight with a scheme.
 
@@ -51,20 +72,24 @@ def each_weight(
         program: the traced model.
         rules: of its sites.
         state: of the plan.
+        divided: `divisors`.
         key: a JAX random key, for stochastic rounding.
         nearest: (weight, scheme, key) -> result, for weights that are rounded to the nearest level.
-        solving: (rule, weight, H) -> result, for the others.
+        solving: (rule, weight, moments) -> result, for the others.
     """
-    leaves, found = jax.tree.leaves(state.params), {}
-    shared = owners(program.sites, rules)
+    leaves, shared, found = jax.tree.leaves(state.params), owners(program.sites, rules), {}
     for number, site in enumerate(program.sites):
         rule = rules[site.name]
         if rule.scheme is None:
             continue
         weight = site.canonical(program.graph.value(site.node, leaves))
-        if rule.solved:
-            h = state.moments[shared[site.name]].mean
-            found[site.name] = _one_by_one(partial(solving, rule), site, weight, h)
+        by = divided.get(site.name)
+        if by is not None:
+            weight = weight.astype(jnp.float32) * by[..., None, :]
+        if any(row.solve for row in rule.rows):
+            moments = _spread(state.moments[shared[site.name]], site)
+            moments = moments if by is None else moments.divided(by)
+            found[site.name] = one_by_one(partial(solving, rule), site.stack, weight, moments)
         else:
             own = None if key is None else jax.random.fold_in(key, 2 * number)  # odd numbers are the keys of inputs
             found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)(weight)
@@ -75,44 +100,50 @@ def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[
     return lambda weight, key: function(weight, scheme, key)
 
 
-def _one_by_one(run: Callable[[Array, Array], Any], site: Site, weight: Array, h: Array) -> Any:
-    """`run(weight, H)` of each layer of a stack, one after the other: memory is that of one, and so is the compilation.
+def _spread(moments: Moments, site: Site) -> Moments:
+    """Those of a site for each of its layers: layers that an index takes from a stack have the same."""
+    shape, lanes = site.shape[: site.stack], site.lanes
+
+    def run(leaf: Array) -> Array:
+        rest = leaf.shape[lanes:]
+        return jnp.broadcast_to(leaf.reshape(*shape[:lanes], *(1 for _ in shape[lanes:]), *rest), (*shape, *rest))
+
+    return jax.tree.map(run, moments)
+
+
+def one_by_one(run: Callable[..., Any], stack: int, *arrays: Any) -> Any:
+    """`run(...)` of each layer of a stack, one after the other: memory is that of one, and so is the compilation.
 
     Together they would take minutes: their columns can only be rounded one after the other, and no longer lie together.
     """
-    shape, last = weight.shape[: site.stack], h.shape[-2:]
-    spread = h.reshape(*shape[: site.lanes], *(1 for _ in shape[site.lanes :]), *last)
-    spread = jnp.broadcast_to(spread, (*shape, *last))
-    if not shape:
-        return run(weight, h)
-    flat = [each.reshape(-1, *each.shape[site.stack :]) for each in (weight, spread)]
-    found = lax.map(lambda each: run(*each), tuple(flat))
+    if not stack:
+        return run(*arrays)
+    shape = jax.tree.leaves(arrays)[0].shape[:stack]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[stack:]), arrays)
+    found = lax.map(lambda each: run(*each), flat)
     return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), found)
 
 
 def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
-    """Site that needs second moments -> the site that has them: the first one that reads the same data."""
+    """Site that needs moments -> the site that has them: the first one that reads the same data."""
     first: dict[Any, str] = {}
-    return {
-        site.name: first.setdefault((site.group, site.lanes, site.width), site.name)
-        for site in sites
-        if rules[site.name].solved
-    }
+    needing = [site for site in sites if rules[site.name].methods]
+    return {site.name: first.setdefault((site.group, site.lanes, site.width), site.name) for site in needing}
 
 
-def solved(rule: Rule, weight: Array, h: Array) -> QTensor:
+def solved(rule: Rule, weight: Array, moments: Moments) -> QTensor:
     """A weight in codes, by the method of its rule."""
-    assert rule.how.solve is not None
-    return dataclasses.replace(rule.how.solve(weight, h, rule.scheme), dtype=str(weight.dtype))
+    (solve,) = (row.solve for row in rule.rows if row.solve)
+    return dataclasses.replace(solve(weight, moments.mean, rule.scheme), dtype=str(weight.dtype))
 
 
-def fake_solved(rule: Rule, weight: Array, h: Array) -> Array:
+def fake_solved(rule: Rule, weight: Array, moments: Moments) -> Array:
     """The same in floating point, with a straight-through gradient."""
-    value = solved(rule, lax.stop_gradient(weight), h).dequantize()
+    value = solved(rule, lax.stop_gradient(weight), moments).dequantize()
     return straight_through(weight, lax.stop_gradient(narrowed(value, weight.dtype)), jnp.ones(weight.shape, bool))
 
 
-def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> Held:
+def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range], divided: Held) -> Held:
     """The scales of static inputs, fitted to what was observed: site -> parameters, with the axes of its lanes in front.
 
     For a split with fixed columns these are bool [lanes..., 1, in]: true for those that held a large magnitude.
@@ -120,11 +151,16 @@ def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]
     found = {}
     for site in program.sites:
         inputs = rules[site.name].inputs
-        if inputs is not None and inputs.mode == "static":
+        if inputs is None or not inputs.observed:
+            continue
+        sample = seen[site.name].sample()
+        if site.name in divided:
+            sample = sample / divided[site.name][..., None, :]
+        if inputs.mode == "static":
             fit = mapped(_fitting(build(inputs.scheme)), site.lanes, None)
-            found[site.name] = lax.stop_gradient(fit(seen[site.name].sample()))
-        elif inputs is not None and inputs.fixed:
-            ends = jnp.abs(seen[site.name].sample())
+            found[site.name] = lax.stop_gradient(fit(sample))
+        else:
+            ends = jnp.abs(sample)
             found[site.name] = jnp.any(ends >= float(inputs.argument), -2, keepdims=True)
     return found
 

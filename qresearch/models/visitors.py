@@ -94,7 +94,7 @@ class Quantized:
         inputs = self.rules[site.name].inputs
         if held["weight"] is None:
             return run(x, weight), None
-        tokens, times = tokens_of(use, x), self.times(site, use, weight, held, run)
+        tokens, times = divided_tokens(use, x, held), self.times(site, use, weight, held, run)
         if inputs is None:
             return times(tokens), None
         if inputs.mode == "split":
@@ -110,6 +110,12 @@ class Quantized:
             canonical = reconstructed(site, held["weight"]).astype(use.dtype)
             return lambda tokens: use.product(tokens, canonical)
         return lambda tokens: run(side.restored(tokens), weight)
+
+
+def divided_tokens(use: Use, x: Array, held: Any) -> Array:
+    """[batch..., tokens, in]: the inputs, divided by what is held for each channel."""
+    tokens = tokens_of(use, x)
+    return tokens if held["divisor"] is None else (tokens / held["divisor"][..., None, :]).astype(tokens.dtype)
 
 
 def reconstructed(site: Site, weight: Any) -> Array:

@@ -88,6 +88,8 @@ def test_gradients_pass_straight_through(model):
         ("gptq(vq4x2@8)", "'first': vq4x2@8 has elements that share codes, so gptq cannot round"),
         ("gptq(int4@8~stochastic)", "rounds stochastically"),
         ("gptq(int4@8, 3)", "the method gptq takes one scheme"),
+        ("gptq(awq(ldlq(int4@8)))", "gptq and ldlq both choose the codes"),
+        ("smooth(int8@row) | static(int8-kl)", "a histogram is kept per tensor"),
         ("gptk(int4@8)", "gptk"),
     ],
 )
