@@ -49,6 +49,17 @@ def _refused(name: str, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
+def damped(x: Array, factor: float) -> Array:
+    """Returns x exactly, with its gradient times a factor."""
+    return x
+
+
+@damped.defjvp
+def _damped_jvp(factor: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return damped(*primals, factor), tangents[0] * jnp.asarray(factor, tangents[0].dtype)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def narrowed(x: Array, dtype: Any) -> Array:
     """float32 converted to another float dtype. Finite numbers saturate, and the gradient passes everywhere."""
     largest = jnp.finfo(dtype).max.astype(jnp.float32)

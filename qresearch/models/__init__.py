@@ -7,5 +7,19 @@ from qresearch.models.observers import OBSERVERS as observers
 from qresearch.models.plan import Plan, plan, quantize
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.state import State
+from qresearch.models.trainable import Trainable
 
-__all__ = ["Frozen", "Plan", "Recipe", "Rule", "State", "load", "methods", "observers", "plan", "quantize", "save"]
+__all__ = [
+    "Frozen",
+    "Plan",
+    "Recipe",
+    "Rule",
+    "State",
+    "Trainable",
+    "load",
+    "methods",
+    "observers",
+    "plan",
+    "quantize",
+    "save",
+]

@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from qresearch.coders.coder import Coder
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range, observer_for, read_observer, start
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
 from qresearch.models.state import State
 from qresearch.models.traced import Traced
+from qresearch.models.trainable import Trainable, why_not_learned
 
 DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic_slice", "gather", "scan", "while"}
 """Operations behind which a parameter may be a weight that the walk does not see."""
@@ -49,8 +51,18 @@ def check(site: Site, rule: Rule) -> None:
     except ValueError as error:
         raise ValueError(f"{site.name!r} {list(site.shape[site.stack :])}: {rule.scheme} does not fit: {error}") from error
     check_method(site, rule)
-    if rule.inputs is not None and rule.inputs.mode == "static":
+    if rule.learned:
+        check_learned(site, coder, rule.scheme)
+    if rule.inputs is not None and rule.inputs.observed and not rule.inputs.fixed:
         channels(site, rule.inputs.scheme)
+    if rule.inputs is not None and rule.inputs.mode == "lsq":
+        check_learned(site, build(rule.inputs.scheme), rule.inputs.scheme)
+
+
+def check_learned(site: Site, coder: Coder, scheme: Any) -> None:
+    """Raises `ValueError` for scales that cannot be learned."""
+    if why := why_not_learned(coder):
+        raise ValueError(f"{site.name!r}: lsq learns scales, and {scheme} {why}")
 
 
 def channels(site: Site, scheme: Any) -> int:
@@ -91,11 +103,13 @@ def observer(site: Site, rule: Rule) -> Range:
     return start(kind, stack, channels(site, rule.inputs.scheme), fields)
 
 
-def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State) -> None:
+def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State | Trainable) -> None:
     """Raises `ValueError` for sites that depend on what was observed, without tokens, or with numbers that are not finite.
 
-    Under a transformation nothing is known or checked.
+    Under a transformation nothing is known or checked. A `Trainable` was checked when it was made.
     """
+    if isinstance(state, Trainable):
+        return
     for site in sites:
         name, _rule, what = site.name, rules[site.name], _observed(rules[site.name])
         if not what or isinstance(state.seen[name].tokens, jax.core.Tracer):
@@ -110,7 +124,7 @@ def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State) -
 def _observed(rule: Rule) -> str:
     """What of a rule depends on what was observed; empty if nothing does."""
     if rule.inputs is not None and rule.inputs.observed:
-        return "static inputs" if rule.inputs.mode == "static" else "a split with fixed columns"
+        return "a split with fixed columns" if rule.inputs.fixed else f"{rule.inputs.mode} inputs".replace("lsq", "learned")
     return f"the method {rule.method}" if rule.solved else ""
 
 

@@ -9,10 +9,12 @@ import jax
 from jax import Array
 
 from qresearch import api
+from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.models.comparing import Compare, nothing, weight_errors
 from qresearch.models.executing import execute, held_by
-from qresearch.models.stacks import each_weight, fake_solved, fitted, solved
+from qresearch.models.stacks import each_weight, fake_solved, solved
 from qresearch.models.state import State
+from qresearch.models.trainable import Trainable, input_scales, weight_steps
 from qresearch.models.visitors import Observe, Quantized
 from qresearch.models.walk import Held
 
@@ -29,25 +31,31 @@ def observe(plan: Any, state: State, inputs: Any, mask: Any) -> tuple[Held, Held
 
 
 @partial(jax.jit, static_argnums=(0, 4))
-def apply(plan: Any, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
+def apply(plan: Any, state: State | Trainable, inputs: Any, key: Array | None, gradient: str) -> Any:
     """The outputs of the fake-quantized model."""
-    weights = each_weight(plan.example, plan.rules, state, key, partial(api.fake_quantize, gradient=gradient), fake_solved)
-    scales = fitted(plan.example, plan.rules, state.seen)
+    learned, scales = weight_steps(plan.example, plan.rules, state, key), input_scales(plan.example, plan.rules, state)
+    nearest = partial(api.fake_quantize, gradient=gradient)
+    weights = each_weight(plan.example, plan.rules, state, learned, key, nearest, fake_solved)
     return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
 
 
 @partial(jax.jit, static_argnums=0)
-def errors(plan: Any, state: State, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
+def errors(plan: Any, state: State | Trainable, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
     """The errors of the weights, and the sums of each product."""
     program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
     before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
-    scales = fitted(plan.example, plan.rules, state.seen)
+    scales = input_scales(plan.example, plan.rules, state)
     held = held_by(program, weights, scales, key)
     sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
     return weight_errors(program, leaves, weights), sums
 
 
 @partial(jax.jit, static_argnums=0)
-def quantize(plan: Any, state: State, key: Array | None) -> Held:
+def quantize(plan: Any, state: State | Trainable, key: Array | None) -> Held:
     """Site -> QTensor."""
-    return each_weight(plan.example, plan.rules, state, key, api.quantize, solved)
+    learned = weight_steps(plan.example, plan.rules, state, key)
+    return each_weight(plan.example, plan.rules, state, learned, key, _codes, solved)
+
+
+def _codes(weight: Array, scheme: Any, key: Array | None) -> QTensor:
+    return api.encode(weight, scheme, key) if isinstance(scheme, Fitted) else api.quantize(weight, scheme, key)

@@ -22,9 +22,11 @@ class Method:
 
     Attributes:
         solve: (weight [out, in], H [in, in], scheme) -> QTensor; None rounds every number to the nearest level.
+        learned: whether the scales are parameters of their own (`trainable`).
     """
 
     solve: Callable[[Array, Array, Any], QTensor] | None = None
+    learned: bool = False
 
 
 METHODS: Table[Method] = Table("method", of=Method)
@@ -36,6 +38,11 @@ def _feedback(w: Array, h: Array, scheme: Any, order: bool) -> QTensor:
 
 
 METHODS.add(NEAREST, Method(), doc="every number to the nearest level: round to nearest, RTN")
+METHODS.add(
+    "lsq",
+    Method(learned=True),
+    doc="nearest, with scales that training learns, from those of the scheme on (Esser et al. 2020, arXiv 1902.08153)",
+)
 METHODS.add(
     "gptq",
     Method(partial(_feedback, order=True)),

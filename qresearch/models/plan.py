@@ -35,6 +35,7 @@ from qresearch.models.stacks import fitted, owners
 from qresearch.models.state import State
 from qresearch.models.table import row, stored_bits
 from qresearch.models.traced import Traced, named_leaves, signature, traced
+from qresearch.models.trainable import Trainable, input_scales, trainable
 from qresearch.models.walk import Held
 from qresearch.solving.moments import Moments
 
@@ -86,11 +87,36 @@ class Plan:
         seen, moments = compiled.observe(self, state, inputs, mask)
         return dataclasses.replace(state, seen=seen, moments=moments)
 
-    def apply(self, state: State, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
-        """The outputs with weights and inputs quantized, computed in floating point. The gradient is straight-through.
+    def trainable(self, state: State, key: Array | None = None) -> Trainable:
+        """What training changes: the parameters, and the scales that the recipe learns (`lsq`). A pytree of floating point.
+
+        Take it in place of the state: `jax.grad(lambda t: loss(plan.apply(t, x)))(train)`, an optimizer's steps on it, then
+        `plan.freeze(train)`. Static scales stay as they are.
 
         Args:
             state: of this plan.
+            key: a JAX random key, for scales that are stored with stochastic rounding.
+
+        Raises:
+            ValueError: for static or learned inputs that nothing was observed of, and for methods that choose codes by what
+                was observed, such as GPTQ.
+
+        >>> import jax, jax.numpy as jnp, qresearch as qr
+        >>> x, w = jnp.ones((4, 8)), jnp.linspace(-1.0, 1.0, 16).reshape(8, 2)
+        >>> plan = qr.model.plan(lambda p, x: x @ p["w"], {"w": w}, "lsq(int2@row) | lsq(int8)", x)
+        >>> train = plan.trainable(plan.observe(plan.start({"w": w}), x))
+        >>> slope = jax.grad(lambda train: jnp.sum(plan.apply(train, x) ** 2))(train)
+        >>> slope.params["w"].shape, slope.steps["weights"]["w"].scale.shape, slope.steps["inputs"]["w"].scale.shape
+        ((8, 2), (2, 1), (1, 1))
+        """
+        check_seen(self.sites, self.rules, state)
+        return trainable(self.example, self.rules, state, key)
+
+    def apply(self, state: State | Trainable, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
+        """The outputs with weights and inputs quantized, computed in floating point. The gradient is straight-through.
+
+        Args:
+            state: of this plan, or what `trainable` made of it.
             inputs: as `apply` takes them.
             key: a JAX random key, for stochastic rounding.
             gradient: `"clipped"` passes the gradient where a number is not clipped, `"unclipped"` everywhere.
@@ -101,23 +127,25 @@ class Plan:
         check_seen(self.sites, self.rules, state)
         return compiled.apply(self, state, inputs, key, gradient)
 
-    def quantize(self, state: State, key: Array | None = None) -> dict[str, QTensor]:
+    def quantize(self, state: State | Trainable, key: Array | None = None) -> dict[str, QTensor]:
         """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme."""
         check_seen(self.sites, self.rules, state)
         return compiled.quantize(self, state, key)
 
-    def freeze(self, state: State, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Frozen:
+    def freeze(
+        self, state: State | Trainable, key: Array | None = None, weights: Mapping[str, QTensor] | None = None
+    ) -> Frozen:
         """The model without its float weights. Its outputs equal those of `apply`, bit for bit.
 
         Args:
-            state: of this plan.
+            state: of this plan, or what `trainable` made of it.
             key: a JAX random key, for stochastic rounding: the same as for `apply`.
             weights: what `quantize` returned, if it is there already.
         """
         found = self.quantize(state, key) if weights is None else dict(weights)
         leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
         params, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], found)
-        return Frozen(params, extra, fitted(self.example, self.rules, state.seen), self)
+        return Frozen(params, extra, input_scales(self.example, self.rules, state), self)
 
     def scales_shape(self) -> Held:
         """The shapes of the static scales."""
@@ -136,7 +164,9 @@ class Plan:
 
         return pd.DataFrame([row(site, self.rules[site.name], state) for site in self.sites]).set_index("site")
 
-    def errors(self, state: State, *inputs: Any, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Any:
+    def errors(
+        self, state: State | Trainable, *inputs: Any, key: Array | None = None, weights: Mapping[str, QTensor] | None = None
+    ) -> Any:
         """How much each weight changes, on a batch of inputs that pass through the float model.
 
         Args:

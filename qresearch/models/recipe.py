@@ -3,10 +3,11 @@
     recipe = rule | { pattern "=" rule ";" }
     rule   = "none" | weights [ "|" inputs ]
     weights = scheme | method "(" scheme { "," argument } ")"
-    inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
+    inputs = scheme | ( "static(" | "lsq(" ) scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
 `int8@row | int8@row` reads "weights in int8 by row, inputs in int8 by token" (W8A8). Inputs are scaled when they come, unless
-they are `static`: then their scales are fitted to the data that a plan has observed. `split` keeps input columns that hold a
+they are `static`: then their scales are fitted to the data that a plan has observed. `lsq` learns them from there on, as it
+does those of weights: `lsq(int4@row) | lsq(int8)` (Esser et al. 2020, arXiv 1902.08153). `split` keeps columns that hold a
 magnitude of at least the threshold in floating point (LLM.int8, Dettmers et al. 2022, arXiv 2208.07339): those of every
 batch by itself, or, if they are `fixed`, those that held one while the plan observed.
 
@@ -26,7 +27,7 @@ from qresearch.grammar.spec import Spec, scheme
 from qresearch.models.methods import METHODS, NEAREST, Method
 from qresearch.models.observers import observer_for
 
-MODES = ("dynamic", "static", "split")
+MODES = ("dynamic", "static", "lsq", "split")
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Inputs:
 
     Attributes:
         scheme: of the inputs, [tokens, in]: `int8` has one scale for all, `int8@row` one for each token.
-        mode: `dynamic`, `static` or `split`.
-        argument: the observer of static scales, or the threshold of a split.
+        mode: `dynamic`, `static`, `lsq` or `split`.
+        argument: the observer of static or learned scales, or the threshold of a split.
         fixed: whether the columns of a split are those that were observed.
     """
 
@@ -48,7 +49,7 @@ class Inputs:
     @property
     def observed(self) -> bool:
         """Whether they depend on what a plan has observed."""
-        return self.mode == "static" or self.fixed
+        return self.mode in ("static", "lsq") or self.fixed
 
     def __str__(self) -> str:
         rest = (f", {self.argument}" if self.argument else "") + (", fixed" if self.fixed else "")
@@ -95,6 +96,11 @@ class Rule:
         """Whether the codes depend on what was observed of the inputs."""
         return self.scheme is not None and self.how.solve is not None
 
+    @property
+    def learned(self) -> bool:
+        """Whether training learns the scales of the weight."""
+        return self.scheme is not None and self.how.learned
+
     def __str__(self) -> str:
         if self.scheme is None:
             return "none"
@@ -114,13 +120,13 @@ def _weights(text: str) -> tuple[str, Spec]:
 
 def _inputs(text: str) -> Inputs:
     name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
-    if name not in ("static", "split"):
+    if name not in ("static", "lsq", "split"):
         return Inputs(scheme(text))
     first, *rest = listed(given) or [""]
     fixed = name == "split" and rest[-1:] == ["fixed"]
     rest = rest[:-1] if fixed else rest
     if not first or len(rest) > 1:
-        example = "static(int8, minmax)" if name == "static" else "split(int8@row, 6) or split(int8@row, 6, fixed)"
+        example = "split(int8@row, 6) or split(int8@row, 6, fixed)" if name == "split" else f"{name}(int8, minmax)"
         raise ValueError(f"{text!r} takes a scheme and at most one more argument; write {example}")
     spec = scheme(first)
     if name == "split":
