@@ -1,7 +1,9 @@
 """Quantized models: any function `apply(params, *inputs)`, planned, observed, quantized and frozen."""
 
+from qresearch.models.adapters import Adapters
 from qresearch.models.files import load, save
 from qresearch.models.frozen import Frozen
+from qresearch.models.lora import lora, merge
 from qresearch.models.methods import METHODS as methods
 from qresearch.models.observers import OBSERVERS as observers
 from qresearch.models.plan import Plan, plan, quantize
@@ -10,6 +12,7 @@ from qresearch.models.state import State
 from qresearch.models.trainable import Trainable
 
 __all__ = [
+    "Adapters",
     "Frozen",
     "Plan",
     "Recipe",
@@ -17,6 +20,8 @@ __all__ = [
     "State",
     "Trainable",
     "load",
+    "lora",
+    "merge",
     "methods",
     "observers",
     "plan",
