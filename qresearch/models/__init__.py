@@ -2,6 +2,7 @@
 
 from qresearch.models.adapters import Adapters
 from qresearch.models.files import load, save
+from qresearch.models.folding import fold_batch_norm
 from qresearch.models.frozen import Frozen
 from qresearch.models.lora import lora, merge
 from qresearch.models.methods import METHODS as methods
@@ -19,6 +20,7 @@ __all__ = [
     "Rule",
     "State",
     "Trainable",
+    "fold_batch_norm",
     "load",
     "lora",
     "merge",

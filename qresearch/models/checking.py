@@ -53,10 +53,21 @@ def check(site: Site, rule: Rule) -> None:
     check_method(site, rule)
     if rule.learned:
         check_learned(site, coder, rule.scheme)
+    if rule.inputs is not None:
+        check_inputs(site, rule.inputs.scheme)
     if rule.inputs is not None and rule.inputs.observed and not rule.inputs.fixed:
         channels(site, rule.inputs.scheme)
     if rule.inputs is not None and rule.inputs.mode == "lsq":
         check_learned(site, build(rule.inputs.scheme), rule.inputs.scheme)
+
+
+def check_inputs(site: Site, scheme: Any) -> None:
+    """Raises `ValueError` where a scheme does not fit the inputs [tokens, in]."""
+    try:
+        build(scheme).layout((64, site.width))
+    except ValueError as error:
+        words = f"{site.name!r}: {scheme} does not fit its inputs [tokens, {site.width}]"
+        raise ValueError(f"{words}: {error}") from error
 
 
 def check_learned(site: Site, coder: Coder, scheme: Any) -> None:
@@ -116,9 +127,17 @@ def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State | 
             continue
         seen = state.seen[name]
         if int(jnp.min(seen.tokens)) == 0:
-            raise ValueError(f"{name!r} has {what} and has seen no tokens; call plan.observe(state, ...) first")
-        if not bool(jnp.isfinite(jnp.stack([seen.low, seen.high])).all()):
-            raise ValueError(f"{name!r} has {what} and has seen NaN or infinity; mask these rows, or leave them out")
+            way_out = "call plan.observe(state, ...) first, with a mask that keeps some rows"
+            raise ValueError(f"{name!r} has {what} and has seen no tokens; {way_out}")
+        if _unsound(seen):
+            first = next(site.name for site in sites if site.name in state.seen and _unsound(state.seen[site.name]))
+            where = "" if first == name else f", as {first!r} before it"
+            raise ValueError(f"{name!r} has {what} and has seen NaN or infinity{where}; mask these rows, or leave them out")
+
+
+def _unsound(seen: Range) -> bool:
+    """Whether tokens were seen, and a number among them that is not finite."""
+    return int(jnp.max(seen.tokens)) > 0 and not bool(jnp.isfinite(jnp.stack([seen.low, seen.high])).all())
 
 
 def _observed(rule: Rule) -> str:

@@ -29,6 +29,7 @@ from qresearch.models.checking import check, check_seen, check_shared, hidden, o
 from qresearch.models.comparing import lines
 from qresearch.models.estimate import lines as estimated
 from qresearch.models.frozen import Frozen, absorbed
+from qresearch.models.given import as_mask, check_numbers, check_params, check_state
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.site import Site
 from qresearch.models.stacks import fitted, owners
@@ -67,7 +68,11 @@ class Plan:
         return self.example.sites
 
     def start(self, params: Any) -> State:
-        """The state before anything was observed."""
+        """The state before anything was observed. Raises `ValueError` for parameters that are not those of the plan."""
+        check_params(self.shapes, params)
+        return self._start(params)
+
+    def _start(self, params: Any) -> State:
         seen = {site.name: observer(site, self.rules[site.name]) for site in self.sites if site.multiplies}
         holders = set(owners(self.sites, self.rules).values())
         moments = {
@@ -83,8 +88,12 @@ class Plan:
             inputs: a batch, as `apply` takes it.
             mask: bool; its axes are the first axes of the data that the sites see, such as [batch] or [batch, time]. Rows
                 where it is false (padding) take no part.
+
+        Raises:
+            TypeError: for a mask that is not bool.
+            ValueError: for a mask that does not fit the data of a site, which it names.
         """
-        seen, moments = compiled.observe(self, state, inputs, mask)
+        seen, moments = compiled.observe(self, check_state(state, State), inputs, as_mask(mask))
         return dataclasses.replace(state, seen=seen, moments=moments)
 
     def trainable(self, state: State, key: Array | None = None) -> Trainable:
@@ -109,7 +118,7 @@ class Plan:
         >>> slope.params["w"].shape, slope.steps["weights"]["w"].scale.shape, slope.steps["inputs"]["w"].scale.shape
         ((8, 2), (2, 1), (1, 1))
         """
-        check_seen(self.sites, self.rules, state)
+        check_seen(self.sites, self.rules, check_state(state, State))
         return trainable(self.example, self.rules, state, key)
 
     def apply(self, state: State | Trainable, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
@@ -124,12 +133,16 @@ class Plan:
         Raises:
             ValueError: for static inputs that nothing was observed of.
         """
-        check_seen(self.sites, self.rules, state)
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
         return compiled.apply(self, state, inputs, key, gradient)
 
     def quantize(self, state: State | Trainable, key: Array | None = None) -> dict[str, QTensor]:
-        """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme."""
-        check_seen(self.sites, self.rules, state)
+        """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme.
+
+        Raises `ValueError` for parameters with NaN or infinity, and for static inputs without data.
+        """
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+        check_numbers(self.example, {name for name, rule in self.rules.items() if rule.scheme is not None}, state)
         return compiled.quantize(self, state, key)
 
     def freeze(
@@ -142,6 +155,7 @@ class Plan:
             key: a JAX random key, for stochastic rounding: the same as for `apply`.
             weights: what `quantize` returned, if it is there already.
         """
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
         found = self.quantize(state, key) if weights is None else dict(weights)
         leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
         params, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], found)
@@ -149,7 +163,7 @@ class Plan:
 
     def scales_shape(self) -> Held:
         """The shapes of the static scales."""
-        return jax.eval_shape(lambda: fitted(self.example, self.rules, self.start(None).seen))
+        return jax.eval_shape(lambda: fitted(self.example, self.rules, self._start(None).seen))
 
     def site(self, name: str) -> Site:
         """A site by name. Raises `KeyError` with the names there are."""
@@ -239,6 +253,8 @@ def quantize(model: Callable[..., Any], params: Any, recipe: Any, calibrate: Ite
     >>> frozen.bits, frozen(jnp.ones((1, 64))).shape
     (4.5, (1, 4))
     """
+    if not isinstance(calibrate, Iterable) or hasattr(calibrate, "shape"):
+        raise TypeError(f"calibrate must be a list of batches, such as [x], not {type(calibrate).__name__}")
     made = state = None
     for batch in calibrate:
         inputs = batch if isinstance(batch, tuple) else (batch,)

@@ -109,19 +109,39 @@ class Rule:
 
 
 def _weights(text: str) -> tuple[str, Spec]:
-    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+    name, given = _called(text)
     if name not in METHODS:
-        return NEAREST, scheme(text)
+        return NEAREST, _scheme(text, "method", list(METHODS))
     items = listed(given)
     if len(items) != 1:
         raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
     return name, scheme(items[0])
 
 
+def _called(text: str) -> tuple[str, str]:
+    """The word before a bracket that spans the rest of the text, and what is inside; empty if there is none."""
+    return split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+
+
+def _scheme(text: str, kind: str, words: Sequence[str]) -> Spec:
+    """A scheme. Raises `ValueError`, which names the words there are where an unknown word stands before a whole scheme."""
+    try:
+        return scheme(text)
+    except ValueError as error:
+        name, given = _called(text)
+        try:
+            scheme(listed(given)[0])
+        except (ValueError, IndexError):
+            raise error from None
+        if name in (*MODES, *METHODS):
+            raise ValueError(f"{text!r} is no {kind}; write weights | inputs, such as lsq(int4@row) | static(int8)") from error
+        raise ValueError(f"{text!r}: unknown {kind} {name!r}{suggestion(name, words)} Known: {', '.join(words)}") from error
+
+
 def _inputs(text: str) -> Inputs:
-    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
-    if name not in ("static", "lsq", "split"):
-        return Inputs(scheme(text))
+    name, given = _called(text)
+    if name not in MODES[1:]:
+        return Inputs(_scheme(text, "word for inputs", MODES[1:]))
     first, *rest = listed(given) or [""]
     fixed = name == "split" and rest[-1:] == ["fixed"]
     rest = rest[:-1] if fixed else rest
@@ -221,6 +241,8 @@ def _pair(text: str) -> tuple[str, str]:
     pattern, sign, rule = text.partition("=")
     if not sign:
         raise ValueError(f"{text!r} has no '='; write pattern = rule, such as 'head = int8@row'")
+    if "=" in rule:
+        raise ValueError(f"{text!r} has a second '='; write ';' between rules, such as 'head = int8@row; * = int4@64'")
     return pattern.strip(), rule.strip()
 
 
