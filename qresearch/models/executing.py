@@ -44,7 +44,7 @@ def execute(
     visitor: Any = Executed(program.graph, rules, gradient, integers)
     visitor = visitor if adapters is None else Adapted(visitor, adapters.factor)
     given = [ABSENT if each is None else each for each in leaves]
-    return program.run(visitor, given, inputs, held, {})[0]
+    return program.run(visitor, given, inputs, held, {}, set(weights))[0]
 
 
 def held_by(program: Traced, weights: Held, scales: Held, key: Any = None, adapters: Mapping[str, Any] | None = None) -> Held:
