@@ -62,10 +62,8 @@ def each_weight(
     shared = owners(program.sites, rules)
     for site, rule, weight, own in canonical_weights(program, rules, state.params, key):
         if rule.solved:
-            run: Any = partial(solving, rule)
-            for axis in reversed(range(site.stack)):
-                run = jax.vmap(run, in_axes=(0, 0 if axis < site.lanes else None))
-            found[site.name] = run(weight, state.moments[shared[site.name]].mean)
+            h = state.moments[shared[site.name]].mean
+            found[site.name] = _one_by_one(partial(solving, rule), site, weight, h)
         else:
             found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)((weight, learned.get(site.name)))
     return found
@@ -88,6 +86,21 @@ def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[
         return function(weight, scheme if learned is None else Fitted(learned, build(scheme), weight.ndim), key)
 
     return run
+
+
+def _one_by_one(run: Callable[[Array, Array], Any], site: Site, weight: Array, h: Array) -> Any:
+    """`run(weight, H)` of each layer of a stack, one after the other: memory is that of one, and so is the compilation.
+
+    Together they would take minutes: their columns can only be rounded one after the other, and no longer lie together.
+    """
+    shape, last = weight.shape[: site.stack], h.shape[-2:]
+    spread = h.reshape(*shape[: site.lanes], *(1 for _ in shape[site.lanes :]), *last)
+    spread = jnp.broadcast_to(spread, (*shape, *last))
+    if not shape:
+        return run(weight, h)
+    flat = [each.reshape(-1, *each.shape[site.stack :]) for each in (weight, spread)]
+    found = lax.map(lambda each: run(*each), tuple(flat))
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), found)
 
 
 def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
