@@ -7,7 +7,8 @@ from qresearch.models.frozen import Frozen
 from qresearch.models.lora import lora, merge
 from qresearch.models.methods import METHODS as methods
 from qresearch.models.observers import OBSERVERS as observers
-from qresearch.models.plan import Plan, plan, quantize
+from qresearch.models.plan import Plan
+from qresearch.models.planning import plan, quantize
 from qresearch.models.recipe import Recipe, Rule
 from qresearch.models.state import State
 from qresearch.models.trainable import Trainable
