@@ -9,10 +9,12 @@ import jax
 from jax import Array
 
 from qresearch import api
+from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.models.comparing import Compare, nothing, weight_errors
 from qresearch.models.executing import Scales, execute, held_by
-from qresearch.models.stacks import divisors, each_weight, fake_solved, fitted, solved
+from qresearch.models.stacks import divisors, each_weight, fake_solved, solved
 from qresearch.models.state import State
+from qresearch.models.trainable import Trainable, input_scales, weight_steps
 from qresearch.models.visitors import Observe, Quantized
 from qresearch.models.walk import Held
 
@@ -29,17 +31,18 @@ def observe(plan: Any, state: State, inputs: Any, mask: Any) -> tuple[Held, Held
 
 
 @partial(jax.jit, static_argnums=(0, 4))
-def apply(plan: Any, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
+def apply(plan: Any, state: State | Trainable, inputs: Any, key: Array | None, gradient: str) -> Any:
     """The outputs of the fake-quantized model."""
-    divided = divisors(plan.example, plan.rules, state)
+    learned, held = weight_steps(plan.example, plan.rules, state, key), scales(plan, state)
     nearest = partial(api.fake_quantize, gradient=gradient)
-    weights = each_weight(plan.example, plan.rules, state, divided, key, nearest, fake_solved)
-    scales = Scales(fitted(plan.example, plan.rules, state.seen, divided), divided)
-    return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
+    weights = each_weight(plan.example, plan.rules, state, held.divisors, learned, key, nearest, fake_solved)
+    return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, held, key, gradient)
 
 
 @partial(jax.jit, static_argnums=0)
-def errors(plan: Any, state: State, inputs: Any, weights: Held, scales: Scales, key: Array | None) -> tuple[Held, Held]:
+def errors(
+    plan: Any, state: State | Trainable, inputs: Any, weights: Held, scales: Scales, key: Array | None
+) -> tuple[Held, Held]:
     """The errors of the weights, and the sums of each product."""
     program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
     before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
@@ -49,14 +52,19 @@ def errors(plan: Any, state: State, inputs: Any, weights: Held, scales: Scales, 
 
 
 @partial(jax.jit, static_argnums=0)
-def quantize(plan: Any, state: State, key: Array | None) -> Held:
+def quantize(plan: Any, state: State | Trainable, key: Array | None) -> Held:
     """Site -> QTensor."""
     divided = divisors(plan.example, plan.rules, state)
-    return each_weight(plan.example, plan.rules, state, divided, key, api.quantize, solved)
+    learned = weight_steps(plan.example, plan.rules, state, key)
+    return each_weight(plan.example, plan.rules, state, divided, learned, key, _codes, solved)
 
 
 @partial(jax.jit, static_argnums=0)
-def scales(plan: Any, state: State) -> Scales:
+def scales(plan: Any, state: State | Trainable) -> Scales:
     """What is held of the inputs of each site."""
     divided = divisors(plan.example, plan.rules, state)
-    return Scales(fitted(plan.example, plan.rules, state.seen, divided), divided)
+    return Scales(input_scales(plan.example, plan.rules, state, divided), divided)
+
+
+def _codes(weight: Array, scheme: Any, key: Array | None) -> QTensor:
+    return api.encode(weight, scheme, key) if isinstance(scheme, Fitted) else api.quantize(weight, scheme, key)

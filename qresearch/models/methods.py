@@ -19,15 +19,17 @@ from qresearch.solving.solve import solve
 
 @dataclass(frozen=True)
 class Method:
-    """A row of `METHODS`: one of its two functions.
+    """A row of `METHODS`.
 
     Attributes:
         solve: (weight [out, in], H [in, in], scheme) -> QTensor: chooses codes.
         divide: (weight, moments, coder) -> float32 [in]: what inputs are divided by, and the weight multiplied.
+        learned: whether the scales are parameters of their own (`trainable`).
     """
 
     solve: Callable[[Array, Array, Any], QTensor] | None = None
     divide: Callable[[Array, Moments, Coder], Array] | None = None
+    learned: bool = False
 
 
 METHODS: Table[Method] = Table("method", of=Method)
@@ -38,6 +40,11 @@ def _feedback(w: Array, h: Array, scheme: Any, order: bool) -> QTensor:
     return solve(w, h, scheme, order).q
 
 
+METHODS.add(
+    "lsq",
+    Method(learned=True),
+    doc="nearest, with scales that training learns, from those of the scheme on (Esser et al. 2020, arXiv 1902.08153)",
+)
 METHODS.add(
     "gptq",
     Method(partial(_feedback, order=True)),

@@ -3,10 +3,11 @@
     recipe = rule | { pattern "=" rule ";" }
     rule   = "none" | weights [ "|" inputs ]
     weights = scheme | method "(" weights ")"
-    inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
+    inputs = scheme | ( "static(" | "lsq(" ) scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
 `int8@row | int8@row` reads "weights in int8 by row, inputs in int8 by token" (W8A8). Inputs are scaled when they come, unless
-they are `static`: then their scales are fitted to the data that a plan has observed. `split` keeps input columns that hold a
+they are `static`: then their scales are fitted to the data that a plan has observed. `lsq` learns them from there on, as it
+does those of weights: `lsq(int4@row) | lsq(int8)` (Esser et al. 2020, arXiv 1902.08153). `split` keeps columns that hold a
 magnitude of at least the threshold in floating point (LLM.int8, Dettmers et al. 2022, arXiv 2208.07339): those of every
 batch by itself, or, if they are `fixed`, those that held one while the plan observed.
 
@@ -26,7 +27,7 @@ from qresearch.grammar.spec import Spec, scheme
 from qresearch.models.methods import METHODS, Method
 from qresearch.models.observers import observer_for
 
-MODES = ("dynamic", "static", "split")
+MODES = ("dynamic", "static", "lsq", "split")
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Inputs:
 
     Attributes:
         scheme: of the inputs, [tokens, in]: `int8` has one scale for all, `int8@row` one for each token.
-        mode: `dynamic`, `static` or `split`.
-        argument: the observer of static scales, or the threshold of a split.
+        mode: `dynamic`, `static`, `lsq` or `split`.
+        argument: the observer of static or learned scales, or the threshold of a split.
         fixed: whether the columns of a split are those that were observed.
     """
 
@@ -48,7 +49,7 @@ class Inputs:
     @property
     def observed(self) -> bool:
         """Whether they depend on what a plan has observed."""
-        return self.mode == "static" or self.fixed
+        return self.mode in ("static", "lsq") or self.fixed
 
     def __str__(self) -> str:
         rest = (f", {self.argument}" if self.argument else "") + (", fixed" if self.fixed else "")
@@ -96,9 +97,24 @@ class Rule:
         return tuple(METHODS[name] for name in self.methods)
 
     @property
+    def solved(self) -> bool:
+        """Whether the codes depend on what was observed of the inputs."""
+        return any(row.solve for row in self.rows)
+
+    @property
     def divides(self) -> bool:
         """Whether inputs are divided by a number for each channel."""
         return any(row.divide for row in self.rows)
+
+    @property
+    def needs_moments(self) -> bool:
+        """Whether moments of the inputs are needed."""
+        return self.solved or self.divides
+
+    @property
+    def learned(self) -> bool:
+        """Whether training learns the scales of the weight."""
+        return any(row.learned for row in self.rows)
 
     def __str__(self) -> str:
         if self.scheme is None:
@@ -108,27 +124,49 @@ class Rule:
 
 
 def _weights(text: str) -> tuple[tuple[str, ...], Spec]:
-    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+    name, given = _called(text)
     if name not in METHODS:
-        return (), scheme(text)
+        return (), _scheme(text, "method", list(METHODS))
     items = listed(given)
     if len(items) != 1:
         raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
     inner, spec = _weights(items[0])
+    if inner and METHODS[name].learned | any(METHODS[each].learned for each in inner):
+        raise ValueError(f"{text!r}: lsq does not nest with other methods; write lsq({spec})")
     if any(METHODS[each].solve for each in inner) and METHODS[name].solve:
         raise ValueError(f"{text!r}: {name} and {inner[-1]} both choose the codes; leave one out")
     return (name, *inner), spec
 
 
+def _called(text: str) -> tuple[str, str]:
+    """The word before a bracket that spans the rest of the text, and what is inside; empty if there is none."""
+    return split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+
+
+def _scheme(text: str, kind: str, words: Sequence[str]) -> Spec:
+    """A scheme. Raises `ValueError`, which names the words there are where an unknown word stands before a whole scheme."""
+    try:
+        return scheme(text)
+    except ValueError as error:
+        name, given = _called(text)
+        try:
+            scheme(listed(given)[0])
+        except (ValueError, IndexError):
+            raise error from None
+        if name in (*MODES, *METHODS):
+            raise ValueError(f"{text!r} is no {kind}; write weights | inputs, such as lsq(int4@row) | static(int8)") from error
+        raise ValueError(f"{text!r}: unknown {kind} {name!r}{suggestion(name, words)} Known: {', '.join(words)}") from error
+
+
 def _inputs(text: str) -> Inputs:
-    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
-    if name not in ("static", "split"):
-        return Inputs(scheme(text))
+    name, given = _called(text)
+    if name not in MODES[1:]:
+        return Inputs(_scheme(text, "word for inputs", MODES[1:]))
     first, *rest = listed(given) or [""]
     fixed = name == "split" and rest[-1:] == ["fixed"]
     rest = rest[:-1] if fixed else rest
     if not first or len(rest) > 1:
-        example = "static(int8, minmax)" if name == "static" else "split(int8@row, 6) or split(int8@row, 6, fixed)"
+        example = "split(int8@row, 6) or split(int8@row, 6, fixed)" if name == "split" else f"{name}(int8, minmax)"
         raise ValueError(f"{text!r} takes a scheme and at most one more argument; write {example}")
     spec = scheme(first)
     if name == "split":
@@ -223,6 +261,8 @@ def _pair(text: str) -> tuple[str, str]:
     pattern, sign, rule = text.partition("=")
     if not sign:
         raise ValueError(f"{text!r} has no '='; write pattern = rule, such as 'head = int8@row'")
+    if "=" in rule:
+        raise ValueError(f"{text!r} has a second '='; write ';' between rules, such as 'head = int8@row; * = int4@64'")
     return pattern.strip(), rule.strip()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,24 +11,25 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qresearch.coders.coder import Coder
 from qresearch.coders.gradient import narrowed, straight_through
-from qresearch.coders.qtensor import QTensor
+from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range
 from qresearch.models.recipe import Rule
 from qresearch.models.site import Site
-from qresearch.models.state import State
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held
 from qresearch.solving.moments import Moments
 
 
-def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Array | None) -> Callable[[Array], Any]:
-    """`function(array, key)` for every array of a stack with some leading axes; each gets a key of its own."""
+def mapped(function: Callable[[Any, Array | None], Any], stack: int, key: Array | None) -> Callable[[Any], Any]:
+    """`function(array, key)` for every array of a stack with some leading axes; each gets a key of its own.
 
-    def run(arrays: Array) -> Any:
-        shape = arrays.shape[:stack]
+    An array may be a pytree of several.
+    """
+
+    def run(arrays: Any) -> Any:
+        shape = jax.tree.leaves(arrays)[0].shape[:stack]
         keys = None if key is None else jax.random.split(key, shape) if stack else key
         each: Any = function
         for _ in range(stack):
@@ -38,7 +39,7 @@ def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Arra
     return run
 
 
-def divisors(program: Traced, rules: Mapping[str, Rule], state: State) -> Held:
+def divisors(program: Traced, rules: Mapping[str, Rule], state: Any) -> Held:
     """What the inputs of sites are divided by, and their weights multiplied: site -> float32 [stack..., in]."""
     leaves, shared, found = jax.tree.leaves(state.params), owners(program.sites, rules), {}
     for site in program.sites:
@@ -60,8 +61,9 @@ def _divisor(rule: Rule, weight: Array, moments: Moments) -> Array:
 def each_weight(
     program: Traced,
     rules: Mapping[str, Rule],
-    state: State,
+    state: Any,
     divided: Held,
+    learned: Held,
     key: Array | None,
     nearest: Callable[[Array, Any, Any], Any],
     solving: Callable[[Rule, Array, Moments], Any],
@@ -71,33 +73,45 @@ def each_weight(
     Args:
         program: the traced model.
         rules: of its sites.
-        state: of the plan.
+        state: of the plan, or a `Trainable`.
         divided: `divisors`.
+        learned: site -> the scales of a weight, where these are learned.
         key: a JAX random key, for stochastic rounding.
-        nearest: (weight, scheme, key) -> result, for weights that are rounded to the nearest level.
+        nearest: (weight, scheme or fitted scales, key) -> result, for weights that are rounded to the nearest level.
         solving: (rule, weight, moments) -> result, for the others.
     """
-    leaves, shared, found = jax.tree.leaves(state.params), owners(program.sites, rules), {}
-    for number, site in enumerate(program.sites):
-        rule = rules[site.name]
-        if rule.scheme is None:
-            continue
-        weight = site.canonical(program.graph.value(site.node, leaves))
+    found = {}
+    shared = owners(program.sites, rules)
+    for site, rule, weight, own in canonical_weights(program, rules, state.params, key):
         by = divided.get(site.name)
         if by is not None:
             weight = weight.astype(jnp.float32) * by[..., None, :]
-        if any(row.solve for row in rule.rows):
+        if rule.solved:
             moments = _spread(state.moments[shared[site.name]], site)
             moments = moments if by is None else moments.divided(by)
             found[site.name] = one_by_one(partial(solving, rule), site.stack, weight, moments)
         else:
-            own = None if key is None else jax.random.fold_in(key, 2 * number)  # odd numbers are the keys of inputs
-            found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)(weight)
+            found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)((weight, learned.get(site.name)))
     return found
 
 
-def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[Array, Array | None], Any]:
-    return lambda weight, key: function(weight, scheme, key)
+def canonical_weights(
+    program: Traced, rules: Mapping[str, Rule], params: Any, key: Array | None
+) -> Iterator[tuple[Site, Rule, Array, Array | None]]:
+    """Every site with a scheme, its rule, its weight [stack..., out..., in] and its key."""
+    leaves = jax.tree.leaves(params)
+    for number, site in enumerate(program.sites):
+        if rules[site.name].scheme is not None:
+            own = None if key is None else jax.random.fold_in(key, 2 * number)  # odd numbers are the keys of inputs
+            yield site, rules[site.name], site.canonical(program.graph.value(site.node, leaves)), own
+
+
+def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[Any, Array | None], Any]:
+    def run(given: tuple[Array, Any], key: Array | None) -> Any:
+        weight, learned = given
+        return function(weight, scheme if learned is None else Fitted(learned, build(scheme), weight.ndim), key)
+
+    return run
 
 
 def _spread(moments: Moments, site: Site) -> Moments:
@@ -127,7 +141,7 @@ def one_by_one(run: Callable[..., Any], stack: int, *arrays: Any) -> Any:
 def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
     """Site that needs moments -> the site that has them: the first one that reads the same data."""
     first: dict[Any, str] = {}
-    needing = [site for site in sites if rules[site.name].methods]
+    needing = [site for site in sites if rules[site.name].needs_moments]
     return {site.name: first.setdefault((site.group, site.lanes, site.width), site.name) for site in needing}
 
 
@@ -156,14 +170,15 @@ def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]
         sample = seen[site.name].sample()
         if site.name in divided:
             sample = sample / divided[site.name][..., None, :]
-        if inputs.mode == "static":
-            fit = mapped(_fitting(build(inputs.scheme)), site.lanes, None)
-            found[site.name] = lax.stop_gradient(fit(sample))
+        if not inputs.fixed:
+            found[site.name] = lax.stop_gradient(mapped(fitting(inputs.scheme), site.lanes, None)(sample))
         else:
             ends = jnp.abs(sample)
             found[site.name] = jnp.any(ends >= float(inputs.argument), -2, keepdims=True)
     return found
 
 
-def _fitting(coder: Coder) -> Callable[[Array, Array | None], Any]:
-    return lambda sample, key: coder.fit(sample, key=key)
+def fitting(scheme: Any) -> Callable[[Array, Array | None], Any]:
+    """The function that fits the parameters of a scheme to an array."""
+    coder = build(scheme)
+    return lambda x, key: coder.fit(x.astype(jnp.float32), key=key)

@@ -114,8 +114,8 @@ class Quantized:
 
 def divided_tokens(use: Use, x: Array, held: Any) -> Array:
     """[batch..., tokens, in]: the inputs, divided by what is held for each channel."""
-    tokens = tokens_of(use, x)
-    return tokens if held["divisor"] is None else (tokens / held["divisor"][..., None, :]).astype(tokens.dtype)
+    tokens, by = tokens_of(use, x), held.get("divisor")
+    return tokens if by is None else (tokens / by[..., None, :]).astype(tokens.dtype)
 
 
 def reconstructed(site: Site, weight: Any) -> Array:
