@@ -40,7 +40,7 @@ PAIRS = [
 
 def quantized_inputs(frozen, x):
     """float64 [tokens, in]: what the product sees, computed here by the definition of each mode."""
-    inputs, fixed = frozen.plan.rules["params"].inputs, frozen.scales.get("params")
+    inputs, fixed = frozen.plan.rules["params"].inputs, frozen.scales.static.get("params")
     coder = qr.build(inputs.scheme)
     if inputs.mode == "static":
         return np.asarray(coder.round_trip(x, fixed, None), np.float64)
