@@ -131,8 +131,8 @@ def _weights(text: str) -> tuple[tuple[str, ...], Spec]:
     if len(items) != 1:
         raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
     inner, spec = _weights(items[0])
-    if inner and METHODS[name].learned | any(METHODS[each].learned for each in inner):
-        raise ValueError(f"{text!r}: lsq does not nest with other methods; write lsq({spec})")
+    if inner and any(METHODS[each].learned for each in (name, *inner)):
+        raise ValueError(f"{text!r}: {' and '.join((name, *inner))} cannot be joined; lsq learns by training alone")
     if any(METHODS[each].solve for each in inner) and METHODS[name].solve:
         raise ValueError(f"{text!r}: {name} and {inner[-1]} both choose the codes; leave one out")
     return (name, *inner), spec

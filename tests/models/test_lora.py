@@ -154,6 +154,14 @@ def test_a_bfloat16_model_keeps_its_dtype():
     assert qr.model.merge(frozen, adapters).dtype == jnp.bfloat16
 
 
+def test_channels_that_a_method_divides_are_multiplied_back():
+    w, x = {"w": numbers(16, 8)}, numbers(32, 16) * jnp.exp(numbers(1, 16))
+    frozen = qr.model.quantize(lambda p, x: x @ p["w"], w, "awq(int4@8)", [x])
+    adapters = moved(qr.model.lora(frozen, 2, jax.random.key(0)))
+    merged = x @ qr.model.merge(frozen, adapters)["w"]
+    np.testing.assert_allclose(merged, frozen(x, adapters=adapters), rtol=1e-4, atol=1e-4)  # 16 products of up to 50
+
+
 def test_what_adapters_refuse(weights_alone):
     frozen, key = weights_alone, jax.random.key(0)
     with pytest.raises(ValueError, match="rank must be an integer, 1 or more, not 0"):

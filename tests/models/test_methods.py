@@ -91,7 +91,7 @@ def test_gradients_pass_straight_through(model):
         ("gptq(awq(ldlq(int4@8)))", "gptq and ldlq both choose the codes"),
         ("smooth(int8@row) | static(int8-kl)", "a histogram is kept per tensor"),
         ("gptk(int4@8)", "gptk"),
-        ("awq(lsq(int4@8))", "lsq does not nest with other methods"),
+        ("awq(lsq(int4@8))", "awq and lsq cannot be joined"),
     ],
 )
 def test_what_is_refused(model, recipe, words):
