@@ -9,7 +9,8 @@ from qresearch.models.methods import METHODS as methods
 from qresearch.models.observers import OBSERVERS as observers
 from qresearch.models.plan import Plan
 from qresearch.models.planning import plan, quantize
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.state import State
 from qresearch.models.trainable import Trainable
 

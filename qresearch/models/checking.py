@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from qresearch.coders.coder import Coder
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range, observer_for, read_observer, start
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.state import State
 from qresearch.models.traced import Traced

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from qresearch import api
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.table import stored_bits
 

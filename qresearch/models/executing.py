@@ -10,7 +10,7 @@ import jax
 from qresearch.base.part import part
 from qresearch.models.adapters import Adapted, Adapters
 from qresearch.models.integer import Executed
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
 from qresearch.models.traced import Traced
 from qresearch.models.walk import ABSENT, Held
 

@@ -16,7 +16,7 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.models.integer_form import Integers, NoIntegers, integers, kind, piece
 from qresearch.models.integer_products import conv, dense
-from qresearch.models.recipe import Inputs, Rule
+from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
 from qresearch.models.visitors import Quantized, Run, divided_tokens, over_batch, parted

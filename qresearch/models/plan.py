@@ -31,7 +31,8 @@ from qresearch.models.estimate import lines as estimated
 from qresearch.models.executing import Scales
 from qresearch.models.frozen import Frozen, absorbed
 from qresearch.models.given import as_mask, check_numbers, check_params, check_state
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.stacks import owners
 from qresearch.models.state import State

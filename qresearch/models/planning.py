@@ -12,7 +12,8 @@ from jax import Array
 from qresearch.models.checking import check, check_shared, hidden, refuse_hidden
 from qresearch.models.frozen import Frozen
 from qresearch.models.plan import Plan
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.traced import named_leaves, signature, traced
 

@@ -15,7 +15,7 @@ from qresearch.coders.gradient import narrowed, straight_through
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held

@@ -21,7 +21,7 @@ from qresearch.coders.coder import Coder, scheme_of
 from qresearch.coders.gradient import damped
 from qresearch.coders.qtensor import Constant
 from qresearch.grammar.build import build
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.stacks import canonical_weights, fitted, fitting, mapped
 from qresearch.models.state import State

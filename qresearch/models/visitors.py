@@ -16,7 +16,7 @@ from qresearch.coders.gradient import everywhere, narrowed
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.models.expressions import Graph
-from qresearch.models.recipe import Inputs, Rule
+from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
 
