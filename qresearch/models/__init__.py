@@ -1,6 +1,7 @@
 """Quantized models: any function `apply(params, *inputs)`, planned, observed, quantized and frozen."""
 
 from qresearch.models.adapters import Adapters
+from qresearch.models.dot import dot
 from qresearch.models.files import load, save
 from qresearch.models.folding import fold_batch_norm
 from qresearch.models.frozen import Frozen
@@ -22,6 +23,7 @@ __all__ = [
     "Rule",
     "State",
     "Trainable",
+    "dot",
     "fold_batch_norm",
     "load",
     "lora",

@@ -107,8 +107,10 @@ class Quantized:
         side = use.tokens
         assert side is not None
         if use.plain:
-            canonical = reconstructed(site, held["weight"]).astype(use.dtype)
-            return lambda tokens: use.product(tokens, canonical)
+            # The way back reconstructs a QTensor again: a float copy of every layer is not kept for it.
+            kept = jax.checkpoint if isinstance(held["weight"], QTensor) else lambda function: function
+            product = kept(lambda tokens, held: use.product(tokens, reconstructed(site, held).astype(use.dtype)))
+            return lambda tokens: product(tokens, held["weight"])
         return lambda tokens: run(side.restored(tokens), weight)
 
 
