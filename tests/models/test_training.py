@@ -58,7 +58,10 @@ def trained():
         return fit(network, params, optax.adam(1e-2), 150)
 
 
-@pytest.mark.parametrize("recipe", ["int2@row", "lsq(int2-search@row) | lsq(int4)", "lsq(int3-asym@8) | int8"])
+LEARNED = [pytest.param(each, marks=pytest.mark.slow) for each in ("int2@row", "lsq(int3-asym@8) | int8")]
+
+
+@pytest.mark.parametrize("recipe", [*LEARNED, "lsq(int2-search@row) | lsq(int4)"])
 def test_training_lowers_the_loss_and_conversion_changes_no_bit(trained, recipe):
     plan = qr.model.plan(network, trained, recipe, X)
     state = plan.observe(plan.start(trained), X)
@@ -120,6 +123,7 @@ def test_steps_of_inputs_have_the_gradient_of_the_paper():
     np.testing.assert_allclose(slope[0, 0], wanted, rtol=1e-4, atol=1e-5)  # a sum of 30 products in float32
 
 
+@pytest.mark.slow
 def test_a_stack_of_layers_with_learned_steps(tmp_path):
     def apply(p, x):
         return jax.lax.scan(lambda h, w: (h + jnp.tanh(h @ w), None), x, p["layers"])[0] @ p["head"]
