@@ -11,7 +11,7 @@ PEERS := .venv-peers
 TORCH ?= https://download.pytorch.org/whl/cpu
 SIZE ?= 24
 
-.PHONY: sweep figures test coverage contract data weights real exhaustive sampling peers bench lint docs clean
+.PHONY: sweep figures models test coverage contract data weights real exhaustive sampling peers bench lint docs clean
 
 sweep: $(VENV)/.sweep            ## the main job: error tables and figures in results/local
 	$(RUN) -m experiments.sweep $(CONFIG) output=$(OUT)
@@ -36,6 +36,9 @@ lint: $(VENV)/.dev
 
 data: $(VENV)/.sweep             ## downloads the weights and data of the tasks into data/, or into $QRESEARCH_DATA
 	$(RUN) -m experiments.tasks
+
+models: data                     ## models by recipes: accuracy, perplexity and true bytes, in results/local/models
+	$(RUN) -m experiments.gallery experiments/configs/models/*.yaml output=$(OUT)/models --page $(OUT)/models/README.md
 
 weights: $(VENV)/.sweep          ## downloads the weights of a small sentence-embedding transformer; weights/ links to them
 	$(RUN) -m experiments.tasks minilm

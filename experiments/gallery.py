@@ -21,12 +21,25 @@ import pandas as pd
 from experiments import sweep
 from experiments.base.markdown import folded, write_page
 from experiments.config import Config, load
+from experiments.config.model import ModelSweep
 from experiments.config.output import Output
 from experiments.config.published import Published
 from experiments.running.compiled import keep
 from experiments.showing.published import EXPLAINED, WITHIN
 from experiments.showing.tables import title
 from experiments.store import saved_config
+
+OF_ARRAYS = (
+    "Made by `make figures`, which runs the configurations in `experiments/configs/gallery` and writes this page; "
+    "the sweeps below took {seconds:.0f} s. R is the RMS error over the RMS of the data, b counts true bits per element, "
+    "scales and offsets included; ± is one standard error."
+)
+OF_MODELS = (
+    "Made by `make models`, which fetches weights and data, runs the configurations in `experiments/configs/models` and writes "
+    "this page; the sweeps below took {seconds:.0f} s the last time that they measured. True bits count all that is stored for "
+    "the whole model, scales and what stays in floating point included; ± is one standard error over the seeds."
+)
+"""The first lines of a page; a page of both kinds has those of arrays."""
 
 LONGEST_TABLE = 24
 """Lines of the longest table that is not folded."""
@@ -69,11 +82,7 @@ def unexplained(folder: Path, config: Config) -> list[str]:
 def _page(configs: dict[Path, Config], base: Path) -> Iterator[str]:
     seconds = sum(json.loads((folder / "manifest.json").read_text())["last_run"]["seconds"] for folder in configs)
     yield "# The gallery"
-    yield (
-        "Made by `make figures`, which runs the configurations in `experiments/configs/gallery` and writes this page; "
-        f"the sweeps below took {seconds:.0f} s. R is the RMS error over the RMS of the data, b counts true bits per element, "
-        "scales and offsets included; ± is one standard error."
-    )
+    yield (OF_MODELS if all(isinstance(each, ModelSweep) for each in configs.values()) else OF_ARRAYS).format(seconds=seconds)
     yield "\n".join(f"- [{config.name}](#{_anchor(config.name)}): {config.description}" for config in configs.values())
     yield from _summary(configs)
     for folder, config in configs.items():

@@ -30,8 +30,8 @@ def describe(config: Config, plan: Plan) -> str:
     schemes = list(dict.fromkeys(row.scheme.text for row in plan.rows))
     lines = [
         f"{config.name}: {config.description}".rstrip(": "),
-        f"  sources       {len(sources)}: {_some(sources)}",
-        f"  schemes       {len(schemes)}: {_some(schemes)}",
+        f"  {config.headings.get('source', 'source') + 's':<13} {len(sources)}: {_some(sources)}",
+        f"  {config.headings.get('scheme', 'scheme') + 's':<13} {len(schemes)}: {_some(schemes)}",
         f"  seeds         {', '.join(map(str, config.seeds))}",
         f"  metrics       {', '.join(config.metrics)}",
         f"  rows          {len(plan.rows)}, of which {len(plan.rows) - len(pending)} are done and {len(pending)} would run",

@@ -19,6 +19,8 @@ from experiments.showing.theory import LIMIT
 FLOAT = "none"
 """The recipe of the float model."""
 
+OF_A_MODEL = "true bits per parameter of the model"
+
 BOUND = "limit of any code"
 FAINT = 0.35
 """The opacity of points that are not on the line."""
@@ -45,19 +47,26 @@ def error_over_bits(options: ErrorOverBits, frame: pd.DataFrame) -> Figure:
         each.set_title(title)
         if options.xlim:
             each.set_xlim(*options.xlim)
-    scale_values(axes, options.y, np.concatenate([frame[options.y].to_numpy(np.float64), *limits]), options.ylim)
-    name_axes(axes, label("true_bits"), mean_label(options.y, found.over))
+    shown = _without_float(frame)
+    scale_values(axes, options.y, np.concatenate([shown[options.y].to_numpy(np.float64), *limits]), options.ylim)
+    name_axes(axes, label("true_bits") if shown is frame else OF_A_MODEL, mean_label(options.y, found.over))
     legend_below(figure, axes)
     return figure
 
 
 def _float_line(axes: Axes, part: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Draws the float model, whose bits are far off, as a horizontal line; returns the other rows."""
-    whole = part["scheme"] == FLOAT
-    if whole.any() and not whole.all():
-        axes.axhline(part.loc[whole, column].mean(), color="0.35", linestyle="--", label="float", zorder=1)
-        return part[~whole]
-    return part
+    """Draws the float model, whose bits are far off, as a horizontal line, unless it is at 0; returns the other rows."""
+    rest = _without_float(part)
+    level = part.loc[part["scheme"] == FLOAT, column].mean()
+    if rest is not part and level:
+        axes.axhline(level, color="0.35", linestyle="--", label="float", zorder=1)
+    return rest
+
+
+def _without_float(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a sweep of models without those of float models, if there are others; a sweep of arrays as it is."""
+    whole = frame["scheme"] == FLOAT
+    return frame[~whole] if whole.any() and not whole.all() else frame
 
 
 def mean_label(column: str, over: Sequence[str]) -> str:

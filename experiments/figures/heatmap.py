@@ -17,7 +17,7 @@ from matplotlib.font_manager import FontProperties
 from experiments.config.row_outputs import Heatmap, Layers
 from experiments.figures.bits import mean_label
 from experiments.figures.block import positions
-from experiments.figures.style import BELOW, COLUMN, PAGE, PAGE_HEIGHT, Undrawn, decibels, name_axes, panels, parts
+from experiments.figures.style import BELOW, COLUMN, PAGE, PAGE_HEIGHT, Undrawn, linear, name_axes, panels, parts
 from experiments.showing.summary import averaged, label, means, number
 
 Maps = Heatmap | Layers
@@ -74,7 +74,10 @@ def _panels(options: Maps, count: int, across: list, down: list) -> tuple[Figure
     if len(down) > most:
         raise Undrawn(f"{len(down)} values of {options.y} do not fit on a page (at most {most}); {words}")
     wanted = options.width or (max(COLUMN, min(_width(across, down), PAGE)) if count == 1 else PAGE)
-    figure, axes = panels(count, max(HEAD + LINE * len(down), LEAST_PANEL), wanted, HEAD + LEAST_LINE * len(down))
+    sizes = max(HEAD + LINE * len(down), LEAST_PANEL), wanted, HEAD + LEAST_LINE * len(down)
+    figure, axes = panels(count, *sizes)
+    if len(across) > int(_inside(figure, axes, down) / LEAST_LINE):
+        figure, axes = panels(count, *sizes, most=1)
     most = int(_inside(figure, axes, down) / LEAST_LINE)
     if len(across) > most:
         raise Undrawn(f"{len(across)} values of {options.x} do not fit in a panel (at most {most}); {words}")
@@ -127,7 +130,7 @@ def _grid(frame: pd.DataFrame, options: Maps, across: list, down: list) -> np.nd
 def _norm(values: np.ndarray, options: Maps) -> Normalize:
     finite = values[np.isfinite(values)]
     low, high = options.limits or ((float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0))
-    return LogNorm(low, high) if low > 0 and high / low > 5 and not decibels(options.value) else Normalize(low, high)
+    return LogNorm(low, high) if low > 0 and high / low > 5 and not linear(options.value) else Normalize(low, high)
 
 
 def _extended(values: np.ndarray, limits: tuple[float, ...]) -> str:

@@ -79,7 +79,9 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
         yield target
 
 
-def panels(count: int, height: float = 2.3, width: float | None = None, least: float = 1.5, **options: Any) -> Panels:
+def panels(
+    count: int, height: float = 2.3, width: float | None = None, least: float = 1.5, most: int = 99, **options: Any
+) -> Panels:
     """A figure with `count` panels that is no higher than a page, and its panels.
 
     Args:
@@ -87,15 +89,16 @@ def panels(count: int, height: float = 2.3, width: float | None = None, least: f
         height: of a panel, in inches. If they fit on no page, more panels share a line, and they become flatter.
         width: of the figure; by default a single panel is as wide as a column, more share the width of the page.
         least: the least height of a panel.
+        most: panels on a line.
         options: of `Figure.subplots`.
 
     Raises:
         Undrawn: if the panels do not fit on a page.
     """
     width = width or (COLUMN if count == 1 else PAGE)
-    usual, most = columns_of(count, width), max(int(width / NARROWEST), 1)
+    usual, fitting = columns_of(count, width), max(int(width / NARROWEST), 1)
     room = PAGE_HEIGHT - BELOW
-    across = usual if height * math.ceil(count / usual) <= room else max(most, usual)
+    across = min(usual if height * math.ceil(count / usual) <= room else max(fitting, usual), most)
     down = math.ceil(count / across)
     if down > 1 and least * down > room:
         fitting = across * int(room / least)
@@ -167,13 +170,13 @@ def few_enough(count: int, what: str) -> None:
 
 
 def scale_values(axes: Sequence[Axes], column: str, values: Sequence[float] | np.ndarray, limits: Ends = None) -> None:
-    """Makes an axis logarithmic for positive values that span decades; decibels and signed numbers stay linear.
+    """Makes an axis logarithmic for positive values that span decades; decibels, percent and signed numbers stay linear.
 
     All panels have the same kind of axis, and the given ends, if there are any.
     """
     numbers = np.asarray([*values, *(limits or ())], np.float64)
     finite = numbers[np.isfinite(numbers)]
-    logarithmic = len(finite) and not decibels(column) and (finite > 0).all() and finite.max() / finite.min() > 5
+    logarithmic = len(finite) and not linear(column) and (finite > 0).all() and finite.max() / finite.min() > 5
     for each in axes:
         if logarithmic:
             each.set_yscale("log")
@@ -185,9 +188,9 @@ def scale_values(axes: Sequence[Axes], column: str, values: Sequence[float] | np
             each.set_ylim(*limits)
 
 
-def decibels(column: str) -> bool:
-    """Whether a column is in decibels, which are logarithms already."""
-    return column in reported and "dB" in reported[column].label
+def linear(column: str) -> bool:
+    """Whether a column is in decibels, which are logarithms already, or in percent, which have a whole."""
+    return column in reported and any(unit in reported[column].label for unit in ("dB", "%"))
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int | None = None) -> None:

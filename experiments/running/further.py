@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -11,7 +10,9 @@ from experiments.tasks.task import Task
 
 
 def trained(plan: Any, state: Any, task: Task, epochs: int, seed: int) -> Any:
-    """The state after some epochs of Adam on the loss of the quantized model. Static scales stay as observed.
+    """What training has made of a state, after some epochs of Adam on the loss of the quantized model (`plan.trainable`).
+
+    Static scales stay as observed, and scales of `lsq` are learned.
 
     Raises:
         ValueError: for a task without training data.
@@ -25,15 +26,16 @@ def trained(plan: Any, state: Any, task: Task, epochs: int, seed: int) -> Any:
     optimiser = optax.adam(training.rate)
 
     @jax.jit
-    def step(params: Any, moments: Any, inputs: Any, targets: Any) -> Any:
-        def loss(params: Any) -> Any:
-            return training.loss(plan.apply(dataclasses.replace(state, params=params), *inputs), targets)
+    def step(train: Any, moments: Any, inputs: Any, targets: Any) -> Any:
+        def loss(train: Any) -> Any:
+            return training.loss(plan.apply(train, *inputs), targets)
 
-        updates, moments = optimiser.update(jax.grad(loss)(params), moments)
-        return optax.apply_updates(params, updates), moments
+        updates, moments = optimiser.update(jax.grad(loss)(train), moments)
+        return optax.apply_updates(train, updates), moments
 
-    params, moments = state.params, optimiser.init(state.params)
+    train = plan.trainable(state)
+    moments = optimiser.init(train)
     for epoch in range(epochs):
         for inputs, targets in training.batches(epoch, seed):
-            params, moments = step(params, moments, inputs, targets)
-    return dataclasses.replace(state, params=params)
+            train, moments = step(train, moments, inputs, targets)
+    return train

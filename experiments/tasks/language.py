@@ -15,6 +15,9 @@ from experiments.tasks.tokens import encoded
 TIME = 512
 """Tokens of a window."""
 
+CHARACTERS = 8 * TIME
+"""More than a window has."""
+
 MEASURED = ("perplexity", "kl", "agreement")
 
 ROUNDED = "float means the model of the file, whose matrices are Q4_1: rounded to 4 bits in groups of 32"
@@ -23,23 +26,26 @@ ON_THE_GRID = (
 )
 
 
-def _task(name: str, file: Path, shape: Any, params: Any, known: str, text: str, count: int, notes: tuple[str, ...]) -> Task:
+def _task(
+    name: str, model: tuple[Path, Any, Any], known: str, text: str, counts: tuple[int, int], notes: tuple[str, ...]
+) -> Task:
+    file, shape, params = model
     apply = partial(llama.apply, shape)
-    calibration = batches(windows(encoded(file, known), TIME, count))
-    return Task(name, apply, params, calibration, Judge(apply, params, windows(encoded(file, text), TIME, count)), notes=notes)
+    calibration, judged = (windows(encoded(file, each), TIME, count) for each, count in zip((known, text), counts))
+    return Task(name, apply, params, batches(calibration), Judge(apply, params, judged), notes=notes)
 
 
-def smollm2(seed: int, windows: int, permuted: bool) -> Task:
+def smollm2(seed: int, windows: int, calibration_windows: int, permuted: bool) -> Task:
     """SmolLM2-135M-Instruct on *Persuasion*; the seed permutes its channels."""
     file = path("smollm2")
     shape, params = llama_files.from_gguf(file)
     notes = (ROUNDED,) if permuted else (ROUNDED, ON_THE_GRID)
     params = llama.permuted(shape, params, seed) if permuted else params
-    start = windows * TIME * 8  # characters; a token has fewer
-    return _task("smollm2", file, shape, params, novels.others()[:start], novels.held_out()[:start], windows, notes)
+    texts = novels.others()[: calibration_windows * CHARACTERS], novels.held_out()[: windows * CHARACTERS]
+    return _task("smollm2", (file, shape, params), *texts, (calibration_windows, windows), notes)
 
 
-def perplexity(seed: int, model: str, folder: str, text: str, calibration: str, windows: int) -> Task:
+def perplexity(seed: int, model: str, folder: str, text: str, calibration: str, windows: int, calibration_windows: int) -> Task:
     """A checkpoint of the user on a text of the user."""
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}; allowed: {', '.join(MODELS)}")
@@ -51,7 +57,7 @@ def perplexity(seed: int, model: str, folder: str, text: str, calibration: str, 
     shape, params = MODELS[model](Path(folder))
     judged = Path(text).read_text(encoding="utf-8")
     known = Path(calibration).read_text(encoding="utf-8") if calibration else judged[len(judged) // 2 :]
-    return _task("perplexity", Path(folder), shape, params, known, judged, windows, ())
+    return _task("perplexity", (Path(folder), shape, params), known, judged, (calibration_windows, windows), ())
 
 
 def _llama(place: Path) -> tuple[Any, Any]:
@@ -61,13 +67,15 @@ def _llama(place: Path) -> tuple[Any, Any]:
 MODELS = {"llama": _llama}
 """Family of models -> the function that reads one."""
 
+PERPLEXITY = {"model": "llama", "folder": "", "text": "", "calibration": "", "windows": 2, "calibration_windows": 2}
+
 TASKS.add(
     "smollm2",
-    Kind(smollm2, {"windows": 2, "permuted": True}, MEASURED, ("smollm2", "novels")),
+    Kind(smollm2, {"windows": 2, "calibration_windows": 2, "permuted": True}, MEASURED, ("smollm2", "novels")),
     doc="SmolLM2-135M-Instruct predicts Persuasion",
 )
 TASKS.add(
     "perplexity",
-    Kind(perplexity, {"model": "llama", "folder": "", "text": "", "calibration": "", "windows": 2}, MEASURED, random=False),
+    Kind(perplexity, PERPLEXITY, MEASURED, random=False),
     doc="your own checkpoint (a folder or .gguf) predicts your own text; calibration: another text, or the half of it",
 )

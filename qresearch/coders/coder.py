@@ -215,7 +215,9 @@ class Coder:
 
         The gradient to the parameters is that of a quantizer with learned scales; a coder that does not override this has none.
         """
-        still, params = jax.lax.stop_gradient(x), without_gradient(params, type(self).__name__)
+        way_out = "differentiate to x alone, or take a scheme without it"
+        params = without_gradient(params, f"{type(self).__name__} has no gradient to its parameters; {way_out}")
+        still = jax.lax.stop_gradient(x)
         value = self.round_trip(still, params, u)
         passes = jnp.ones(x.shape, bool) if all_pass else ~self.clipped(still, params)
         return straight_through(x, value, passes)

@@ -35,17 +35,28 @@ def _jvp(primals: tuple, tangents: tuple) -> tuple[Array, Any]:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
-def without_gradient(params: Any, name: str) -> Any:
-    """Returns parameters unchanged. A derivative to them raises `ValueError`, for coders whose derivative would be wrong."""
-    return params
+def without_gradient(values: Any, message: str) -> Any:
+    """Returns values unchanged. A derivative to them raises `ValueError`, where it would be wrong."""
+    return values
 
 
 @partial(without_gradient.defjvp, symbolic_zeros=True)
-def _refused(name: str, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+def _refused(message: str, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     zero = jax.tree.leaves(tangents, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
     if all(isinstance(leaf, SymbolicZero) for leaf in zero):
-        return without_gradient(*primals, name), tangents[0]
-    raise ValueError(f"{name} has no gradient to its parameters; differentiate to x alone, or take a scheme without it")
+        return without_gradient(*primals, message), tangents[0]
+    raise ValueError(message)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def damped(x: Array, factor: float) -> Array:
+    """Returns x exactly, with its gradient times a factor."""
+    return x
+
+
+@damped.defjvp
+def _damped_jvp(factor: float, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return damped(*primals, factor), tangents[0] * jnp.asarray(factor, tangents[0].dtype)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))

@@ -15,12 +15,14 @@ from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder, remember, scheme_of
+from qresearch.coders.gradient import narrowed
 from qresearch.coders.quantizer import Quantizer
 from qresearch.scales.params import Encoded
 
@@ -203,6 +205,16 @@ class QTensor:
         batch = len(self._batch)
         return _decode(self.quantizer, self.codes, self.fitted.params, batch=batch, shape=self.shape[batch:])
 
+    __array_ufunc__ = None  # so that NumPy arrays leave `x @ q` to `__rmatmul__`
+
+    def __matmul__(self, other: Any) -> Array:
+        """`q @ x`: `jnp.matmul` of the reconstructed array, in the dtype of x. `qr.model.dot(x, q)` contracts the last axes."""
+        return jnp.matmul(*_operands(self, other))
+
+    def __rmatmul__(self, other: Any) -> Array:
+        """`x @ q`, in the dtype of x."""
+        return jnp.matmul(*reversed(_operands(self, other)))
+
     def pack(self) -> dict[str, Any]:
         """What is stored: `codes` as bytes; `scale` and `offset` as bytes, as float32, or as a nested dict.
 
@@ -265,6 +277,16 @@ class QTensor:
         kept = "" if scales is None else f", scales {scales}"
         sizes = f"{self.bits:.6g} bits per element, {self.nbytes:,} bytes"
         return [*lines, f"{sizes}: {self.codes.dtype} codes {self.codes.shape}{kept}"]
+
+
+def _operands(q: QTensor, other: Any) -> tuple[Array, Array]:
+    """The reconstructed array in the dtype of another, and the other. Raises `TypeError` if that is no array of floats."""
+    if isinstance(other, QTensor):
+        raise TypeError("@ takes one quantized array; qr.model.dot(x, q) multiplies two in integers, along their last axes")
+    other = jnp.asarray(other)
+    if not jnp.issubdtype(other.dtype, jnp.floating):
+        raise TypeError(f"a quantized array is multiplied by floats, not {other.dtype}; convert it: x.astype('float32')")
+    return narrowed(q.dequantize(), other.dtype), other
 
 
 def _constant(coder: Coder) -> bool:

@@ -1,11 +1,36 @@
 """Quantized models: any function `apply(params, *inputs)`, planned, observed, quantized and frozen."""
 
+from qresearch.models.adapters import Adapters
+from qresearch.models.dot import dot
 from qresearch.models.files import load, save
+from qresearch.models.folding import fold_batch_norm
 from qresearch.models.frozen import Frozen
+from qresearch.models.lora import lora, merge
+from qresearch.models.methods import METHODS as methods
 from qresearch.models.observers import OBSERVERS as observers
-from qresearch.models.plan import Plan, plan, quantize
-from qresearch.models.recipe import METHODS as methods
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.plan import Plan
+from qresearch.models.planning import plan, quantize
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.state import State
+from qresearch.models.trainable import Trainable
 
-__all__ = ["Frozen", "Plan", "Recipe", "Rule", "State", "load", "methods", "observers", "plan", "quantize", "save"]
+__all__ = [
+    "Adapters",
+    "Frozen",
+    "Plan",
+    "Recipe",
+    "Rule",
+    "State",
+    "Trainable",
+    "dot",
+    "fold_batch_norm",
+    "load",
+    "lora",
+    "merge",
+    "methods",
+    "observers",
+    "plan",
+    "quantize",
+    "save",
+]

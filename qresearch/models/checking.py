@@ -8,11 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from qresearch.coders.coder import Coder
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range, observer_for, read_observer, start
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
+from qresearch.models.state import State
 from qresearch.models.traced import Traced
+from qresearch.models.trainable import Trainable, why_not_learned
 
 DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic_slice", "gather", "scan", "while"}
 """Operations behind which a parameter may be a weight that the walk does not see."""
@@ -47,8 +51,34 @@ def check(site: Site, rule: Rule) -> None:
         coder.layout(site.shape[site.stack :])
     except ValueError as error:
         raise ValueError(f"{site.name!r} {list(site.shape[site.stack :])}: {rule.scheme} does not fit: {error}") from error
-    if rule.inputs is not None and rule.inputs.mode == "static":
+    check_method(site, rule)
+    if rule.learned:
+        check_learned(site, coder, rule.scheme)
+    if rule.inputs is not None:
+        check_inputs(site, rule.inputs.scheme)
+    if rule.inputs is not None and rule.inputs.observed and not rule.inputs.fixed:
         channels(site, rule.inputs.scheme)
+        try:
+            jax.eval_shape(lambda: observer(site, rule))
+        except ValueError as error:
+            raise ValueError(f"{site.name!r}: {rule}: {error}") from error
+    if rule.inputs is not None and rule.inputs.mode == "lsq":
+        check_learned(site, build(rule.inputs.scheme), rule.inputs.scheme)
+
+
+def check_inputs(site: Site, scheme: Any) -> None:
+    """Raises `ValueError` where a scheme does not fit the inputs [tokens, in]."""
+    try:
+        build(scheme).layout((64, site.width))
+    except ValueError as error:
+        words = f"{site.name!r}: {scheme} does not fit its inputs [tokens, {site.width}]"
+        raise ValueError(f"{words}: {error}") from error
+
+
+def check_learned(site: Site, coder: Coder, scheme: Any) -> None:
+    """Raises `ValueError` for scales that cannot be learned."""
+    if why := why_not_learned(coder):
+        raise ValueError(f"{site.name!r}: lsq learns scales, and {scheme} {why}")
 
 
 def channels(site: Site, scheme: Any) -> int:
@@ -86,19 +116,56 @@ def observer(site: Site, rule: Rule) -> Range:
     if rule.inputs.fixed:
         return Range.start(stack, site.width)
     kind, fields = read_observer(observer_for(rule.inputs.scheme, rule.inputs.argument or None))
-    return start(kind, stack, channels(site, rule.inputs.scheme), fields)
+    width = site.width if rule.divides else channels(site, rule.inputs.scheme)
+    return start(kind, stack, width, fields)
 
 
-def check_seen(rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> None:
-    """Raises `ValueError` for inputs that depend on what was observed, without tokens, or with numbers that are not finite.
+def check_seen(sites: Sequence[Site], rules: Mapping[str, Rule], state: State | Trainable) -> None:
+    """Raises `ValueError` for sites that depend on what was observed, without tokens, or with numbers that are not finite.
 
-    Under a transformation nothing is known or checked.
+    Under a transformation nothing is known or checked. A `Trainable` was checked when it was made.
     """
-    for name, rule in rules.items():
-        if rule.inputs is None or not rule.inputs.observed or isinstance(seen[name].tokens, jax.core.Tracer):
+    if isinstance(state, Trainable):
+        return
+    for site in sites:
+        name, _rule, what = site.name, rules[site.name], _observed(rules[site.name])
+        if not what or isinstance(state.seen[name].tokens, jax.core.Tracer):
             continue
-        what = "static inputs" if rule.inputs.mode == "static" else "a split with fixed columns"
-        if int(jnp.min(seen[name].tokens)) == 0:
-            raise ValueError(f"{name!r} has {what} and has seen no tokens; call plan.observe(state, ...) first")
-        if not bool(jnp.isfinite(jnp.stack([seen[name].low, seen[name].high])).all()):
-            raise ValueError(f"{name!r} has {what} and has seen NaN or infinity; mask these rows, or leave them out")
+        seen = state.seen[name]
+        if int(jnp.min(seen.tokens)) == 0:
+            way_out = "call plan.observe(state, ...) first, with a mask that keeps some rows"
+            raise ValueError(f"{name!r} has {what} and has seen no tokens; {way_out}")
+        if _unsound(seen):
+            first = next(site.name for site in sites if site.name in state.seen and _unsound(state.seen[site.name]))
+            where = "" if first == name else f", as {first!r} before it"
+            raise ValueError(f"{name!r} has {what} and has seen NaN or infinity{where}; mask these rows, or leave them out")
+
+
+def _unsound(seen: Range) -> bool:
+    """Whether tokens were seen, and a number among them that is not finite."""
+    return int(jnp.max(seen.tokens)) > 0 and not bool(jnp.isfinite(jnp.stack([seen.low, seen.high])).all())
+
+
+def _observed(rule: Rule) -> str:
+    """What of a rule depends on what was observed; empty if nothing does."""
+    if rule.inputs is not None and rule.inputs.observed:
+        return "a split with fixed columns" if rule.inputs.fixed else f"{rule.inputs.mode} inputs".replace("lsq", "learned")
+    return f"the method {rule.method}" if rule.needs_moments else ""
+
+
+def check_method(site: Site, rule: Rule) -> None:
+    """Raises `ValueError` where the methods of a rule cannot be used."""
+    if not rule.needs_moments:
+        return
+    if rule.divides and any(use.indexed for use in site.uses):
+        raise ValueError(
+            f"{site.name!r}: an index takes it from a stack, and {rule.method} needs a scan; leave {rule.method} out"
+        )
+    if any(use.kind != "dense" for use in site.uses) or len(site.shape) != site.stack + 2:
+        words = f"{rule.method} is for [out, in] of dense products; give it the scheme alone"
+        raise ValueError(f"{site.name!r} is {site.kind} {list(site.shape[site.stack :])}, and {words}")
+    assert rule.scheme is not None
+    coder = build(rule.scheme)
+    if rule.solved and (not coder.separable or coder.stochastic):
+        why = "rounds stochastically" if coder.separable else "has elements that share codes"
+        raise ValueError(f"{site.name!r}: {rule.scheme} {why}, so {rule.method} cannot round its columns one after the other")

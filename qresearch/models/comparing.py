@@ -61,13 +61,15 @@ class Compare:
         }
 
 
-def weight_errors(program: Traced, leaves: Any, weights: Held) -> dict[str, Array]:
+def weight_errors(program: Traced, leaves: Any, weights: Held, divisors: Held) -> dict[str, Array]:
     """Site -> float32 [stack...]: the RMS error of a weight over its RMS."""
     found = {}
     for site in program.sites:
         if site.name in weights:
             exact = site.canonical(program.graph.value(site.node, leaves)).astype(jnp.float32)
-            error = reconstructed(site, weights[site.name]).astype(jnp.float32) - exact
+            held = reconstructed(site, weights[site.name]).astype(jnp.float32)
+            by = divisors.get(site.name)
+            error = (held if by is None else held / by[..., None, :]) - exact
             over = tuple(range(site.stack, exact.ndim))
             found[site.name] = jnp.sqrt(jnp.sum(error**2, over) / jnp.sum(exact**2, over))
     return found

@@ -11,6 +11,9 @@ from jax import Array
 CALLS = ("jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call")
 """Primitives that run a program once; with the rules for derivatives, if they have any, left aside."""
 
+CUSTOM = ("custom_jvp_call", "custom_vjp_call")
+"""Those of them that have a rule for derivatives of their own."""
+
 
 def inner_program(equation: Any) -> tuple[Any, Sequence[Any]]:
     """The program that a call runs, and its constants."""

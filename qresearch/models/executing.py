@@ -7,10 +7,25 @@ from typing import Any
 
 import jax
 
+from qresearch.base.part import part
+from qresearch.models.adapters import Adapted, Adapters
 from qresearch.models.integer import Executed
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
 from qresearch.models.traced import Traced
 from qresearch.models.walk import ABSENT, Held
+
+
+@part
+class Scales:
+    """What is held of the inputs of sites.
+
+    Attributes:
+        static: site -> fixed parameters of their scheme; for a split, the columns that are kept.
+        divisors: site -> float32 [stack..., in]: what they are divided by, where a method says so.
+    """
+
+    static: Held
+    divisors: Held
 
 
 def execute(
@@ -19,10 +34,11 @@ def execute(
     leaves: list[Any],
     inputs: Any,
     weights: Held,
-    scales: Held,
+    scales: Scales,
     key: Any = None,
     gradient: str = "clipped",
     integers: frozenset[str] = frozenset(),
+    adapters: Adapters | None = None,
 ) -> Any:
     """The outputs of a model: in floating point from reconstructed weights, and in integers for some sites.
 
@@ -32,22 +48,27 @@ def execute(
         leaves: the parameters; None for those that only held weights need.
         inputs: of the model.
         weights: site -> float array or QTensor [stack..., out..., in].
-        scales: site -> static scales of its inputs.
+        scales: of the inputs.
         key: a JAX random key, for inputs with stochastic rounding.
         gradient: as in `qr.fake_quantize`.
         integers: the names of the sites that are computed in integers.
+        adapters: what is added to the products.
     """
-    held = held_by(program, weights, scales, key)
+    held = held_by(program, weights, scales, key, {} if adapters is None else adapters.pairs)
+    visitor: Any = Executed(program.graph, rules, gradient, integers)
+    visitor = visitor if adapters is None else Adapted(visitor, adapters.factor)
     given = [ABSENT if each is None else each for each in leaves]
-    return program.run(Executed(program.graph, rules, gradient, integers), given, inputs, held, {})[0]
+    return program.run(visitor, given, inputs, held, {}, set(weights))[0]
 
 
-def held_by(program: Traced, weights: Held, scales: Held, key: Any = None) -> Held:
-    """Site -> its weight, the scales of its inputs and its keys, as `Quantized` reads them."""
+def held_by(program: Traced, weights: Held, scales: Scales, key: Any = None, adapters: Mapping[str, Any] | None = None) -> Held:
+    """Site -> its weight, what is held of its inputs, its keys and its adapter, as visitors read them."""
     held = {}
     for number, site in enumerate(program.sites):
         own = None if key is None else keys(key, number, site.shape[: site.lanes])
-        held[site.name] = {"weight": weights.get(site.name), "inputs": scales.get(site.name), "key": own}
+        of_inputs = {"inputs": scales.static.get(site.name), "divisor": scales.divisors.get(site.name)}
+        beside = (adapters or {}).get(site.name)
+        held[site.name] = {"weight": weights.get(site.name), "key": own, "adapter": beside, **of_inputs}
     return held
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from qresearch.api import from_packed
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
+from qresearch.models.executing import Scales
 from qresearch.models.frozen import Frozen, absorbed, is_quantized
 from qresearch.models.plan import Plan
 
@@ -44,7 +45,7 @@ def save(frozen: Frozen, path: str | Path) -> None:
     for name, leaf in zip(frozen.plan.example.names, frozen.leaves):
         if leaf is not None and not is_quantized(leaf):
             tensors[f"params.{name}"] = np.ascontiguousarray(leaf)
-    for name, leaf in _flat("scales", frozen.scales):
+    for name, leaf in [*_flat("scales", frozen.scales.static), *_flat("divisors", frozen.scales.divisors)]:
         tensors[name] = np.ascontiguousarray(leaf)
     text = json.dumps({"format": FORMAT, "recipe": str(frozen.plan.recipe), "weights": about})
     path = Path(path)
@@ -153,7 +154,7 @@ class _Reader:
         shaped = jax.tree.map(lambda leaf: leaf.reshape(*shape[:stack], *leaf.shape[1:]), one) if stack else one
         return dataclasses.replace(shaped, dtype=about["dtype"])
 
-    def _scales(self) -> dict[str, Any]:
+    def _scales(self) -> Scales:
         wanted = self.plan.scales_shape()
-        flat = {name: self.take(name) for name, _ in _flat("scales", wanted)}
-        return jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(each) for each in flat.values()])
+        names = [name for name, _ in [*_flat("scales", wanted.static), *_flat("divisors", wanted.divisors)]]
+        return jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(self.take(name)) for name in names])

@@ -14,7 +14,8 @@ from qresearch.base import checks
 from qresearch.base.part import part, static
 from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
-from qresearch.models.executing import execute
+from qresearch.models.adapters import Adapters, check_adapters
+from qresearch.models.executing import Scales, execute
 from qresearch.models.integer import integer_sites
 from qresearch.models.recipe import matches
 from qresearch.models.traced import Traced
@@ -59,20 +60,29 @@ class Frozen:
         params: the parameters. A leaf that is a site's weight is a QTensor [stack..., out..., in]; one that only sites of
             `extra` need is None.
         extra: site -> QTensor, for weights that are computed from a part of a parameter, or from several.
-        scales: site -> the static scales of its inputs.
+        scales: of the inputs: static ones, and divisors.
         plan: the plan that froze it.
         integers: the names of the sites whose products are computed in integers.
     """
 
     params: Any
     extra: dict[str, Any]
-    scales: dict[str, Any]
+    scales: Scales
     plan: Any = static()
     integers: frozenset[str] = static(default=frozenset())
 
-    def __call__(self, *inputs: Any, key: Array | None = None) -> Any:
-        """The outputs of the model, computed in floating point from reconstructed weights; in integers after `integer`."""
-        return _run(self, inputs, key)
+    def __call__(self, *inputs: Any, key: Array | None = None, adapters: Adapters | None = None) -> Any:
+        """The outputs of the model, computed in floating point from reconstructed weights; in integers after `integer`.
+
+        Args:
+            inputs: as the model takes them.
+            key: a JAX random key, for inputs with stochastic rounding.
+            adapters: what `qr.model.lora` returned: products beside those of the quantized weights.
+        """
+        if adapters is not None:
+            checks.instance(adapters, Adapters, "adapters", "what qr.model.lora returns")
+            check_adapters(adapters, self.weights)
+        return _run(self, inputs, key, adapters)
 
     def integer(self, keep: Sequence[str] = ()) -> Frozen:
         """The same model, with the products of all sites whose inputs are quantized in integers: int8 times int8, in int32.
@@ -138,8 +148,9 @@ class Frozen:
 
 
 @jax.jit
-def _run(frozen: Frozen, inputs: Any, key: Array | None) -> Any:
+def _run(frozen: Frozen, inputs: Any, key: Array | None, adapters: Adapters | None) -> Any:
     plan = frozen.plan
     leaves = [None if is_quantized(leaf) else leaf for leaf in frozen.leaves]
     program = plan.program(inputs)
-    return execute(program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key, integers=frozen.integers)
+    given = (program, plan.rules, leaves, inputs, frozen.weights, frozen.scales, key)
+    return execute(*given, integers=frozen.integers, adapters=adapters)

@@ -16,10 +16,10 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.models.integer_form import Integers, NoIntegers, integers, kind, piece
 from qresearch.models.integer_products import conv, dense
-from qresearch.models.recipe import Inputs, Rule
+from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
-from qresearch.models.visitors import Quantized, Run, over_batch, parted, tokens_of
+from qresearch.models.visitors import Quantized, Run, divided_tokens, over_batch, parted
 
 
 def site_piece(site: Site, rule: Rule) -> int:
@@ -109,7 +109,7 @@ class Executed(Quantized):
         return product(x, held), None
 
     def _integers(self, site: Site, use: Use, x: Array, held: Any, run: Run) -> Array:
-        inputs, weight, tokens = self.rules[site.name].inputs, held["weight"], tokens_of(use, x)
+        inputs, weight, tokens = self.rules[site.name].inputs, held["weight"], divided_tokens(use, x, held)
         assert inputs is not None
         steps = _use_piece(site, use, weight.quantizer, build(inputs.scheme))
         if inputs.mode != "split":
@@ -119,7 +119,7 @@ class Executed(Quantized):
         return whole + self.times(site, use, self.weight(site, use, None, held), held, run)(kept)
 
     def _product(self, site: Site, use: Use, x: Integers, weight: QTensor, steps: int) -> Array:
-        w = weight_integers(weight, steps)
+        w = tensor_integers(weight, steps)
         if use.kind == "dense":
             return use.placed(dense(x, flat_rows(w, len(use.batch)), steps))
         assert use.tokens is not None
@@ -131,16 +131,16 @@ class Executed(Quantized):
         return (total.astype(jnp.float32) * number * scale).astype(use.result.dtype)
 
 
-def weight_integers(weight: QTensor, steps: int) -> Integers:
-    """Those of a weight [batch..., out..., in]."""
-    run: Any = lambda codes, params: integers(weight.quantizer, codes, params, steps)  # noqa: E731
-    for _ in range(weight.codes.ndim - weight.fitted.ndim):
+def tensor_integers(q: QTensor, steps: int) -> Integers:
+    """Those of a QTensor [batch..., rows..., in]."""
+    run: Any = lambda codes, params: integers(q.quantizer, codes, params, steps)  # noqa: E731
+    for _ in range(q.codes.ndim - q.fitted.ndim):
         run = jax.vmap(run)
-    return run(weight.codes, weight.fitted.params)
+    return run(q.codes, q.fitted.params)
 
 
 def flat_rows(w: Integers, batch: int) -> Integers:
-    """[batch..., out, in] from [batch..., out..., in]."""
+    """[batch..., rows, in] from [batch..., rows..., in]."""
     rows = prod(w.codes.shape[batch:-1])
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:batch], rows, leaf.shape[-1]), w)
 

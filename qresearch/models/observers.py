@@ -47,8 +47,10 @@ class Range:
 
     def _seen(self, x: Array, kept: Array) -> tuple[Array, Array, Array]:
         axes: Any = -2 if self.low.shape[-1] > 1 else (-2, -1)
+        bad = jnp.any(kept[..., None] & jnp.isnan(x), axes, keepdims=True)  # XLA's reductions on CPU may drop a NaN
         low = jnp.min(jnp.where(kept[..., None], x, jnp.inf), axes, keepdims=True)
         high = jnp.max(jnp.where(kept[..., None], x, -jnp.inf), axes, keepdims=True)
+        low, high = (jnp.where(bad, jnp.float32(jnp.nan), each) for each in (low, high))
         return low, high, jnp.sum(kept, -1, dtype=jnp.int32)
 
     def merge(self, other: Range) -> Range:

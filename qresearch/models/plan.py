@@ -15,29 +15,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import Array
 
-from qresearch import api
 from qresearch.base.table import suggestion
 from qresearch.coders.qtensor import QTensor
-from qresearch.models.checking import check, check_seen, check_shared, hidden, observer, refuse_hidden
-from qresearch.models.comparing import Compare, lines, nothing, weight_errors
-from qresearch.models.executing import execute, held_by
+from qresearch.models import compiled
+from qresearch.models.checking import check_seen, observer
+from qresearch.models.comparing import lines
+from qresearch.models.estimate import lines as estimated
+from qresearch.models.executing import Scales
 from qresearch.models.frozen import Frozen, absorbed
-from qresearch.models.recipe import Recipe, Rule
+from qresearch.models.given import as_mask, check_numbers, check_params, check_state
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
-from qresearch.models.stacks import each_weight, fitted
+from qresearch.models.stacks import owners
 from qresearch.models.state import State
 from qresearch.models.table import row, stored_bits
-from qresearch.models.traced import Traced, named_leaves, signature, traced
-from qresearch.models.visitors import Observe, Quantized
-from qresearch.models.walk import Held
+from qresearch.models.traced import Traced, signature, traced
+from qresearch.models.trainable import Trainable, trainable
+from qresearch.solving.moments import Moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,9 +69,17 @@ class Plan:
         return self.example.sites
 
     def start(self, params: Any) -> State:
-        """The state before anything was observed."""
+        """The state before anything was observed. Raises `ValueError` for parameters that are not those of the plan."""
+        check_params(self.shapes, params)
+        return self._start(params)
+
+    def _start(self, params: Any) -> State:
         seen = {site.name: observer(site, self.rules[site.name]) for site in self.sites if site.multiplies}
-        return State(params, seen)
+        holders = set(owners(self.sites, self.rules).values())
+        moments = {
+            site.name: Moments.start(site.width, site.shape[: site.lanes]) for site in self.sites if site.name in holders
+        }
+        return State(params, seen, moments)
 
     def observe(self, state: State, *inputs: Any, mask: Any = None) -> State:
         """Runs the model in floating point and keeps what each site needs of its inputs.
@@ -79,14 +89,44 @@ class Plan:
             inputs: a batch, as `apply` takes it.
             mask: bool; its axes are the first axes of the data that the sites see, such as [batch] or [batch, time]. Rows
                 where it is false (padding) take no part.
-        """
-        return dataclasses.replace(state, seen=_observe(self, state, inputs, mask))
 
-    def apply(self, state: State, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
-        """The outputs with weights and inputs quantized, computed in floating point. The gradient is straight-through.
+        Raises:
+            TypeError: for a mask that is not bool.
+            ValueError: for a mask that does not fit the data of a site, which it names.
+        """
+        seen, moments = compiled.observe(self, check_state(state, State), inputs, as_mask(mask))
+        return dataclasses.replace(state, seen=seen, moments=moments)
+
+    def trainable(self, state: State, key: Array | None = None) -> Trainable:
+        """What training changes: the parameters, and the scales that the recipe learns (`lsq`). A pytree of floating point.
+
+        Take it in place of the state: `jax.grad(lambda t: loss(plan.apply(t, x)))(train)`, an optimizer's steps on it, then
+        `plan.freeze(train)`. Static scales stay as they are.
 
         Args:
             state: of this plan.
+            key: a JAX random key, for scales that are stored with stochastic rounding.
+
+        Raises:
+            ValueError: for static or learned inputs that nothing was observed of, and for methods that choose codes by what
+                was observed, such as GPTQ.
+
+        >>> import jax, jax.numpy as jnp, qresearch as qr
+        >>> x, w = jnp.ones((4, 8)), jnp.linspace(-1.0, 1.0, 16).reshape(8, 2)
+        >>> plan = qr.model.plan(lambda p, x: x @ p["w"], {"w": w}, "lsq(int2@row) | lsq(int8)", x)
+        >>> train = plan.trainable(plan.observe(plan.start({"w": w}), x))
+        >>> slope = jax.grad(lambda train: jnp.sum(plan.apply(train, x) ** 2))(train)
+        >>> slope.params["w"].shape, slope.steps["weights"]["w"].scale.shape, slope.steps["inputs"]["w"].scale.shape
+        ((8, 2), (2, 1), (1, 1))
+        """
+        check_seen(self.sites, self.rules, check_state(state, State))
+        return trainable(self.example, self.rules, state, key)
+
+    def apply(self, state: State | Trainable, *inputs: Any, key: Array | None = None, gradient: str = "clipped") -> Any:
+        """The outputs with weights and inputs quantized, computed in floating point. The gradient is straight-through.
+
+        Args:
+            state: of this plan, or what `trainable` made of it.
             inputs: as `apply` takes them.
             key: a JAX random key, for stochastic rounding.
             gradient: `"clipped"` passes the gradient where a number is not clipped, `"unclipped"` everywhere.
@@ -94,30 +134,37 @@ class Plan:
         Raises:
             ValueError: for static inputs that nothing was observed of.
         """
-        check_seen(self.rules, state.seen)
-        return _apply(self, state, inputs, key, gradient)
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+        return compiled.apply(self, state, inputs, key, gradient)
 
-    def quantize(self, state: State, key: Array | None = None) -> dict[str, QTensor]:
-        """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme."""
-        check_seen(self.rules, state.seen)
-        return _quantize(self, state, key)
+    def quantize(self, state: State | Trainable, key: Array | None = None) -> dict[str, QTensor]:
+        """Site -> its weight [stack..., out..., in] in codes, for every site that has a scheme.
 
-    def freeze(self, state: State, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Frozen:
+        Raises `ValueError` for parameters with NaN or infinity, and for static inputs without data.
+        """
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+        check_numbers(self.example, {name for name, rule in self.rules.items() if rule.scheme is not None}, state)
+        return compiled.quantize(self, state, key)
+
+    def freeze(
+        self, state: State | Trainable, key: Array | None = None, weights: Mapping[str, QTensor] | None = None
+    ) -> Frozen:
         """The model without its float weights. Its outputs equal those of `apply`, bit for bit.
 
         Args:
-            state: of this plan.
+            state: of this plan, or what `trainable` made of it.
             key: a JAX random key, for stochastic rounding: the same as for `apply`.
             weights: what `quantize` returned, if it is there already.
         """
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
         found = self.quantize(state, key) if weights is None else dict(weights)
         leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
         params, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], found)
-        return Frozen(params, extra, fitted(self.example, self.rules, state.seen), self)
+        return Frozen(params, extra, compiled.scales(self, state), self)
 
-    def scales_shape(self) -> Held:
-        """The shapes of the static scales."""
-        return jax.eval_shape(lambda: fitted(self.example, self.rules, self.start(None).seen))
+    def scales_shape(self) -> Scales:
+        """The shapes of what is held of the inputs."""
+        return jax.eval_shape(lambda params: compiled.scales(self, self._start(params)), self.shapes)
 
     def site(self, name: str) -> Site:
         """A site by name. Raises `KeyError` with the names there are."""
@@ -132,7 +179,9 @@ class Plan:
 
         return pd.DataFrame([row(site, self.rules[site.name], state) for site in self.sites]).set_index("site")
 
-    def errors(self, state: State, *inputs: Any, key: Array | None = None, weights: Mapping[str, QTensor] | None = None) -> Any:
+    def errors(
+        self, state: State | Trainable, *inputs: Any, key: Array | None = None, weights: Mapping[str, QTensor] | None = None
+    ) -> Any:
         """How much each weight changes, on a batch of inputs that pass through the float model.
 
         Args:
@@ -149,8 +198,19 @@ class Plan:
         import pandas as pd
 
         found = self.quantize(state, key) if weights is None else dict(weights)
-        errors, sums = _errors(self, state, inputs, found, key)
+        errors, sums = compiled.errors(self, state, inputs, found, compiled.scales(self, state), key)
         return pd.DataFrame(list(lines(self.sites, found, errors, sums)))
+
+    def estimate(self) -> pd.DataFrame:
+        """What quantizing will cost, a row for each site: bytes before and after, and seconds.
+
+        The seconds are those of a sample of each scheme on this machine, without the time to compile.
+
+        Raises `ValueError` if the size of a weight depends on its codes, as with entropy coders.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(estimated(self.sites, self.rules)).set_index("site")
 
     @property
     def kept(self) -> dict[str, tuple[str, ...]]:
@@ -177,95 +237,3 @@ class Plan:
         if [site.name for site in found.sites] != [site.name for site in self.sites]:
             raise ValueError("with inputs of these shapes the model has other sites than those of the plan; make another plan")
         return found
-
-
-def quantize(model: Callable[..., Any], params: Any, recipe: Any, calibrate: Iterable[Any], key: Array | None = None) -> Frozen:
-    """Plans, observes and freezes in one call.
-
-    Args:
-        model: a function `apply(params, *inputs)`.
-        params: a pytree of arrays.
-        recipe: as in `plan`.
-        calibrate: batches: tuples of inputs, or single inputs. One is enough if no inputs are static.
-        key: a JAX random key, for stochastic rounding.
-
-    >>> import jax.numpy as jnp, qresearch as qr
-    >>> frozen = qr.model.quantize(lambda w, x: x @ w, jnp.ones((64, 4)), "int4@32:bf16", [jnp.ones((2, 64))])
-    >>> frozen.bits, frozen(jnp.ones((1, 64))).shape
-    (4.5, (1, 4))
-    """
-    made = state = None
-    for batch in calibrate:
-        inputs = batch if isinstance(batch, tuple) else (batch,)
-        if made is None or state is None:
-            made = plan(model, params, recipe, *inputs)
-            state = made.start(params)
-        state = made.observe(state, *inputs)
-    if made is None or state is None:
-        raise ValueError("calibrate holds no batches; give at least one, since the model is traced with it")
-    return made.freeze(state, key)
-
-
-def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> Plan:
-    """Finds the sites of a model and gives each its rule.
-
-    Args:
-        model: a function `apply(params, *inputs)`.
-        params: a pytree of arrays, or of `jax.ShapeDtypeStruct`.
-        recipe: text, a mapping from patterns of site names to rules, or a `Recipe`.
-        inputs: example inputs, or their shapes.
-
-    Raises:
-        ValueError: for sites without a rule, rules without a site, schemes that do not fit a site, parameters that go where
-            the walk cannot follow, and sites that share parameters in different forms.
-    """
-    named_leaves(params)
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
-    example = traced(model, signature(shapes, inputs))
-    if not example.sites:
-        raise ValueError("no product of a parameter with data was found; is params the first argument of apply?")
-    read = Recipe.parse(recipe)
-    unseen = hidden(example, shapes)
-    assigned = read.assign([*(site.name for site in example.sites), *unseen])
-    refuse_hidden(example, unseen, assigned)
-    rules = {site.name: _own(site, assigned[site.name]) for site in example.sites}
-    for site in example.sites:
-        check(site, rules[site.name])
-    check_shared(example, read, rules)
-    return Plan(model, read, rules, example, shapes)
-
-
-def _own(site: Site, rule: Rule) -> Rule:
-    """The rule as far as it concerns a site: an embedding has no inputs."""
-    return rule if site.multiplies else dataclasses.replace(rule, inputs=None)
-
-
-# --- what is compiled ------------------------------------------------------------------------------------------------------
-
-
-@partial(jax.jit, static_argnums=0)
-def _observe(plan: Plan, state: State, inputs: Any, mask: Any) -> Held:
-    leaves = jax.tree.leaves(state.params)
-    return plan.program(inputs).run(Observe(mask), leaves, inputs, {}, state.seen)[1]
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _apply(plan: Plan, state: State, inputs: Any, key: Array | None, gradient: str) -> Any:
-    weights = each_weight(plan.example, plan.rules, state.params, key, partial(api.fake_quantize, gradient=gradient))
-    scales = fitted(plan.example, plan.rules, state.seen)
-    return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, scales, key, gradient)
-
-
-@partial(jax.jit, static_argnums=0)
-def _errors(plan: Plan, state: State, inputs: Any, weights: Held, key: Array | None) -> tuple[Held, Held]:
-    program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
-    before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
-    scales = fitted(plan.example, plan.rules, state.seen)
-    held = held_by(program, weights, scales, key)
-    sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
-    return weight_errors(program, leaves, weights), sums
-
-
-@partial(jax.jit, static_argnums=0)
-def _quantize(plan: Plan, state: State, key: Array | None) -> Held:
-    return each_weight(plan.example, plan.rules, state.params, key, api.quantize)

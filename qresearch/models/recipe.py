@@ -2,13 +2,10 @@
 
     recipe = rule | { pattern "=" rule ";" }
     rule   = "none" | weights [ "|" inputs ]
-    weights = scheme | method "(" scheme { "," argument } ")"
-    inputs = scheme | "static(" scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
+    weights = scheme | method "(" weights ")"
+    inputs = scheme | ( "static(" | "lsq(" ) scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
-`int8@row | int8@row` reads "weights in int8 by row, inputs in int8 by token" (W8A8). Inputs are scaled when they come, unless
-they are `static`: then their scales are fitted to the data that a plan has observed. `split` keeps input columns that hold a
-magnitude of at least the threshold in floating point (LLM.int8, Dettmers et al. 2022, arXiv 2208.07339): those of every
-batch by itself, or, if they are `fixed`, those that held one while the plan observed.
+`qresearch.models.rule` says what the words mean.
 
 The first pattern that matches the name of a site decides. `*` stands for any text, `?` for one character.
 """
@@ -20,119 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qresearch.base.table import Table, shown, suggestion
-from qresearch.grammar.letters import listed, split, split_call
-from qresearch.grammar.spec import Spec, scheme
-from qresearch.models.observers import observer_for
-
-NEAREST = "nearest"
-
-METHODS: Table[Any] = Table("method")
-"""How the codes of a weight are chosen. `nearest` needs no data."""
-
-METHODS.add(NEAREST, None, doc="every number to the nearest level: round to nearest, RTN")
-
-MODES = ("dynamic", "static", "split")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What happens to the inputs of a product.
-
-    Attributes:
-        scheme: of the inputs, [tokens, in]: `int8` has one scale for all, `int8@row` one for each token.
-        mode: `dynamic`, `static` or `split`.
-        argument: the observer of static scales, or the threshold of a split.
-        fixed: whether the columns of a split are those that were observed.
-    """
-
-    scheme: Spec
-    mode: str = "dynamic"
-    argument: str = ""
-    fixed: bool = False
-
-    @property
-    def observed(self) -> bool:
-        """Whether they depend on what a plan has observed."""
-        return self.mode == "static" or self.fixed
-
-    def __str__(self) -> str:
-        rest = (f", {self.argument}" if self.argument else "") + (", fixed" if self.fixed else "")
-        return str(self.scheme) if self.mode == "dynamic" else f"{self.mode}({self.scheme}{rest})"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a site gets. A rule without a scheme leaves it as it is.
-
-    >>> print(Rule.parse("int8@row|static( int8-asym )"))
-    int8@row | static(int8-asym)
-    """
-
-    scheme: Spec | None = None
-    method: str = NEAREST
-    inputs: Inputs | None = None
-
-    @classmethod
-    def parse(cls, text: Rule | str | None) -> Rule:
-        """Reads a rule. Raises `ValueError` for what it does not know."""
-        if isinstance(text, Rule):
-            return text
-        if text is None or str(text).strip() == "none":
-            return cls()
-        weights, *rest = split(str(text), "|")
-        if len(rest) > 1:
-            raise ValueError(f"rule {shown(text)} has more than one '|'; write weights | inputs, such as int8@row | int8@row")
-        inputs = None if not rest or rest[0] == "none" else _inputs(rest[0])
-        if weights == "none":
-            if inputs is not None:
-                raise ValueError(f"rule {shown(text)} quantizes inputs alone; give the weights a scheme, such as bf16")
-            return cls()
-        method, spec = _weights(weights)
-        return cls(spec, method, inputs)
-
-    def __str__(self) -> str:
-        if self.scheme is None:
-            return "none"
-        weights = str(self.scheme) if self.method == NEAREST else f"{self.method}({self.scheme})"
-        return weights if self.inputs is None else f"{weights} | {self.inputs}"
-
-
-def _weights(text: str) -> tuple[str, Spec]:
-    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
-    if name not in METHODS:
-        return NEAREST, scheme(text)
-    items = listed(given)
-    if len(items) != 1:
-        raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
-    return name, scheme(items[0])
-
-
-def _inputs(text: str) -> Inputs:
-    name, given = split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
-    if name not in ("static", "split"):
-        return Inputs(scheme(text))
-    first, *rest = listed(given) or [""]
-    fixed = name == "split" and rest[-1:] == ["fixed"]
-    rest = rest[:-1] if fixed else rest
-    if not first or len(rest) > 1:
-        example = "static(int8, minmax)" if name == "static" else "split(int8@row, 6) or split(int8@row, 6, fixed)"
-        raise ValueError(f"{text!r} takes a scheme and at most one more argument; write {example}")
-    spec = scheme(first)
-    if name == "split":
-        return Inputs(spec, name, _threshold(text, rest[0] if rest else "6"), fixed)
-    chosen = observer_for(spec, rest[0] if rest else None)
-    return Inputs(spec, name, "" if chosen == observer_for(spec, None) else chosen)
-
-
-def _threshold(text: str, given: str) -> str:
-    try:
-        number = float(given)
-    except ValueError:
-        number = -1.0
-    if not number > 0:
-        raise ValueError(f"{text!r}: the threshold must be a positive number, not {given!r}; write split(int8@row, 6)")
-    return f"{number:g}"
+from qresearch.base.table import suggestion
+from qresearch.grammar.letters import split
+from qresearch.models.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -211,6 +98,8 @@ def _pair(text: str) -> tuple[str, str]:
     pattern, sign, rule = text.partition("=")
     if not sign:
         raise ValueError(f"{text!r} has no '='; write pattern = rule, such as 'head = int8@row'")
+    if "=" in rule:
+        raise ValueError(f"{text!r} has a second '='; write ';' between rules, such as 'head = int8@row; * = int4@64'")
     return pattern.strip(), rule.strip()
 
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qresearch.coders.coder import Coder
+from qresearch.coders.gradient import narrowed, straight_through
+from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
+from qresearch.models.site import Site
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held
+from qresearch.solving.moments import Moments
 
 
-def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Array | None) -> Callable[[Array], Any]:
-    """`function(array, key)` for every array of a stack with some leading axes; each gets a key of its own."""
+def mapped(function: Callable[[Any, Array | None], Any], stack: int, key: Array | None) -> Callable[[Any], Any]:
+    """`function(array, key)` for every array of a stack with some leading axes; each gets a key of its own.
 
-    def run(arrays: Array) -> Any:
-        shape = arrays.shape[:stack]
+    An array may be a pytree of several.
+    """
+
+    def run(arrays: Any) -> Any:
+        shape = jax.tree.leaves(arrays)[0].shape[:stack]
         keys = None if key is None else jax.random.split(key, shape) if stack else key
         each: Any = function
         for _ in range(stack):
@@ -31,24 +39,125 @@ def mapped(function: Callable[[Array, Array | None], Any], stack: int, key: Arra
     return run
 
 
-def each_weight(
-    program: Traced, rules: Mapping[str, Rule], params: Any, key: Array | None, function: Callable[[Array, Any, Any], Any]
-) -> Held:
-    """`function(weight, scheme, key)` of every weight with a scheme: site -> result, with the axes of its stack in front."""
-    leaves, found = jax.tree.leaves(params), {}
-    for number, site in enumerate(program.sites):
-        if (scheme := rules[site.name].scheme) is not None:
-            own = None if key is None else jax.random.fold_in(key, 2 * number)  # odd numbers are the keys of inputs
-            weight = site.canonical(program.graph.value(site.node, leaves))
-            found[site.name] = mapped(_with(function, scheme), site.stack, own)(weight)
+def divisors(program: Traced, rules: Mapping[str, Rule], state: Any) -> Held:
+    """What the inputs of sites are divided by, and their weights multiplied: site -> float32 [stack..., in]."""
+    leaves, shared, found = jax.tree.leaves(state.params), owners(program.sites, rules), {}
+    for site in program.sites:
+        if rules[site.name].divides:
+            weight = site.canonical(program.graph.value(site.node, leaves)).astype(jnp.float32)
+            moments = _spread(state.moments[shared[site.name]], site)
+            found[site.name] = one_by_one(partial(_divisor, rules[site.name]), site.stack, lax.stop_gradient(weight), moments)
     return found
 
 
-def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[Array, Array | None], Any]:
-    return lambda weight, key: function(weight, scheme, key)
+def _divisor(rule: Rule, weight: Array, moments: Moments) -> Array:
+    found, coder = jnp.ones(weight.shape[-1]), build(str(rule.scheme))
+    for row in rule.rows:
+        if row.divide:
+            found = found * row.divide(weight * found[None], moments.divided(found), coder)
+    return found
 
 
-def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]) -> Held:
+def each_weight(
+    program: Traced,
+    rules: Mapping[str, Rule],
+    state: Any,
+    divided: Held,
+    learned: Held,
+    key: Array | None,
+    nearest: Callable[[Array, Any, Any], Any],
+    solving: Callable[[Rule, Array, Moments], Any],
+) -> Held:
+    """Site -> result, with the axes of its stack in front, for every weight with a scheme.
+
+    Args:
+        program: the traced model.
+        rules: of its sites.
+        state: of the plan, or a `Trainable`.
+        divided: `divisors`.
+        learned: site -> the scales of a weight, where these are learned.
+        key: a JAX random key, for stochastic rounding.
+        nearest: (weight, scheme or fitted scales, key) -> result, for weights that are rounded to the nearest level.
+        solving: (rule, weight, moments) -> result, for the others.
+    """
+    found = {}
+    shared = owners(program.sites, rules)
+    for site, rule, weight, own in canonical_weights(program, rules, state.params, key):
+        by = divided.get(site.name)
+        if by is not None:
+            weight = weight.astype(jnp.float32) * by[..., None, :]
+        if rule.solved:
+            moments = _spread(state.moments[shared[site.name]], site)
+            moments = moments if by is None else moments.divided(by)
+            found[site.name] = one_by_one(partial(solving, rule), site.stack, weight, moments)
+        else:
+            found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)((weight, learned.get(site.name)))
+    return found
+
+
+def canonical_weights(
+    program: Traced, rules: Mapping[str, Rule], params: Any, key: Array | None
+) -> Iterator[tuple[Site, Rule, Array, Array | None]]:
+    """Every site with a scheme, its rule, its weight [stack..., out..., in] and its key."""
+    leaves = jax.tree.leaves(params)
+    for number, site in enumerate(program.sites):
+        if rules[site.name].scheme is not None:
+            own = None if key is None else jax.random.fold_in(key, 2 * number)  # odd numbers are the keys of inputs
+            yield site, rules[site.name], site.canonical(program.graph.value(site.node, leaves)), own
+
+
+def _with(function: Callable[[Array, Any, Any], Any], scheme: Any) -> Callable[[Any, Array | None], Any]:
+    def run(given: tuple[Array, Any], key: Array | None) -> Any:
+        weight, learned = given
+        return function(weight, scheme if learned is None else Fitted(learned, build(scheme), weight.ndim), key)
+
+    return run
+
+
+def _spread(moments: Moments, site: Site) -> Moments:
+    """Those of a site for each of its layers: layers that an index takes from a stack have the same."""
+    shape, lanes = site.shape[: site.stack], site.lanes
+
+    def run(leaf: Array) -> Array:
+        rest = leaf.shape[lanes:]
+        return jnp.broadcast_to(leaf.reshape(*shape[:lanes], *(1 for _ in shape[lanes:]), *rest), (*shape, *rest))
+
+    return jax.tree.map(run, moments)
+
+
+def one_by_one(run: Callable[..., Any], stack: int, *arrays: Any) -> Any:
+    """`run(...)` of each layer of a stack, one after the other: memory is that of one, and so is the compilation.
+
+    Together they would take minutes: their columns can only be rounded one after the other, and no longer lie together.
+    """
+    if not stack:
+        return run(*arrays)
+    shape = jax.tree.leaves(arrays)[0].shape[:stack]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[stack:]), arrays)
+    found = lax.map(lambda each: run(*each), flat)
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), found)
+
+
+def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
+    """Site that needs moments -> the site that has them: the first one that reads the same data."""
+    first: dict[Any, str] = {}
+    needing = [site for site in sites if rules[site.name].needs_moments]
+    return {site.name: first.setdefault((site.group, site.lanes, site.width), site.name) for site in needing}
+
+
+def solved(rule: Rule, weight: Array, moments: Moments) -> QTensor:
+    """A weight in codes, by the method of its rule."""
+    (solve,) = (row.solve for row in rule.rows if row.solve)
+    return dataclasses.replace(solve(weight, moments.mean, rule.scheme), dtype=str(weight.dtype))
+
+
+def fake_solved(rule: Rule, weight: Array, moments: Moments) -> Array:
+    """The same in floating point, with a straight-through gradient."""
+    value = solved(rule, lax.stop_gradient(weight), moments).dequantize()
+    return straight_through(weight, lax.stop_gradient(narrowed(value, weight.dtype)), jnp.ones(weight.shape, bool))
+
+
+def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range], divided: Held) -> Held:
     """The scales of static inputs, fitted to what was observed: site -> parameters, with the axes of its lanes in front.
 
     For a split with fixed columns these are bool [lanes..., 1, in]: true for those that held a large magnitude.
@@ -56,14 +165,20 @@ def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]
     found = {}
     for site in program.sites:
         inputs = rules[site.name].inputs
-        if inputs is not None and inputs.mode == "static":
-            fit = mapped(_fitting(build(inputs.scheme)), site.lanes, None)
-            found[site.name] = lax.stop_gradient(fit(seen[site.name].sample()))
-        elif inputs is not None and inputs.fixed:
-            ends = jnp.abs(seen[site.name].sample())
+        if inputs is None or not inputs.observed:
+            continue
+        sample = seen[site.name].sample()
+        if site.name in divided:
+            sample = sample / divided[site.name][..., None, :]
+        if not inputs.fixed:
+            found[site.name] = lax.stop_gradient(mapped(fitting(inputs.scheme), site.lanes, None)(sample))
+        else:
+            ends = jnp.abs(sample)
             found[site.name] = jnp.any(ends >= float(inputs.argument), -2, keepdims=True)
     return found
 
 
-def _fitting(coder: Coder) -> Callable[[Array, Array | None], Any]:
-    return lambda sample, key: coder.fit(sample, key=key)
+def fitting(scheme: Any) -> Callable[[Array, Array | None], Any]:
+    """The function that fits the parameters of a scheme to an array."""
+    coder = build(scheme)
+    return lambda x, key: coder.fit(x.astype(jnp.float32), key=key)

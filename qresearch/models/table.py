@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from qresearch.grammar.build import build
 from qresearch.models.integer import described
-from qresearch.models.recipe import Rule
+from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.state import State
 

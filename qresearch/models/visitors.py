@@ -16,7 +16,7 @@ from qresearch.coders.gradient import everywhere, narrowed
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
 from qresearch.models.expressions import Graph
-from qresearch.models.recipe import Inputs, Rule
+from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
 
@@ -39,7 +39,8 @@ class Observe:
             return run(x, weight), None
         assert use.tokens is not None
         flat = tokens_of(use, x).astype(jnp.float32)
-        return run(x, weight), state.add(flat, kept_rows(site, use, self.mask, flat.shape[:-1]))
+        kept = kept_rows(site, use, self.mask, flat.shape[:-1])
+        return run(x, weight), tuple(None if each is None else each.add(flat, kept) for each in state)
 
 
 def tokens_of(use: Use, x: Array) -> Array:
@@ -93,7 +94,7 @@ class Quantized:
         inputs = self.rules[site.name].inputs
         if held["weight"] is None:
             return run(x, weight), None
-        tokens, times = tokens_of(use, x), self.times(site, use, weight, held, run)
+        tokens, times = divided_tokens(use, x, held), self.times(site, use, weight, held, run)
         if inputs is None:
             return times(tokens), None
         if inputs.mode == "split":
@@ -106,9 +107,17 @@ class Quantized:
         side = use.tokens
         assert side is not None
         if use.plain:
-            canonical = reconstructed(site, held["weight"]).astype(use.dtype)
-            return lambda tokens: use.product(tokens, canonical)
+            # The way back reconstructs a QTensor again: a float copy of every layer is not kept for it.
+            kept = jax.checkpoint if isinstance(held["weight"], QTensor) else lambda function: function
+            product = kept(lambda tokens, held: use.product(tokens, reconstructed(site, held).astype(use.dtype)))
+            return lambda tokens: product(tokens, held["weight"])
         return lambda tokens: run(side.restored(tokens), weight)
+
+
+def divided_tokens(use: Use, x: Array, held: Any) -> Array:
+    """[batch..., tokens, in]: the inputs, divided by what is held for each channel."""
+    tokens, by = tokens_of(use, x), held.get("divisor")
+    return tokens if by is None else (tokens / by[..., None, :]).astype(tokens.dtype)
 
 
 def reconstructed(site: Site, weight: Any) -> Array:

@@ -16,7 +16,8 @@ import jax
 import jax.extend.core as jex
 from jax import lax
 
-from qresearch.models.equations import CALLS, evaluate, inner_program
+from qresearch.coders.gradient import without_gradient
+from qresearch.models.equations import CALLS, CUSTOM, evaluate, inner_program
 from qresearch.models.expressions import Place
 from qresearch.models.site import Site
 from qresearch.models.use import Use
@@ -114,7 +115,8 @@ class Walk:
     def _call(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         program, constants = inner_program(equation)
         if equation.primitive.name not in ("remat2", "checkpoint") or place not in self.inside:
-            return self.run(program, constants, values, held, state, place)
+            found = self.run(program, constants, values, held, state, place)
+            return self._guarded(found, place) if equation.primitive.name in CUSTOM and place in self.inside else found
         known = Known(values)
 
         params = {name: equation.params[name] for name in ("policy", "prevent_cse")}
@@ -129,6 +131,13 @@ class Walk:
         found, after = jax.checkpoint(marked, **params)(known.present, held, state)
         state.update(after)
         return filled(shapes, found)
+
+    def _guarded(self, found: list[Any], place: Place) -> list[Any]:
+        """Results of a call with a derivative of its own, which the quantized weight inside would not have."""
+        names = [site.name for each, entering in self.entering.items() if each[: len(place)] == place for site, _ in entering]
+        why = f"the model has a custom derivative around {names[0]!r}, which a quantized weight inside it does not keep"
+        message = f"{why}; take the product out of it, or give {names[0]!r} the rule 'none'"
+        return [value if value is ABSENT else without_gradient(value, message) for value in found]
 
     def _scan(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         params, closed = equation.params, equation.params["jaxpr"]

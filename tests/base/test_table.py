@@ -24,9 +24,10 @@ def test_a_preset():
         qr.scheme("mime")
 
 
-def test_the_code_of_the_readme_runs(monkeypatch):
+def test_the_code_of_the_readme_runs(monkeypatch, tmp_path):
     """All code blocks in one session. The laws are replaced, because they have their own tests."""
     checked = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("qresearch.testing.check", checked.append)
     text = (Path(qr.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     session: dict[str, object] = {}

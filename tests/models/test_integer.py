@@ -40,7 +40,7 @@ PAIRS = [
 
 def quantized_inputs(frozen, x):
     """float64 [tokens, in]: what the product sees, computed here by the definition of each mode."""
-    inputs, fixed = frozen.plan.rules["params"].inputs, frozen.scales.get("params")
+    inputs, fixed = frozen.plan.rules["params"].inputs, frozen.scales.static.get("params")
     coder = qr.build(inputs.scheme)
     if inputs.mode == "static":
         return np.asarray(coder.round_trip(x, fixed, None), np.float64)
@@ -215,7 +215,7 @@ def test_fixed_columns_of_a_split_are_those_that_were_observed():
     with pytest.raises(ValueError, match="has a split with fixed columns and has seen no tokens"):
         plan.freeze(plan.start(W))
     frozen = plan.freeze(plan.observe(plan.start(W), x))
-    np.testing.assert_array_equal(np.flatnonzero(frozen.scales["params"]), [4, 30])
+    np.testing.assert_array_equal(np.flatnonzero(frozen.scales.static["params"]), [4, 30])
     # What comes with a row does not change what it gives: the large number in column 7 is only in the other row.
     rows = X[:2].at[1, 7].set(50.0)
     np.testing.assert_array_equal(frozen(rows)[0], frozen(rows.at[1, 7].set(0.0))[0])

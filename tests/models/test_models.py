@@ -222,7 +222,7 @@ def test_static_scales_are_those_of_the_data(observer):
     plan = qr.model.plan(lambda w, x: x @ w, w, f"int8 | static({observer})", x)
     state = plan.observe(plan.start(w), x)
     scheme, name = observer.split(",")[0], plan.sites[0].name
-    scales = plan.freeze(state).scales[name]
+    scales = plan.freeze(state).scales.static[name]
     coder = qr.build(scheme)
     wanted = qr.fit(x, scheme).scales.reshape(-1)
     got = coder.scales(scales).reshape(-1)
@@ -343,7 +343,7 @@ def test_a_rule_says_only_what_its_site_gets():
     )
     assert dict(plan.table()["rule"]) == {"emb": "int4", "w": "int4 | static(int8)"}
     state = plan.observe(plan.start({"emb": numbers(5, 4), "w": numbers(4, 3)}), jnp.arange(2))
-    assert set(plan.freeze(state).scales) == {"w"}
+    assert set(plan.freeze(state).scales.static) == {"w"}
 
 
 def test_sizes_that_depend_on_codes_are_not_predicted():

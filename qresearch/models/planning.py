@@ -1,0 +1,81 @@
+"""Making a plan: `plan` finds the sites of a model and gives each its rule; `quantize` does all in one call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+from jax import Array
+
+from qresearch.models.checking import check, check_shared, hidden, refuse_hidden
+from qresearch.models.frozen import Frozen
+from qresearch.models.plan import Plan
+from qresearch.models.recipe import Recipe
+from qresearch.models.rule import Rule
+from qresearch.models.site import Site
+from qresearch.models.traced import named_leaves, signature, traced
+
+
+def quantize(model: Callable[..., Any], params: Any, recipe: Any, calibrate: Iterable[Any], key: Array | None = None) -> Frozen:
+    """Plans, observes and freezes in one call.
+
+    Args:
+        model: a function `apply(params, *inputs)`.
+        params: a pytree of arrays.
+        recipe: as in `plan`.
+        calibrate: batches: tuples of inputs, or single inputs. One is enough if no inputs are static.
+        key: a JAX random key, for stochastic rounding.
+
+    >>> import jax.numpy as jnp, qresearch as qr
+    >>> frozen = qr.model.quantize(lambda w, x: x @ w, jnp.ones((64, 4)), "int4@32:bf16", [jnp.ones((2, 64))])
+    >>> frozen.bits, frozen(jnp.ones((1, 64))).shape
+    (4.5, (1, 4))
+    """
+    if not isinstance(calibrate, Iterable) or hasattr(calibrate, "shape"):
+        raise TypeError(f"calibrate must be a list of batches, such as [x], not {type(calibrate).__name__}")
+    made = state = None
+    for batch in calibrate:
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        if made is None or state is None:
+            made = plan(model, params, recipe, *inputs)
+            state = made.start(params)
+        state = made.observe(state, *inputs)
+    if made is None or state is None:
+        raise ValueError("calibrate holds no batches; give at least one, since the model is traced with it")
+    return made.freeze(state, key)
+
+
+def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> Plan:
+    """Finds the sites of a model and gives each its rule.
+
+    Args:
+        model: a function `apply(params, *inputs)`.
+        params: a pytree of arrays, or of `jax.ShapeDtypeStruct`.
+        recipe: text, a mapping from patterns of site names to rules, or a `Recipe`.
+        inputs: example inputs, or their shapes.
+
+    Raises:
+        ValueError: for sites without a rule, rules without a site, schemes that do not fit a site, parameters that go where
+            the walk cannot follow, and sites that share parameters in different forms.
+    """
+    named_leaves(params)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+    example = traced(model, signature(shapes, inputs))
+    if not example.sites:
+        raise ValueError("no product of a parameter with data was found; is params the first argument of apply?")
+    read = Recipe.parse(recipe)
+    unseen = hidden(example, shapes)
+    assigned = read.assign([*(site.name for site in example.sites), *unseen])
+    refuse_hidden(example, unseen, assigned)
+    rules = {site.name: _own(site, assigned[site.name]) for site in example.sites}
+    for site in example.sites:
+        check(site, rules[site.name])
+    check_shared(example, read, rules)
+    return Plan(model, read, rules, example, shapes)
+
+
+def _own(site: Site, rule: Rule) -> Rule:
+    """The rule as far as it concerns a site: an embedding has no inputs."""
+    return rule if site.multiplies else dataclasses.replace(rule, inputs=None)
