@@ -8,20 +8,14 @@ must lie within the rounding of what each side computes, around the exact produc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 import qresearch as qr
-from experiments.peers.inputs import heavy, normal
+from experiments.peers.layer import IN, OUT, SPLIT, STATIC, Layer, ours_of, sources
 from experiments.peers.row import comparison
-
-TOKENS, IN, OUT = 64, 256, 96
-
-STATIC, SPLIT = "int8@row | static(int8)", "int8@row | split(int8@row, 6)"
-"""Our recipes."""
 
 SCALE = "ours is absmax times the rounded 1/127, theirs absmax/127: each within an ulp of the quotient"
 QUOTIENT = "theirs rounds x / s, ours x * (1 / s), each with its own scale: they part beside a tie"
@@ -42,80 +36,11 @@ def compare() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, make in (("optimum-quanto", _quanto), ("bitsandbytes", _bitsandbytes)):
         try:
-            for label, (x, weight) in _sources().items():
+            for label, (x, weight) in sources().items():
                 rows += [row | {"peer": name, "inputs": label} for row in make(x, weight)]
         except ImportError as error:
             rows.append(comparison("layer", name, "all", [], [], f"not compared: {error}"))
     return rows
-
-
-def _sources() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name -> inputs [tokens, in] and weight [out, in], in numbers that float16 holds."""
-
-    def matrix(x: np.ndarray, rows: int, scale: float) -> np.ndarray:
-        return (x[: rows * IN].reshape(rows, IN) * np.float32(scale)).astype(np.float16).astype(np.float32)
-
-    # halves of a step everywhere, and a largest number that makes the step a power of two
-    ties = (np.random.default_rng(2).integers(-127, 127, (TOKENS + OUT, IN)) + 0.5).astype(np.float32)
-    ties[:, 0] = 127
-    wide = matrix(normal(), TOKENS, 1)
-    wide[:, [5, 77]] *= 8  # columns of outliers
-    wide[9] = 0
-    return {
-        "normal": (matrix(normal(), TOKENS, 1), matrix(normal()[::-1], OUT, 1 / 16)),
-        "heavy": (matrix(heavy(), TOKENS, 1), matrix(heavy()[::-1], OUT, 1 / 16)),
-        "outliers": (wide, matrix(normal()[::-1], OUT, 1 / 16)),
-        "ties": (ties[:TOKENS] / np.float32(32), ties[TOKENS:] / np.float32(1024)),
-    }
-
-
-class Layer(NamedTuple):
-    """What a side computed.
-
-    Attributes:
-        weight, weight_scale: int8 [out, in] and float32 [out, 1].
-        x, x_scale: int8 [tokens, in], and float32 [] or [tokens, 1].
-        kept: float32 [tokens, in]: inputs that stay in floating point, else zero.
-        y: [tokens, out].
-    """
-
-    weight: np.ndarray
-    weight_scale: np.ndarray
-    x: np.ndarray
-    x_scale: np.ndarray
-    kept: np.ndarray
-    y: np.ndarray
-
-    @property
-    def exact(self) -> tuple[np.ndarray, np.ndarray]:
-        """float64 [tokens, out]: the product of its own codes, and that of their magnitudes."""
-        w = self.weight * np.float64(self.weight_scale)
-        x = self.x * np.float64(self.x_scale) + self.kept
-        return x @ w.T, np.abs(x) @ np.abs(w.T)
-
-    def within(self, roundings: float, unit: float) -> bool:
-        """Whether the outputs lie within so many roundings of the exact product of its codes."""
-        product, size = self.exact
-        return bool((np.abs(np.float64(self.y) - product) <= roundings * unit * size).all())
-
-
-def _ours(x: np.ndarray, weight: np.ndarray, recipe: str, *batches: np.ndarray) -> tuple[Layer, Any]:
-    """Our frozen layer, computed in integers. It observes the batches, by default x."""
-    frozen = qr.model.quantize(
-        lambda weight, x: x @ weight.T, jnp.asarray(weight), recipe, list(map(jnp.asarray, batches or [x]))
-    )
-    q, columns = frozen.params, np.zeros(IN, bool)
-    if "split" in recipe:
-        columns = (np.abs(x) >= 6).any(0)
-        coder, params = qr.build("int8@row"), None
-    else:
-        coder, params = qr.build("int8"), frozen.scales["params"]
-    rest = jnp.asarray(np.where(columns, np.float32(0), x))
-    params = coder.fit(rest) if params is None else params
-    codes, scale = coder.encode(rest, params), np.asarray(jax.tree.leaves(params)[0]).reshape(-1, 1)
-    y = frozen.integer()(jnp.asarray(x))
-    kept = np.where(columns, x, np.float32(0))
-    return Layer(*map(np.asarray, (q.codes, q.scales.reshape(-1, 1), codes, scale, kept, y))), frozen
 
 
 def _row(what: str, ours: Any, theirs: Any, why: str = "", holds: bool = True, form: str = STATIC) -> dict[str, Any]:
@@ -127,7 +52,7 @@ def _row(what: str, ours: Any, theirs: Any, why: str = "", holds: bool = True, f
 
 
 def _quanto(x: np.ndarray, weight: np.ndarray) -> Iterator[dict[str, Any]]:
-    ours, frozen = _ours(x, weight, STATIC)
+    ours, frozen = ours_of(x, weight, STATIC)
     theirs = _quanto_layer(x, weight, [x])
     yield _row("weight, scales", ours.weight_scale, theirs.weight_scale, SCALE, _by_constant(weight, ours, theirs))
     yield _row("weight, codes", ours.weight, theirs.weight, QUOTIENT, _by_scales(weight, ours, theirs))
@@ -136,7 +61,7 @@ def _quanto(x: np.ndarray, weight: np.ndarray) -> Iterator[dict[str, Any]]:
     yield _row("outputs", ours.y, theirs.y, INT32, _int32(ours, True) and _int32(theirs, False))
     beyond = 2 * x
     outside, coder = _quanto_layer(beyond, weight, [x]), qr.build("int8")
-    codes = np.asarray(coder.encode(jnp.asarray(beyond), frozen.scales["params"]))
+    codes = np.asarray(coder.encode(jnp.asarray(beyond), frozen.scales.static["params"]))
     holds = bool((np.where(outside.x == -128, -127, outside.x) == codes).all())
     yield _row("inputs of twice the range, codes", codes, outside.x, CLAMP, holds)
     yield from _averages(x, weight)
@@ -169,7 +94,7 @@ def _averages(x: np.ndarray, weight: np.ndarray) -> Iterator[dict[str, Any]]:
     batches = [x, x / 2]
     first, second = (np.abs(each).max() / np.float32(127) for each in batches)
     for momentum, why in ((0.9, START), (0.5, f"{MOMENTUM}; {START}")):
-        ours, _ = _ours(x, weight, f"int8@row | static(int8, ema({momentum}))", *batches)
+        ours, _ = ours_of(x, weight, f"int8@row | static(int8, ema({momentum}))", *batches)
         theirs = _quanto_layer(x, weight, batches, momentum)
         corrected = (momentum * (1 - momentum) * first + (1 - momentum) * second) / (1 - momentum**2)
         holds = bool(np.isclose(theirs.x_scale, 0.9 * first + 0.1 * second, rtol=1e-6).all())
@@ -202,7 +127,7 @@ def _quanto_layer(x: np.ndarray, weight: np.ndarray, batches: list[np.ndarray], 
 
 
 def _bitsandbytes(x: np.ndarray, weight: np.ndarray) -> Iterator[dict[str, Any]]:
-    ours, _ = _ours(x, weight, SPLIT)
+    ours, _ = ours_of(x, weight, SPLIT)
     theirs = _bitsandbytes_layer(x, weight)
     small = np.where(np.abs(x) < 6, x, np.float32(0))
     whole = np.where(ours.kept.any(0), np.float32(0), x)

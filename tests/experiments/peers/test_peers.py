@@ -10,7 +10,7 @@ import pytest
 import qresearch as qr
 from experiments import peers
 from experiments.peers import __main__ as frame
-from experiments.peers import inputs, integers, layers, linear
+from experiments.peers import inputs, integers, layer, layers, linear
 from experiments.peers.row import Row, counted
 
 GOOD = {"format": "int8", "peer": "numpy", "what": "codes", "compared": 3, "equal": 3, "differing": 0, "why": ""}
@@ -123,12 +123,12 @@ def test_reasons_hold_only_where_they_are_true():
 
 
 def test_our_layer_beside_peers_is_what_the_model_computes():
-    (x, weight), recipe = layers._sources()["outliers"], layers.SPLIT
-    ours, frozen = layers._ours(x, weight, recipe)
+    (x, weight), recipe = layer.sources()["outliers"], layer.SPLIT
+    ours, frozen = layer.ours_of(x, weight, recipe)
     assert (ours.kept != 0).any(0).nonzero()[0].tolist() == [5, 77]
-    np.testing.assert_allclose(ours.y, ours.exact[0], atol=(layers.IN + 4) * 2.0**-24 * ours.exact[1].max())
-    assert ours.within(layers.IN + 4, 2.0**-24)  # a rounding for each product, and those of the scales
-    assert not ours._replace(y=ours.y + np.float32(0.01)).within(layers.IN + 4, 2.0**-24)
+    np.testing.assert_allclose(ours.y, ours.exact[0], atol=(layer.IN + 4) * 2.0**-24 * ours.exact[1].max())
+    assert ours.within(layer.IN + 4, 2.0**-24)  # a rounding for each product, and those of the scales
+    assert not ours._replace(y=ours.y + np.float32(0.01)).within(layer.IN + 4, 2.0**-24)
     np.testing.assert_array_equal(frozen.integer()(x), ours.y)
 
 
