@@ -12,7 +12,7 @@ from experiments.bench.models.alone import alone
 from experiments.bench.models.beside import Beside
 from experiments.bench.row import named
 
-TWICE = "the array is read twice; XLA's maximum in blocks of 32 alone takes about as long as was asked for (the row below)"
+TWICE = "the array is read twice; XLA's maximum in blocks of 32 alone takes no less than was asked for (the row below)"
 
 LAYERS: tuple[linear.Shape, ...] = ((1, 576, 1536), (512, 576, 1536), (1, 4096, 4096), (512, 4096, 4096))
 """Of the linear layers: a feed-forward layer of SmolLM2 and one of a model of 7 billion parameters; one token and 512."""
