@@ -27,6 +27,7 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.models import compiled
 from qresearch.models.checking import check_seen, observer
 from qresearch.models.comparing import lines
+from qresearch.models.cutting import Cuts
 from qresearch.models.estimate import lines as estimated
 from qresearch.models.executing import Scales
 from qresearch.models.frozen import Frozen, absorbed
@@ -55,6 +56,7 @@ class Plan:
         rules: the same for every site by name.
         example: the traced program for the inputs of the plan.
         shapes: the parameters as `jax.ShapeDtypeStruct`.
+        cuts: the stacks in which some layers have rules of their own.
     """
 
     model: Callable[..., Any]
@@ -62,6 +64,7 @@ class Plan:
     rules: Mapping[str, Rule]
     example: Traced
     shapes: Any
+    cuts: Cuts = ()
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -233,7 +236,7 @@ class Plan:
 
     def program(self, inputs: tuple[Any, ...]) -> Traced:
         """The traced program for inputs of these shapes. Raises `ValueError` if its sites are others than those of the plan."""
-        found = traced(self.model, signature(self.shapes, inputs))
+        found = traced(self.model, signature(self.shapes, inputs), self.cuts)
         if [site.name for site in found.sites] != [site.name for site in self.sites]:
             raise ValueError("with inputs of these shapes the model has other sites than those of the plan; make another plan")
         return found

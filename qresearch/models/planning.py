@@ -11,6 +11,7 @@ from jax import Array
 
 from qresearch.models.checking import check, check_shared, hidden, refuse_hidden
 from qresearch.models.frozen import Frozen
+from qresearch.models.patterns import run_of
 from qresearch.models.plan import Plan
 from qresearch.models.recipe import Recipe
 from qresearch.models.rule import Rule
@@ -62,18 +63,22 @@ def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> P
     """
     named_leaves(params)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
-    example = traced(model, signature(shapes, inputs))
-    if not example.sites:
+    whole = traced(model, signature(shapes, inputs))
+    if not whole.sites:
         raise ValueError("no product of a parameter with data was found; is params the first argument of apply?")
     read = Recipe.parse(recipe)
+    stacks = {site.name: site.shape[0] for site in whole.sites if site.stack}
+    cuts = read.cuts(stacks, [site.name for site in whole.sites])
+    example = traced(model, signature(shapes, inputs), cuts) if cuts else whole
     unseen = hidden(example, shapes)
-    assigned = read.assign([*(site.name for site in example.sites), *unseen])
+    runs = {site.name: run for site in example.sites if (run := run_of(site.name, stacks)) is not None}
+    assigned = read.assign([*(site.name for site in example.sites), *unseen], runs)
     refuse_hidden(example, unseen, assigned)
     rules = {site.name: _own(site, assigned[site.name]) for site in example.sites}
     for site in example.sites:
         check(site, rules[site.name])
     check_shared(example, read, rules)
-    return Plan(model, read, rules, example, shapes)
+    return Plan(model, read, rules, example, shapes, cuts)
 
 
 def _own(site: Site, rule: Rule) -> Rule:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
+from qresearch.models.cutting import Cuts, cut, places
 from qresearch.models.expressions import Graph
 from qresearch.models.site import Site, sites
 from qresearch.models.tracing import trace
@@ -105,8 +106,8 @@ def _array(leaf: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def traced(apply: Callable[..., Any], key: Signature) -> Traced:
-    """Traces a model once for inputs of some shapes.
+def traced(apply: Callable[..., Any], key: Signature, cuts: Cuts = ()) -> Traced:
+    """Traces a model once for inputs of some shapes, and once more if some of its stacks are cut into runs of layers.
 
     Raises:
         ValueError: where a parameter goes into an operation that the walk cannot follow.
@@ -123,6 +124,10 @@ def traced(apply: Callable[..., Any], key: Signature) -> Traced:
         )
 
     program, shapes = jax.make_jaxpr(apply, return_shape=True)(params, *inputs)
+    if cuts:
+        runs = places(traced(apply, key).sites, cuts)
+        whole = program
+        program = jax.make_jaxpr(lambda *values: cut(whole, runs, values))(*jax.tree.leaves((params, inputs)))
     found = trace(program, len(leaves), refuse)
     made = tuple(sites(found, names))
     others = {names[leaf]: tuple(sorted(operations)) for leaf, operations in found.others.items()}
