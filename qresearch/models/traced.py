@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
+from qresearch.base.sharding import given
 from qresearch.models.cutting import Cuts, cut, places
 from qresearch.models.expressions import Graph
 from qresearch.models.site import Site, sites
@@ -96,8 +97,11 @@ class Signature:
 
 
 def signature(params: Any, inputs: tuple[Any, ...]) -> Signature:
-    """The key of a call."""
+    """The key of a call. Raises `ValueError` for arrays on a mesh with explicit axes: a program is traced without shardings."""
     leaves, structure = jax.tree.flatten((params, inputs))
+    if any(isinstance(leaf, jax.Array) and given(leaf) for leaf in leaves):
+        way_out = "make it with axis_types=(jax.sharding.AxisType.Auto, ...)"
+        raise ValueError(f"params or inputs lie on a mesh whose axes are explicit, and models need automatic ones; {way_out}")
     return Signature(structure, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in map(_array, leaves)))
 
 
