@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from qresearch.models.checking import check, check_shared, hidden, refuse_hidden
 from qresearch.models.frozen import Frozen
+from qresearch.models.in_order import check as check_order
 from qresearch.models.patterns import run_of
 from qresearch.models.plan import Plan
 from qresearch.models.recipe import Recipe
 from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.traced import named_leaves, signature, traced
+
+EMPTY = "calibrate holds no batches; give at least one, since the model is traced with it"
 
 
 def quantize(model: Callable[..., Any], params: Any, recipe: Any, calibrate: Iterable[Any], key: Array | None = None) -> Frozen:
@@ -36,16 +40,30 @@ def quantize(model: Callable[..., Any], params: Any, recipe: Any, calibrate: Ite
     """
     if not isinstance(calibrate, Iterable) or hasattr(calibrate, "shape"):
         raise TypeError(f"calibrate must be a list of batches, such as [x], not {type(calibrate).__name__}")
+    read = Recipe.parse(recipe)
+    batches = (batch if isinstance(batch, tuple) else (batch,) for batch in calibrate)
+    if read.in_order:
+        inputs = together(list(batches))
+        return plan(model, params, read, *inputs).in_order(params, *inputs)
     made = state = None
-    for batch in calibrate:
-        inputs = batch if isinstance(batch, tuple) else (batch,)
+    for inputs in batches:
         if made is None or state is None:
-            made = plan(model, params, recipe, *inputs)
+            made = plan(model, params, read, *inputs)
             state = made.start(params)
         state = made.observe(state, *inputs)
     if made is None or state is None:
-        raise ValueError("calibrate holds no batches; give at least one, since the model is traced with it")
+        raise ValueError(EMPTY)
     return made.freeze(state, key)
+
+
+def together(batches: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Batches as one. Raises `ValueError` where they cannot be joined along their first axes."""
+    if not batches:
+        raise ValueError(EMPTY)
+    try:
+        return jax.tree.map(lambda *each: jnp.concatenate(each), *batches)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"calibrate: in order, all batches are taken as one, and they do not fit together: {error}") from error
 
 
 def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> Plan:
@@ -78,6 +96,8 @@ def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> P
     for site in example.sites:
         check(site, rules[site.name])
     check_shared(example, read, rules)
+    if read.in_order:
+        check_order(example.sites, rules)
     return Plan(model, read, rules, example, shapes, cuts)
 
 

@@ -1,6 +1,6 @@
 """Recipes: which scheme and method each weight of a model gets, and what its inputs get. Text, YAML and Python say the same.
 
-    recipe = rule | { pattern "=" rule ";" }
+    recipe = [ "in order:" ] ( rule | { pattern "=" rule ";" } )
     rule   = "none" | weights [ "|" inputs ]
     weights = scheme | method "(" weights ")"
     inputs = scheme | ( "static(" | "lsq(" ) scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
@@ -22,10 +22,18 @@ from qresearch.grammar.letters import split
 from qresearch.models.patterns import Run, cuts, matches
 from qresearch.models.rule import Rule
 
+IN_ORDER = "in order:"
+"""Before the rules of a recipe: weights are quantized one after the other."""
+
 
 @dataclass(frozen=True)
 class Recipe:
     """Patterns of site names, each with its rule, in the order in which they are tried.
+
+    Attributes:
+        rules: pairs of a pattern and its rule.
+        in_order: whether each weight is solved for the inputs that it has after those before it were quantized; else for the
+            inputs of the float model.
 
     >>> recipe = Recipe.parse("head = int8@row; * = int4@64")
     >>> print(recipe.rule("layers/wq"), recipe.rule("head"))
@@ -33,6 +41,7 @@ class Recipe:
     """
 
     rules: tuple[tuple[str, Rule], ...]
+    in_order: bool = False
 
     @classmethod
     def parse(cls, given: Recipe | Mapping[str, Any] | str | Rule | None) -> Recipe:
@@ -42,6 +51,9 @@ class Recipe:
         """
         if isinstance(given, Recipe):
             return given
+        ordered = isinstance(given, str) and given.strip().startswith(IN_ORDER)
+        if isinstance(given, str) and ordered:
+            given = given.strip().removeprefix(IN_ORDER)
         if isinstance(given, str) and "=" in given:
             pairs: list[tuple[str, Any]] = [_pair(each) for each in split(given, ";") if each]
         elif isinstance(given, Mapping):
@@ -60,12 +72,13 @@ class Recipe:
                 raise ValueError(f"the rule of {pattern!r}: {error}") from error
         if not rules:
             raise ValueError("the recipe has no rule; write one, such as 'int4@64' or {'*': 'int4@64'}")
-        return cls(tuple(rules))
+        return cls(tuple(rules), ordered)
 
     def __str__(self) -> str:
+        before = f"{IN_ORDER} " if self.in_order else ""
         if len(self.rules) == 1 and self.rules[0][0] == "*":
-            return str(self.rules[0][1])
-        return "; ".join(f"{pattern} = {rule}" for pattern, rule in self.rules)
+            return before + str(self.rules[0][1])
+        return before + "; ".join(f"{pattern} = {rule}" for pattern, rule in self.rules)
 
     def rule(self, name: str, run: Run | None = None) -> Rule | None:
         """The rule of the first pattern that matches a name, or the layers of a stack; None if none does."""

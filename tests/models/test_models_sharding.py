@@ -1,4 +1,4 @@
-"""Sharded parameters and batches, in a subprocess with eight host devices: they keep their sharding through the life of a model."""
+"""Sharded parameters and batches, on eight host devices in a subprocess: they stay so through the life of a model."""
 
 import os
 import subprocess
