@@ -38,11 +38,13 @@ def check(sites: tuple[Site, ...], rules: Mapping[str, Rule]) -> None:
         why = ""
         if rule.scheme is None:
             continue
+        if not _waits(rule):
+            products = []
         if len(products) > 1 or (products and len(products) < len(site.uses)):
             why = "is read in several places"
         elif any(use.indexed for use in products):
             why = "is taken from a stack by an index"
-        elif rule.learned or (rule.inputs is not None and rule.inputs.mode == "lsq"):
+        if rule.learned or (rule.inputs is not None and rule.inputs.mode == "lsq"):
             why = "has scales that are learned by training"
         elif any(build(each).stochastic for each in (rule.scheme, rule.inputs and rule.inputs.scheme) if each):
             why = "is rounded stochastically"
@@ -68,7 +70,7 @@ def in_order(program: Traced, rules: Mapping[str, Rule], params: Any, inputs: An
     leaves, before, ready = jax.tree.leaves(params), {}, {}
     for site in program.sites:
         rule = rules[site.name]
-        if rule.scheme is not None and site.multiplies:
+        if rule.scheme is not None and _waits(rule):
             before[site.name] = _nothing(site, rule)
         elif rule.scheme is not None:
             weight = site.canonical(program.graph.value(site.node, leaves))
@@ -77,6 +79,11 @@ def in_order(program: Traced, rules: Mapping[str, Rule], params: Any, inputs: An
     after = program.run(InOrder(program.graph, rules, mask=mask), leaves, inputs, held, before)[1]
     scales = Scales(_part(after, "inputs"), _part(after, "divisor"))
     return _part(after, "weight") | ready, scales, _part(after, "seen")
+
+
+def _waits(rule: Rule) -> bool:
+    """Whether a weight can be quantized only when its data are there."""
+    return rule.needs_moments or (rule.inputs is not None and rule.inputs.observed)
 
 
 def _part(after: Held, name: str) -> Held:
@@ -106,10 +113,8 @@ def _solved(rule: Rule, weight: Array, moments: Moments, sample: Array, batch: i
     by = one_by_one(partial(divisor, rule), batch, weight.astype(jnp.float32), moments) if rule.divides else None
     if by is not None:
         weight, moments = weight.astype(jnp.float32) * by[..., None, :], moments.divided(by)
-    if rule.solved:
-        found = one_by_one(partial(solved, rule), batch, weight, moments)
-    else:
-        found = mapped(partial(_nearest, rule), batch, None)(weight)
+    nearest = mapped(partial(_nearest, rule), batch, None)
+    found = one_by_one(partial(solved, rule), batch, weight, moments) if rule.solved else nearest(weight)
     static = None
     if rule.inputs is not None and rule.inputs.observed:
         static = fitted_inputs(rule.inputs, sample, batch, by)
@@ -127,13 +132,13 @@ class InOrder(Quantized):
     mask: Any = None
 
     def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
-        """An embedding in codes; the weight of a product as it is."""
-        return operand if use.tokens is not None else super().weight(site, use, operand, held)
+        """A weight that was quantized before; any other as it is."""
+        return operand if _waits(self.rules[site.name]) else super().weight(site, use, operand, held)
 
     def product(self, site: Site, use: Use, x: Any, weight: Any, held: Any, state: Any, run: Run) -> Any:
         """The product with the codes, which the new state holds."""
         if state is None:
-            return run(x, weight), None
+            return super().product(site, use, x, weight, held, None, run)
         assert use.weight is not None
         tokens = tokens_of(use, x).astype(jnp.float32)
         kept = kept_rows(site, use, self.mask, tokens.shape[:-1])
