@@ -7,28 +7,31 @@ al. 2022, arXiv 2210.17323, section 3.3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from qresearch import api
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
+from qresearch.models.blocks import Blocks
 from qresearch.models.checking import observer
 from qresearch.models.executing import Scales, held_by
+from qresearch.models.pairs import Twice, changed, exact
 from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.stacks import divisor, fitted_inputs, mapped, one_by_one, solved
 from qresearch.models.traced import Traced
 from qresearch.models.use import Use
 from qresearch.models.visitors import Quantized, Run, kept_rows, tokens_of
-from qresearch.models.walk import Held
+from qresearch.models.walk import Held, Walk
 from qresearch.solving.moments import Moments
+from qresearch.solving.target import target
 
 
 def check(sites: tuple[Site, ...], rules: Mapping[str, Rule]) -> None:
@@ -76,14 +79,21 @@ def in_order(program: Traced, rules: Mapping[str, Rule], params: Any, inputs: An
             weight = site.canonical(program.graph.value(site.node, leaves))
             ready[site.name] = mapped(partial(_nearest, rule), site.stack, None)(weight)
     held = held_by(program, ready, Scales({}, {}))
-    after = program.run(InOrder(program.graph, rules, mask=mask), leaves, inputs, held, before)[1]
+    walk: Callable[..., Walk] = Walk
+    if any(rule.target is not None for rule in rules.values()):
+        walk = Twice
+    for site in program.sites:
+        if rules[site.name].rounds:
+            held[site.name]["exact"] = site.canonical(program.graph.value(site.node, leaves))
+            walk = partial(Blocks, graph=program.graph, rules=rules)
+    after = program.run(InOrder(program.graph, rules, mask=mask), leaves, inputs, held, before, walk=walk)[1]
     scales = Scales(_part(after, "inputs"), _part(after, "divisor"))
     return _part(after, "weight") | ready, scales, _part(after, "seen")
 
 
 def _waits(rule: Rule) -> bool:
     """Whether a weight can be quantized only when its data are there."""
-    return rule.needs_moments or (rule.inputs is not None and rule.inputs.observed)
+    return rule.needs_moments or rule.rounds or (rule.inputs is not None and rule.inputs.observed)
 
 
 def _part(after: Held, name: str) -> Held:
@@ -138,14 +148,27 @@ class InOrder(Quantized):
     def product(self, site: Site, use: Use, x: Any, weight: Any, held: Any, state: Any, run: Run) -> Any:
         """The product with the codes, which the new state holds."""
         if state is None:
-            return super().product(site, use, x, weight, held, None, run)
+            return super().product(site, use, changed(x), weight, held, None, run)
         assert use.weight is not None
-        tokens = tokens_of(use, x).astype(jnp.float32)
+        tokens = tokens_of(use, changed(x)).astype(jnp.float32)
         kept = kept_rows(site, use, self.mask, tokens.shape[:-1])
         moments = Moments.start(site.width, use.batch).add(tokens, kept)
         seen = state["seen"].add(tokens, kept)
         canonical = use.weight.weight(weight).reshape(site.shape[len(use.view.chosen) :])
-        found = _solved(self.rules[site.name], canonical, moments, seen.sample(), len(use.batch))
+        rule = self.rules[site.name]
+        if rule.target is not None:
+            canonical = aimed(rule.target, canonical, moments, tokens_of(use, exact(x)).astype(jnp.float32), tokens, kept)
+        found = _solved(rule, canonical, moments, seen.sample(), len(use.batch))
         own = found | {"key": None}
         operand = super().weight(site, use, weight, own)
-        return super().product(site, use, x, operand, own, None, run)[0], found | {"seen": seen}
+        return super().product(site, use, changed(x), operand, own, None, run)[0], found | {"seen": seen}
+
+
+def aimed(alpha: float, weight: Array, moments: Moments, exact: Array, tokens: Array, kept: Array) -> Array:
+    """The target of a weight [batch..., out, in], from its inputs [batch..., tokens, in] in the float model and as they are."""
+    tokens = jnp.where(kept[..., None], tokens, 0)
+    difference = jnp.where(kept[..., None], exact - tokens, 0)
+    sums = jnp.matmul(difference.swapaxes(-1, -2), tokens, precision=lax.Precision.HIGHEST)
+    cross = sums / jnp.maximum(moments.tokens, 1).astype(jnp.float32)[..., None, None]
+    run = partial(target, alpha=alpha)
+    return one_by_one(run, weight.ndim - 2, weight.astype(jnp.float32), moments.mean, cross).astype(weight.dtype)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qresearch.models.blocks import check as check_blocks
 from qresearch.models.checking import check, check_shared, hidden, refuse_hidden
 from qresearch.models.frozen import Frozen
 from qresearch.models.in_order import check as check_order
@@ -96,6 +97,7 @@ def plan(model: Callable[..., Any], params: Any, recipe: Any, *inputs: Any) -> P
     for site in example.sites:
         check(site, rules[site.name])
     check_shared(example, read, rules)
+    check_blocks(example.sites, rules, read.in_order)
     if read.in_order:
         check_order(example.sites, rules)
     return Plan(model, read, rules, example, shapes, cuts)

@@ -42,13 +42,20 @@ class Traced:
     others: dict[str, tuple[str, ...]]
 
     def run(
-        self, visitor: Visitor, leaves: Sequence[Any], inputs: Any, held: Held, state: Held, names: Any = None
+        self,
+        visitor: Visitor,
+        leaves: Sequence[Any],
+        inputs: Any,
+        held: Held,
+        state: Held,
+        names: Any = None,
+        walk: Callable[[Sequence[Site], Visitor], Walk] = Walk,
     ) -> tuple[Any, Held]:
         """The outputs with a visitor, and the new state. Leaves may be `ABSENT`. With `names` it visits these sites alone."""
         after = dict(state)
         chosen = [site for site in self.sites if names is None or site.name in names]
         values = [*leaves, *jax.tree.leaves(inputs)]
-        found = Walk(chosen, visitor).run(self.program.jaxpr, self.program.consts, values, held, after)
+        found = walk(chosen, visitor).run(self.program.jaxpr, self.program.consts, values, held, after)
         lost = [name for name, value in zip(self.names, leaves) if value is ABSENT]
         assert not any(each is ABSENT for each in found), f"an output needs one of {lost}"
         return jax.tree.unflatten(self.result, found), after

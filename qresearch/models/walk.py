@@ -158,7 +158,7 @@ class Walk:
             present, held_slice, state_slice = rows
             after = dict(after) | state_slice
             inputs = [*fixed, *carried.filled(numbers), *known.filled(present)]
-            found = self.run(closed.jaxpr, closed.consts, inputs, held_fixed | held_slice, after, place)
+            found = self.body(closed, inputs, held_fixed | held_slice, after, place)
             state_slice, after = _split(after, here)
             ends = found[: len(carried.marks)]
             shown[:] = [each is not ABSENT for each in found[len(ends) :]]
@@ -170,6 +170,10 @@ class Walk:
         (ends, after), (ys, stacked) = lax.scan(body, begin, (known.present, held_rows, state_rows), **rest)
         state.update(after | stacked)
         return [*carried.filled(ends), *filled(shown, ys)]
+
+    def body(self, closed: Any, values: Sequence[Any], held: Held, state: Held, place: Place) -> list[Any]:
+        """The outputs of the body of a scan. `state` is changed."""
+        return self.run(closed.jaxpr, closed.consts, values, held, state, place)
 
     def _while(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         params = equation.params

@@ -55,6 +55,36 @@ def test_codes_are_those_of_solving_one_weight_after_the_other():
         assert same > 0.995  # moments are summed in another order, and a code of one column moves those after it
 
 
+def test_targets_make_up_for_what_was_changed_before():
+    weights = {"layers/a": [], "layers/b": []}
+    x = y = np.asarray(PARAMS["emb"])[np.asarray(TOKENS)].reshape(-1, WIDTH)
+
+    def aimed(w, exact, found):  # float64, by the normal equations
+        w, exact, found = (np.asarray(each, np.float64) for each in (w, exact, found))
+        h = found.T @ found / len(found)
+        cross = (exact - found).T @ found / len(found)
+        h = h + 0.01 * np.trace(h) / len(h) * np.eye(len(h))
+        return qr.quantize(jnp.asarray(w + 0.5 * w @ cross @ np.linalg.inv(h), jnp.float32), "int3@8").dequantize()
+
+    for a, b in zip(PARAMS["layers"]["a"], PARAMS["layers"]["b"]):
+        weights["layers/a"].append(aimed(a, x, y))
+        inner = np.tanh(x @ a.T), np.tanh(y @ weights["layers/a"][-1].T)
+        weights["layers/b"].append(aimed(b, *inner))
+        x, y = x + inner[0] @ b.T, y + inner[1] @ weights["layers/b"][-1].T
+    weights["head"] = [aimed(PARAMS["head"], x, y)]
+    frozen = qr.model.quantize(apply, PARAMS, "in order: emb = none; * = qep(int3@8)", [TOKENS])
+    for name, wanted in weights.items():
+        found = frozen.weights[name].dequantize().reshape(jnp.stack(wanted).shape)
+        assert np.mean(np.abs(found - jnp.stack(wanted)) < 1e-5) > 0.99, name  # float32: a number beside a tie changes sides
+
+    def error(rule):
+        model = qr.model.quantize(apply, PARAMS, f"in order: emb = none; * = {rule}", [TOKENS])
+        return float(jnp.mean((model(TOKENS) - apply(PARAMS, TOKENS)) ** 2))
+
+    assert error("qep(int3@8)") < 0.9 * error("int3@8")
+    assert error("gptaq(int3@8)") < error("gptq(int3@8)")
+
+
 def test_without_a_method_the_order_changes_nothing():
     ordered, plain = (
         qr.model.quantize(apply, PARAMS, recipe, [TOKENS[:3], TOKENS[3:]])
@@ -102,6 +132,8 @@ def test_experts_and_convolutions():
 
 def test_what_cannot_be_done_in_order_is_refused():
     for recipe, words in (
+        ("emb = none; * = qep(int4@8)", "begin the recipe with 'in order:'"),
+        ("in order: qep(gptaq(int4@8))", "both make up for changed inputs"),
         ("in order: lsq(int4@8)", "learned by training"),
         ("in order: int4@8~stochastic", "rounded stochastically"),
     ):
