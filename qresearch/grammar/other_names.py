@@ -51,7 +51,7 @@ _WHOLE_MODELS = {
 }
 """Methods that choose numbers with the help of a model, and a format that they store."""
 
-_VECTORS = ("AQLM", "QuIP", "E8P", "QTIP", "VPTQ", "EXL2", "EXL3")
+_VECTORS = ("AQLM", "QTIP", "VPTQ", "EXL2", "EXL3")
 """Formats of vectors and trellises that are not here."""
 
 _K_QUANTS = (
@@ -112,6 +112,7 @@ _SENTENCES = {
         re.sub(r"\W", "", name.lower()): f"{name} needs a model and is not here; a format that it stores is '{text}'"
         for name, text in _WHOLE_MODELS.items()
     },
+    "quip": "QuIP#'s codebook E8P is 'e8p' (2 bits a number), 'e8p3' and 'e8p4'; with its rotation, 'e8p@row + hadamard(64)'",
     **{name.lower(): f"{name} is not here; vectors of k-means levels are, such as 'vq8x4'" for name in _VECTORS},
 }
 for _names, _sentence in _SENTENCES.items():

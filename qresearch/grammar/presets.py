@@ -89,6 +89,9 @@ _add(
     "pairs in 4 bits of a rotated array, with sparse outliers",
 )
 
+_add("e8p-row", "e8p@row", "E8P of QuIP#: eight numbers in 16 bits, 2 bits for each number")
+_add("d4-cube", "d4cube3@64:bf16", "the lattice D4 in a cube, 11 bits for four numbers")
+
 # Float formats: one row for each format without a row above.
 _add("cast-tf32", "tf32", "a cast to TensorFloat-32")
 _add("cast-e4m3-overflow", "e4m3-overflow-unit", "the cast of ml_dtypes and PyTorch: NaN beyond 464")

@@ -35,6 +35,8 @@ SLOW = {
     "vq8x2-group",
     "vq6x2-fitted",
     "vq4x2-outliers-hadamard",
+    "e8p-row",
+    "d4-cube",
 }
 """Slow operation by operation; others run the same files, but for `kl.py`, `feedback.py` and `kmeans.py`."""
 
