@@ -14,6 +14,8 @@ from qresearch.element.cube_lattice import LATTICES, cube_lattice
 from qresearch.element.e8p import BEST_REACH, e8p
 from qresearch.element.residual import e8p3, e8p4
 from qresearch.element.table import ELEMENTS, Choice, ElementRow, nearest_only
+from qresearch.element.trellis import trellis
+from qresearch.element.trellis_values import state_values
 from qresearch.element.vectors import vectors
 
 CUBE_REACHES = {
@@ -75,6 +77,22 @@ BALL_REACHES = {
 }
 """For codes that hold the shortest vectors, and then one bit more; the last is of 12 bits."""
 
+MOST_STATE_BITS = 16
+
+
+def _trellis(choice: Choice, state_bits: float = 12, values: str = "1mad", *, bits: int) -> Any:
+    name = f"trellis{bits}"
+    nearest_only(name, choice)
+    if isinstance(state_bits, str) or state_bits not in range(bits, MOST_STATE_BITS + 1):
+        raise ValueError(f"{name}({state_bits}): a state has {bits} to {MOST_STATE_BITS} bits, such as {name}(12)")
+    return trellis(bits, int(state_bits), state_values(str(values), 2 ** int(state_bits)))
+
+
+def _check_trellis(name: str, bits: int) -> None:
+    if not 1 <= bits <= 4:
+        raise ValueError(f"{name}: a trellis has 1 to 4 bits a number, not {bits}")
+
+
 _E8P_DOC = "E8P: eight numbers in 16 bits, points of E8 next to the origin, over the RMS (QuIP#, arXiv 2402.04396)"
 ELEMENTS.add("e8p", _fixed("e8p", e8p, BEST_REACH), doc=_E8P_DOC, examples=["e8p", "e8p(1.03)"])
 ELEMENTS.add("e8p3", _fixed("e8p3", e8p3, 0.984), doc="E8P and 8 bits for what it leaves over, 3 bits a number (QuIP#)")
@@ -94,3 +112,9 @@ for _lattice, _examples in (("a2", ["a2ball4"]), ("d4", ["d4ball8"]), ("e8", ["e
         doc=f"{_NAMES[_lattice]} in a ball: its 2^bits points next to the origin, {BALL_LATTICES[_lattice]} numbers in a code",
         examples=_examples,
     )
+ELEMENTS.add(
+    "trellis{bits}",
+    ElementRow(_trellis, statistic="rms(1)", check=_check_trellis),
+    doc="a bit-shift trellis: 256 numbers share a path through states of 12 bits; values 1mad, 3inst, gauss (QTIP, arXiv 2406.11235)",
+    examples=["trellis2", "trellis2(8)", "trellis3(10,3inst)", "trellis1(8,gauss)"],
+)

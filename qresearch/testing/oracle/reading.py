@@ -22,6 +22,7 @@ from qresearch.element.integers import Uniform
 from qresearch.element.minifloat import Minifloat
 from qresearch.element.residual import Residual
 from qresearch.element.rounding import ROUNDINGS
+from qresearch.element.trellis import Trellis
 from qresearch.element.vectors import Vectors as VectorGrid
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import Spec
@@ -32,13 +33,14 @@ from qresearch.scales.forms import Bare, Offset, Symmetric, ZeroPoint
 from qresearch.scales.hqq import HQQ
 from qresearch.scales.kl import KL
 from qresearch.scales.mlx import Edge
-from qresearch.scales.moments import RMS
+from qresearch.scales.moments import RMS, AbsMean
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
 from qresearch.testing.oracle import description, lattices
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
 from qresearch.testing.oracle.e8p import e8p
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
+from qresearch.testing.oracle.trellis import trellis
 from qresearch.wrapping.dither import Dithered
 from qresearch.wrapping.entropy import Ideal, Real
 from qresearch.wrapping.feedback import Fed
@@ -54,7 +56,8 @@ from qresearch.wrapping.wrapper import Wrapper
 T = TypeVar("T")
 
 _STATISTICS: dict[type, str] = {
-    cls: cls.__name__.lower() for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, Quantile, Unit, Search, Among, KL, HQQ)
+    cls: cls.__name__.lower()
+    for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, AbsMean, Quantile, Unit, Search, Among, KL, HQQ)
 }
 _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
@@ -195,6 +198,9 @@ _VECTORS: dict[type, Callable[[Any], Vectors]] = {
     CubeLattice: lambda grid: lattices.cube(
         *(grid.lattice.shift, grid.lattice.cosets, grid.lattice.even, grid.lattice.steps),
         *(grid.lattice.widths(grid.level_bits), float(grid.reach)),
+    ),
+    Trellis: lambda grid: trellis(
+        *(np.asarray(grid.values, np.float32), grid.code_bits, grid.state_bits, grid.group, float(grid.reach))
     ),
 }
 
