@@ -126,7 +126,7 @@ class Coder:
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """How an array of this shape is cut into blocks."""
-        return self.block.layout(shape, self.element.group)
+        return self.block.layout(shape, self.element.group, self.element.per_group)
 
     def check_grid(self, shape: tuple[int, ...], params: Any) -> None:
         """Raises `ValueError` where the parameters were fitted for another grid of blocks than this shape has."""

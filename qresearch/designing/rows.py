@@ -9,7 +9,7 @@ from qresearch.densities.distribution import DISTRIBUTIONS
 from qresearch.designing.vectors import check_vectors, designed_vectors
 from qresearch.element.levels.families import Book, Family
 from qresearch.element.levels.files import is_file, read_numbers, stamps
-from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row, widths
+from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row, nearest_only, widths
 from qresearch.element.vectors import Vectors, vectors
 
 
@@ -78,8 +78,7 @@ ELEMENTS.add(
 
 
 def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: int, dim: int) -> Vectors:
-    if choice.rounding.name != "even":
-        raise ValueError(f"vq{bits}x{dim} takes the nearest vector; leave '~{choice.rounding.name}' out")
+    nearest_only(f"vq{bits}x{dim}", choice)
     return vectors(designed_vectors(bits, dim, source, *parameters))
 
 

@@ -31,6 +31,11 @@ class Element:
         return self.grid.group
 
     @property
+    def per_group(self) -> int:
+        """How many codes a group has."""
+        return self.grid.per_group
+
+    @property
     def bits(self) -> Leaf:
         """The width of a code, an int32 scalar (a tracer where the element was passed through jit)."""
         return self.grid.bits

@@ -27,6 +27,12 @@ class Grid:
     group = 1
     """How many neighbouring numbers share a code. Arrays hold groups along their last axis; codes are that much shorter."""
 
+    per_group = 1
+    """How many codes a group has; more than one where they only mean something together."""
+
+    successive = False
+    """Whether a code is found step by step, so that the vector of a code need not be encoded as that code again."""
+
     replayable = False
     """Whether GPU kernels support this grid (`coders.kernels`)."""
 
@@ -72,5 +78,7 @@ class Grid:
         raise NotImplementedError
 
     def codes(self) -> np.ndarray:
-        """All codes that do not mean NaN, ascending."""
+        """All codes that do not mean NaN, ascending. Of a grid of vectors with more than 65,536, or with several codes for a
+        group, a fixed sample: different, and as many groups as `per_group` allows.
+        """
         raise NotImplementedError

@@ -132,3 +132,9 @@ def book_row(
 def grid_of(book: Book, choice: Choice) -> Any:
     """The grid of a table of levels, with thresholds for the rounding of the scheme."""
     return codebook(book.levels, choice.rounding, book.reach, book.middles, book.words)
+
+
+def nearest_only(name: str, choice: Choice) -> None:
+    """Raises `ValueError` for another rounding than the default, for elements that take the nearest vector."""
+    if choice.rounding.name != "even":
+        raise ValueError(f"{name} takes the nearest vector; leave '~{choice.rounding.name}' out")

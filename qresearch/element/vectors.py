@@ -16,18 +16,15 @@ from qresearch.arithmetic.exact import TINY, rounded
 from qresearch.arithmetic.packing import code_dtype
 from qresearch.base import sharding
 from qresearch.base.part import Leaf, part, static
-from qresearch.element.grid import Grid
+from qresearch.element.grouped import Grouped
 from qresearch.element.rounding import Rounding
 
 LEVELS_PER_STEP = 16
 """Vectors that one step of the search compares."""
 
-FAR = np.float32(8)
-"""Before the search, coordinates are clipped to this many times the largest one in the table."""
-
 
 @part
-class Vectors(Grid):
+class Vectors(Grouped):
     """A table of vectors; the code of a vector is its index. Arrays hold groups along their last axis.
 
     A group becomes the vector at the least squared distance; of several, the first. The distance is a sum over coordinates in
@@ -71,11 +68,10 @@ class Vectors(Grid):
         start = jnp.full(groups.shape[:-1], np.float32(np.inf)), jnp.zeros(groups.shape[:-1], jnp.int32)
         return lax.fori_loop(0, count // step, nearer, start)[1].astype(self.dtype)
 
-    def grouped(self, y: Array) -> Array:
-        """float32 [..., n * group] -> [..., n, group]: the vectors that are searched for."""
-        limit = FAR * jnp.max(jnp.abs(jnp.asarray(self.levels)))
-        near = jnp.clip(jnp.where(jnp.isnan(y), jnp.float32(0), y), -limit, limit)
-        return near.reshape(*y.shape[:-1], y.shape[-1] // self.group, self.group)
+    @property
+    def largest(self) -> Array:
+        """float32: the largest magnitude of a coordinate. (Levels may be traced: `kmeans` moves them.)"""
+        return jnp.max(jnp.abs(jnp.asarray(self.levels)))
 
     def decode(self, codes: Array | np.ndarray) -> Array:
         """Codes [..., n] -> float32 [..., n * group]."""
@@ -86,7 +82,7 @@ class Vectors(Grid):
     def clipped(self, y: Array, shift: Array | None = None) -> Array:
         """bool, in the shape of y: whether a coordinate lies outside those of the table."""
         levels = jnp.asarray(self.levels)
-        groups = y.reshape(*y.shape[:-1], y.shape[-1] // self.group, self.group)
+        groups = self.groups(y)
         low, high = (_along(end, groups) for end in (jnp.min(levels, 0), jnp.max(levels, 0)))
         return ((groups < low) | (groups > high)).reshape(y.shape)
 

@@ -15,10 +15,10 @@ from qresearch.coders.coder import Coder, remember
 from qresearch.coders.quantizer import Quantizer
 from qresearch.coders.storage import storage
 from qresearch.element.element import Element
+from qresearch.element.grouped import Grouped
 from qresearch.element.levels.files import stamps
 from qresearch.element.rounding import ROUNDINGS, Rounding
 from qresearch.element.table import ELEMENTS, Choice
-from qresearch.element.vectors import Vectors
 from qresearch.grammar import refuse
 from qresearch.grammar.letters import listed, number_or_word, numbers, split_call
 from qresearch.grammar.spec import Spec, scheme, schemes_in
@@ -124,7 +124,7 @@ def _rise(spec: Spec, element: Element, form: Form) -> np.int32 | None:
     """The threshold of the scale rule (`scales.power_of_two`); None unless symmetric scales are stored as powers of two."""
     stored = spec.scale
     ruled = form.need == "width" and stored is not None and stored == scheme(stored.element) and stored.row.power_of_two
-    if isinstance(element.grid, Vectors):
+    if isinstance(element.grid, Grouped):
         if spec.rule != "floor":
             raise ValueError(f"'-{spec.rule}' needs the largest level of {spec.element!r}, and vectors have none; leave it out")
         return None

@@ -23,7 +23,7 @@ def levels(element: str | Spec) -> np.ndarray:
 
     Raises:
         TypeError: if `element` is not a text or a Spec.
-        ValueError: for an unknown element, with a suggestion.
+        ValueError: for an unknown element, with a suggestion; and for one of more vectors than a table can hold.
 
     >>> levels("int3").tolist(), levels("codebook(-1,0,0.5)").tolist()
     ([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0], [-1.0, 0.0, 0.5])
@@ -32,6 +32,8 @@ def levels(element: str | Spec) -> np.ndarray:
     """
     found = build(element).element
     numbers = np.asarray(found.decode(found.grid.codes()), np.float64)
+    if numbers.size // found.group < 2 ** (int(found.bits) * found.per_group) and found.group > 1:
+        raise ValueError(f"{element!r} has too many vectors to list; build({str(element)!r}).element.decode(codes) gives some")
     if found.group > 1:
         return numbers.reshape(-1, found.group)
     return np.unique(numbers[np.isfinite(numbers)]) + 0.0  # -0 and 0 are one level; the sum makes it 0

@@ -51,7 +51,7 @@ _WHOLE_MODELS = {
 }
 """Methods that choose numbers with the help of a model, and a format that they store."""
 
-_VECTORS = ("AQLM", "QuIP", "E8P", "QTIP", "VPTQ", "EXL2", "EXL3")
+_VECTORS = ("AQLM", "VPTQ", "EXL2")
 """Formats of vectors and trellises that are not here."""
 
 _K_QUANTS = (
@@ -112,6 +112,9 @@ _SENTENCES = {
         re.sub(r"\W", "", name.lower()): f"{name} needs a model and is not here; a format that it stores is '{text}'"
         for name, text in _WHOLE_MODELS.items()
     },
+    "quip": "QuIP#'s codebook E8P is 'e8p' (2 bits a number), 'e8p3' and 'e8p4'; with its rotation, 'e8p@row + hadamard(64)'",
+    "qtip": "QTIP's trellis is 'trellis2(16,3inst)', with fewer states 'trellis2(12)'",
+    "exl3": "EXL3's trellis is 'trellis3(16)', or with another number of bits, 1 to 4; not its files",
     **{name.lower(): f"{name} is not here; vectors of k-means levels are, such as 'vq8x4'" for name in _VECTORS},
 }
 for _names, _sentence in _SENTENCES.items():

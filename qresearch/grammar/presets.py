@@ -89,6 +89,12 @@ _add(
     "pairs in 4 bits of a rotated array, with sparse outliers",
 )
 
+_add("e8p-row", "e8p@row", "E8P of QuIP#: eight numbers in 16 bits, 2 bits for each number")
+_add("d4-cube", "d4cube3@64:bf16", "the lattice D4 in a cube, 11 bits for four numbers")
+_add("bitnet", "int2-absmean", "ternary weights of BitNet b1.58: the scale is the mean magnitude")
+_add("signs", "codebook(-1,1)-absmean@64:bf16", "signs, scaled by the mean magnitude: the least squared error")
+_add("trellis2-row", "trellis2(6)@row:bf16", "a trellis of 64 states, 2 bits for each number (QTIP has 65,536 states)")
+
 # Float formats: one row for each format without a row above.
 _add("cast-tf32", "tf32", "a cast to TensorFloat-32")
 _add("cast-e4m3-overflow", "e4m3-overflow-unit", "the cast of ml_dtypes and PyTorch: NaN beyond 464")

@@ -120,13 +120,14 @@ class Block:
         shape = self.viewed(shape)
         return tuple(-(-n // b) for n, b in zip(shape, self.lengths(shape)))
 
-    def layout(self, shape: tuple[int, ...], group: int = 1) -> Layout:
+    def layout(self, shape: tuple[int, ...], group: int = 1, per_group: int = 1) -> Layout:
         """How an array of this shape is split into blocks.
 
         Args:
             shape: the shape of the array.
             group: how many neighbours along the block's last axis share one code. If one block spans that axis, it is padded
                 to whole groups; otherwise the block length must be a multiple of the group.
+            per_group: how many codes a group has.
 
         Raises:
             ValueError: if an axis is missing, or if the block would split a group.
@@ -139,7 +140,7 @@ class Block:
         wide = -(-lengths[axis] // group) * group
         if wide != lengths[axis] and lengths[axis] < cut[axis]:
             raise ValueError(f"block {self} splits groups of {group} numbers; take a multiple of {group}")
-        return Layout(shape, cut, (*lengths[:axis], wide, *lengths[axis + 1 :]), group, axis)
+        return Layout(shape, cut, (*lengths[:axis], wide, *lengths[axis + 1 :]), group, axis, per_group)
 
     def check_group(self, group: int) -> None:
         """Raises `ValueError` if the block splits groups of neighbours in every array."""
@@ -177,6 +178,7 @@ class Layout:
         lengths: the block length along each axis of `cut`.
         group: how many neighbours along `axis` share one code.
         axis: the axis of `cut` along which groups lie.
+        per_group: how many codes a group has.
     """
 
     shape: tuple[int, ...]
@@ -184,14 +186,16 @@ class Layout:
     lengths: tuple[int, ...]
     group: int = 1
     axis: int = -1
+    per_group: int = 1
 
     @property
     def codes(self) -> Layout:
-        """How the codes are split: like the array, but with one code per group."""
+        """How the codes are split: like the array, but with the codes of whole groups in the place of their numbers."""
         if self.group == 1:
             return self
         shape, lengths = list(self.cut), list(self.lengths)
-        shape[self.axis], lengths[self.axis] = -(-shape[self.axis] // self.group), lengths[self.axis] // self.group
+        shape[self.axis] = -(-shape[self.axis] // self.group) * self.per_group
+        lengths[self.axis] = lengths[self.axis] // self.group * self.per_group
         return Layout(tuple(shape), tuple(shape), tuple(lengths))
 
     def groups_last(self, blocks: Array) -> Array:

@@ -35,6 +35,9 @@ SLOW = {
     "vq8x2-group",
     "vq6x2-fitted",
     "vq4x2-outliers-hadamard",
+    "e8p-row",
+    "d4-cube",
+    "trellis2-row",
 }
 """Slow operation by operation; others run the same files, but for `kl.py`, `feedback.py` and `kmeans.py`."""
 

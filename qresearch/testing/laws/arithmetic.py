@@ -6,7 +6,6 @@ import math
 from typing import Any, cast
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from qresearch.coders.quantizer import Quantizer
 from qresearch.scales.params import Params
@@ -74,6 +73,8 @@ def settles(subject: Subject) -> str | None:
         return None
     if scheme.rounding in ONE_WAY:
         return "a product that falls one ulp short of a level is not rounded back to it"
+    if isinstance(scheme.grid, Vectors) and scheme.grid.successive:
+        return "codes are found step by step, so that a level may have a nearer code"
     if _too_close(scheme.grid):
         return "levels lie closer than the rounding errors of a scale and back"
     return None
@@ -81,7 +82,7 @@ def settles(subject: Subject) -> str | None:
 
 def _too_close(grid: Grid) -> bool:
     if isinstance(grid, Vectors):
-        return bool(pdist(grid.levels).min() < 2.0**-19 * np.abs(grid.levels).max())
+        return grid.least_distance < 2.0**-19 * np.abs(grid.levels).max()
     numbers = numbers_of(grid)
     return bool((np.diff(numbers) < 2.0**-19 * np.maximum(np.abs(numbers[1:]), np.abs(numbers[:-1]))).any())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qresearch.testing.oracle.blocks import grid_shape, grouped, slices, spread, ungrouped
+from qresearch.testing.oracle.blocks import grid_shape, grouped, of_groups, slices, spread, ungrouped
 from qresearch.testing.oracle.description import Description, Feedback, FittedLevels, Hadamard, Mean, Orthogonal, Outliers
 
 
@@ -25,12 +25,15 @@ def touched(scheme: Description, mark: np.ndarray, fixed_scales: bool = False) -
 
 def by_code(scheme: Description, mark: np.ndarray) -> np.ndarray:
     """bool, in the shape of the codes: which of them stand for a marked element."""
-    return np.any(grouped(mark, scheme.block), -1)
+    groups = np.any(grouped(mark, scheme.block), -1)
+    if scheme.per_group == 1:
+        return groups
+    return of_groups(np.repeat(groups[..., None], scheme.per_group, -1), scheme.block)
 
 
 def _same_code(scheme: Description, mark: np.ndarray) -> np.ndarray:
-    codes = by_code(scheme, mark)
-    return ungrouped(np.repeat(codes[..., None], scheme.group, -1), scheme.block, mark.shape)
+    groups = np.any(grouped(mark, scheme.block), -1)
+    return ungrouped(np.repeat(groups[..., None], scheme.group, -1), scheme.block, mark.shape)
 
 
 def _same_scale(scheme: Description, mark: np.ndarray) -> np.ndarray:

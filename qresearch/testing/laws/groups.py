@@ -32,9 +32,10 @@ def _groups(subject: Subject) -> None:
     """Codes and values have the shapes that `group` implies; at fixed parameters a group depends on its own numbers alone."""
     element, scheme = subject.quantizer.element, _described(subject)
     codes = element.grid.codes()
-    assert np.unique(codes).size == codes.size <= 2 ** int(element.bits), f"{codes.size} codes of {int(element.bits)} bits"
+    listed, bits = codes.reshape(-1, element.per_group), int(element.bits) * element.per_group
+    assert len(np.unique(listed, axis=0)) == len(listed) <= 2**bits, f"{len(listed)} different groups of {bits} bits"
     numbers = np.asarray(element.decode(codes))
-    assert numbers.size == codes.size * element.group, f"{codes.size} codes stand for {numbers.size} numbers"
+    assert numbers.size == len(listed) * element.group, f"{codes.size} codes stand for {numbers.size} numbers"
     for shape in SHAPES:
         if fits(subject, shape):
             said, wanted = subject.quantizer.codes_shape(shape), codes_shape(scheme.block, shape)

@@ -40,18 +40,42 @@ def codes_shape(block: Block, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the codes: the array's own; where a code stands for a group, the shape that is cut, shorter on its axis."""
     if block.group == 1:
         return tuple(shape)
+    cut = list(_groups_shape(block, shape))
+    cut[block.axis(len(cut))] *= block.per_group
+    return tuple(cut)
+
+
+def _groups_shape(block: Block, shape: tuple[int, ...]) -> tuple[int, ...]:
     cut = list(block.viewed(shape))
     axis = block.axis(len(cut))
     cut[axis] = -(-cut[axis] // block.group)
     return tuple(cut)
 
 
+def by_group(codes: np.ndarray, block: Block) -> np.ndarray:
+    """[shape of the codes] -> [shape of the groups, per_group], where a group has several codes; else as they are."""
+    if block.per_group == 1:
+        return codes
+    axis = block.axis(codes.ndim)
+    shape = (*codes.shape[:axis], codes.shape[axis] // block.per_group, block.per_group, *codes.shape[axis + 1 :])
+    return np.moveaxis(codes.reshape(shape), axis + 1, -1)
+
+
+def of_groups(codes: np.ndarray, block: Block) -> np.ndarray:
+    """The inverse of `by_group`."""
+    if block.per_group == 1:
+        return codes
+    axis = block.axis(codes.ndim - 1)
+    joined = np.moveaxis(codes, -1, axis + 1)
+    return joined.reshape(*joined.shape[:axis], -1, *joined.shape[axis + 2 :])
+
+
 def grouped(x: np.ndarray, block: Block) -> np.ndarray:
-    """[shape of the codes..., group]: the numbers of every code, zeros where a group reaches beyond the array."""
+    """[shape of the groups..., group]: the numbers of every group, zeros where one reaches beyond the array."""
     if block.group == 1:
         return x[..., None]
     cut = x.reshape(block.viewed(x.shape))
-    axis, groups = block.axis(cut.ndim), np.zeros((*codes_shape(block, x.shape), block.group), x.dtype)
+    axis, groups = block.axis(cut.ndim), np.zeros((*_groups_shape(block, x.shape), block.group), x.dtype)
     for place in np.ndindex(*groups.shape[:-1]):
         first = place[axis] * block.group
         numbers = cut[(*place[:axis], slice(first, first + block.group), *place[axis + 1 :])]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qresearch.testing.oracle import nearest
-from qresearch.testing.oracle.blocks import grouped, spread, ungrouped
+from qresearch.testing.oracle.blocks import by_group, grouped, spread, ungrouped
 from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import FLUSHING, TINY, Arithmetic, limited
 from qresearch.testing.oracle.grids import Integers, Vectors, numbers_of
@@ -48,7 +48,9 @@ def clipped(x: np.ndarray, scheme: Description, params: Any) -> np.ndarray:
     """bool: which elements lie beyond an end of the grid by more than half of the gap next to it (section 5); NaN does not."""
     y, shift = on_grid(x, scheme, params)
     if isinstance(scheme.grid, Vectors):
-        return ungrouped(nearest.beyond(grouped(y, scheme.block), scheme.grid.levels), scheme.block, x.shape)
+        least, most = scheme.grid.span
+        groups = grouped(y, scheme.block)
+        return ungrouped((groups < least) | (groups > most), scheme.block, x.shape)
     y = y.astype(np.float64)
     low, high = scheme.grid.ends
     if isinstance(scheme.grid, Integers):
@@ -62,9 +64,10 @@ def decode(
     codes: np.ndarray, scheme: Description, params: Any, shape: tuple[int, ...], arithmetic: Arithmetic = FLUSHING
 ) -> np.ndarray:
     """The numbers that codes stand for, in the shape of the array: section 4."""
-    numbers = nearest.decode(codes, scheme.grid)
     if isinstance(scheme.grid, Vectors):
-        numbers = ungrouped(numbers, scheme.block, shape)
+        numbers = ungrouped(scheme.grid.decode(by_group(codes, scheme.block)), scheme.block, shape)
+    else:
+        numbers = nearest.decode(codes, scheme.grid)
     if scheme.unit:
         return numbers
     scale = spread(params.stored, scheme.block, shape)

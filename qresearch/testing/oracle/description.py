@@ -17,13 +17,15 @@ class Block:
         sizes: counted over the last axes, None being the whole axis; axes before them have length 1. None: everything.
         channel: an axis that keeps its own scales while all others share them.
         flat: the array is flattened first.
-        group: neighbours that share a code; a `Description` takes it from its grid.
+        group: neighbours that are coded together; a `Description` takes it from its grid.
+        per_group: codes of a group; likewise.
     """
 
     sizes: tuple[int | None, ...] | None = None
     channel: int | None = None
     flat: bool = False
     group: int = 1
+    per_group: int = 1
 
     def viewed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape that is cut into blocks, flattened if `flat` says so; a 0-d array counts as one element."""
@@ -115,7 +117,7 @@ class Description:
         bits: the width of a code.
         rounding: its name in the table of section 3; vectors do not read it.
         form: "sym", "asym", "offset" or "edge".
-        statistic: "absmax", "signmax", "firstmax", "minmax", "rms", "quantile", "search", "among", "kl", "hqq" or "unit".
+        statistic: "absmax", "signmax", "firstmax", "minmax", "rms", "absmean", "quantile", "search", "among", "kl", "hqq" or "unit".
         argument: the first of its arguments: k of absmax and rms, p of quantile.
         block: which elements share a scale.
         exact: whether encoding uses the scale (and the minimum) before it is stored.
@@ -148,12 +150,17 @@ class Description:
     rise: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "block", replace(self.block, group=self.group))
+        object.__setattr__(self, "block", replace(self.block, group=self.group, per_group=self.per_group))
 
     @property
     def group(self) -> int:
-        """Numbers in a code."""
+        """Numbers that are coded together."""
         return self.grid.group if isinstance(self.grid, Vectors) else 1
+
+    @property
+    def per_group(self) -> int:
+        """Codes of a group."""
+        return self.grid.per_group if isinstance(self.grid, Vectors) else 1
 
     @property
     def minimum(self) -> bool:

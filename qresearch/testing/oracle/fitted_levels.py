@@ -10,7 +10,7 @@ import numpy as np
 from qresearch.testing.oracle.blocks import grouped
 from qresearch.testing.oracle.coder import Around, OracleCoder
 from qresearch.testing.oracle.decode import on_grid
-from qresearch.testing.oracle.nearest import held, nearest_vectors
+from qresearch.testing.oracle.vectors import held, nearest_vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class OracleFitted(Around):
         counted = np.isfinite(y) & (np.ones(x.shape, bool) if weights is None else np.broadcast_to(weights, x.shape) > 0)
         whole = grouped(counted, scheme.block).all(-1).ravel()
         levels = np.asarray(scheme.grid.levels, np.float32)
-        points = held(grouped(y, scheme.block), levels).reshape(-1, scheme.group)[whole]
+        points = held(grouped(y, scheme.block), np.abs(levels).max()).reshape(-1, scheme.group)[whole]
         order = np.flatnonzero(whole)
         for _ in range(self.iterations):
             levels = self._moved(levels, points, order, whole.size)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qresearch.testing.oracle.vectors import Vectors
+
 
 @dataclass(frozen=True)
 class Integers:
@@ -125,29 +127,6 @@ class Floats:
     def reach(self) -> float:
         """The largest finite number."""
         return self.ends[1]
-
-
-@dataclass(frozen=True, eq=False)
-class Vectors:
-    """A table of vectors, whose codes are the indices.
-
-    Attributes:
-        levels: float64 [2^bits, group], each exactly a float32 number.
-        reach: what a block's width is scaled to.
-    """
-
-    levels: np.ndarray
-    reach: float = 1.0
-
-    @property
-    def group(self) -> int:
-        """Numbers in a code."""
-        return int(self.levels.shape[1])
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The least and the largest coordinate."""
-        return float(self.levels.min()), float(self.levels.max())
 
 
 Grid = Integers | Levels | Floats | Vectors

@@ -15,9 +15,6 @@ from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vecto
 _ON_BITS = Arithmetic(keeps_subnormals=True)
 """Float formats are encoded on the bits of float32, so no platform flushes their subnormals."""
 
-FARTHEST = 8
-"""Coordinates beyond this many times the largest of the table are moved there."""
-
 
 def encode(
     y: np.ndarray,
@@ -28,7 +25,7 @@ def encode(
     keeps_infinities: bool = False,
     arithmetic: Arithmetic = FLUSHING,
 ) -> np.ndarray:
-    """The codes of numbers on a grid, int64 in the shape of `y` ([...] for vectors): section 3 of `docs/arithmetic.md`.
+    """The codes of numbers on a grid, int64 in the shape of `y` (vectors: `Vectors.encode`): section 3 of `docs/arithmetic.md`.
 
     Args:
         y: float32, any shape; [..., group] for vectors.
@@ -46,7 +43,7 @@ def encode(
         if isinstance(grid, Levels):
             return _levels(y, grid, rounding, u, arithmetic)
         if isinstance(grid, Vectors):
-            return nearest_vectors(y, grid.levels, arithmetic)
+            return grid.encode(y, arithmetic)
         return _floats(y, grid, rounding, u, keeps_infinities)
 
 
@@ -56,7 +53,7 @@ def decode(codes: np.ndarray, grid: Grid) -> np.ndarray:
     if isinstance(grid, Integers):
         return codes.astype(np.float32)
     if isinstance(grid, Vectors):
-        return grid.levels.astype(np.float32)[codes]
+        return grid.decode(codes)
     numbers = grid.numbers if isinstance(grid, Levels) else grid.numbers()
     with np.errstate(over="ignore"):
         return numbers.astype(np.float32)[codes]
@@ -196,35 +193,3 @@ def side_of_middle(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     part = total - a
     error = (a - (total - part)) + (b - part)
     return np.sign(np.where(2 * y == total, -error, 2 * y - total)).astype(np.int64)
-
-
-def nearest_vectors(groups: np.ndarray, levels: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    """int64 [...]: the code of the nearest of levels [n, group] for groups [..., group], the first of equals. All float32."""
-    groups = held(groups, levels)
-    codes, least = np.zeros(groups.shape[:-1], np.int64), np.full(groups.shape[:-1], np.inf, np.float32)
-    for code, level in enumerate(levels.astype(np.float32)):
-        distance = _squared_distance(groups, level, arithmetic)
-        closer = distance < least
-        codes, least = np.where(closer, code, codes), np.where(closer, distance, least)
-    return codes
-
-
-def held(groups: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The groups that are searched for: zero in the place of NaN, and no coordinate far beyond the table."""
-    with np.errstate(over="ignore"):
-        limit = np.float32(FARTHEST * np.abs(levels).max())
-    return np.clip(np.where(np.isnan(groups), np.float32(0), groups), -limit, limit)
-
-
-def _squared_distance(groups: np.ndarray, level: np.ndarray, arithmetic: Arithmetic) -> np.ndarray:
-    total = np.zeros(groups.shape[:-1], np.float32)
-    for place, coordinate in enumerate(level):
-        off = arithmetic.difference(groups[..., place], coordinate)
-        total = arithmetic.total(total, arithmetic.product(off, off))  # adding the first square to zero changes nothing
-    return total
-
-
-def beyond(groups: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """For groups [..., group], bool of the same shape: which coordinates lie outside those of all levels in their place."""
-    low, high = levels.min(0), levels.max(0)
-    return (groups < low) | (groups > high)

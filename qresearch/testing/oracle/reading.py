@@ -15,10 +15,14 @@ import numpy as np
 from qresearch.coders.coder import Coder, scheme_of
 from qresearch.coders.quantizer import Quantizer
 from qresearch.element.codebook import Codebook
+from qresearch.element.cube_lattice import CubeLattice
+from qresearch.element.e8p import E8P
 from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
 from qresearch.element.minifloat import Minifloat
+from qresearch.element.residual import Residual
 from qresearch.element.rounding import ROUNDINGS
+from qresearch.element.trellis import Trellis
 from qresearch.element.vectors import Vectors as VectorGrid
 from qresearch.grammar.build import build
 from qresearch.grammar.spec import Spec
@@ -29,12 +33,14 @@ from qresearch.scales.forms import Bare, Offset, Symmetric, ZeroPoint
 from qresearch.scales.hqq import HQQ
 from qresearch.scales.kl import KL
 from qresearch.scales.mlx import Edge
-from qresearch.scales.moments import RMS
+from qresearch.scales.moments import RMS, AbsMean
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
-from qresearch.testing.oracle import description
+from qresearch.testing.oracle import description, lattices
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
+from qresearch.testing.oracle.e8p import e8p
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
+from qresearch.testing.oracle.trellis import trellis
 from qresearch.wrapping.dither import Dithered
 from qresearch.wrapping.entropy import Ideal, Real
 from qresearch.wrapping.feedback import Fed
@@ -50,7 +56,8 @@ from qresearch.wrapping.wrapper import Wrapper
 T = TypeVar("T")
 
 _STATISTICS: dict[type, str] = {
-    cls: cls.__name__.lower() for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, Quantile, Unit, Search, Among, KL, HQQ)
+    cls: cls.__name__.lower()
+    for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, AbsMean, Quantile, Unit, Search, Among, KL, HQQ)
 }
 _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
@@ -166,8 +173,9 @@ def _known(rows: dict[type, T], part: Any, kind: str) -> T:
 
 def _grid(element: Element) -> Grid:
     grid = element.grid
-    if isinstance(grid, VectorGrid):
-        return Vectors(np.asarray(grid.levels, np.float64), float(grid.reach))
+    for kind, read in _VECTORS.items():
+        if isinstance(grid, kind):
+            return read(grid)
     if isinstance(grid, Uniform):
         return Integers(int(grid.least), int(grid.most))
     if isinstance(grid, Codebook):
@@ -178,6 +186,23 @@ def _grid(element: Element) -> Grid:
     if isinstance(grid, Minifloat):
         return _floats(grid)
     raise NotDescribed(f"the oracle does not know the grid {type(grid).__name__}{_WAY_OUT}")
+
+
+_VECTORS: dict[type, Callable[[Any], Vectors]] = {
+    VectorGrid: lambda grid: Vectors(np.asarray(grid.levels, np.float64), float(grid.reach)),
+    E8P: lambda grid: e8p(float(grid.reach)),
+    Residual: lambda grid: lattices.residual(
+        (_VECTORS[E8P](grid.first), _VECTORS[type(grid.second)](grid.second)),
+        *(grid.second_bits, float(grid.factor), float(grid.reach)),
+    ),
+    CubeLattice: lambda grid: lattices.cube(
+        *(grid.lattice.shift, grid.lattice.cosets, grid.lattice.even, grid.lattice.steps),
+        *(grid.lattice.widths(grid.level_bits), float(grid.reach)),
+    ),
+    Trellis: lambda grid: trellis(
+        *(np.asarray(grid.values, np.float32), grid.code_bits, grid.state_bits, grid.group, float(grid.reach))
+    ),
+}
 
 
 def _floats(grid: Minifloat) -> Floats:
@@ -202,4 +227,5 @@ def block_of(quantizer: Coder) -> Block:
     """Which numbers share a scale, and how many share a code."""
     block = quantizer.block
     sizes = None if block.sizes is None else tuple(None if size == WHOLE else size for size in block.sizes)
-    return Block(sizes, block.channel, block.flat, quantizer.element.group)
+    element = quantizer.element
+    return Block(sizes, block.channel, block.flat, element.group, element.per_group)

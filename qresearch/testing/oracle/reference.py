@@ -13,7 +13,7 @@ import numpy as np
 
 from qresearch.testing.oracle import fit as fitting
 from qresearch.testing.oracle import nearest, wrapping
-from qresearch.testing.oracle.blocks import grouped, spread
+from qresearch.testing.oracle.blocks import grouped, of_groups, spread
 from qresearch.testing.oracle.coder import OracleCoder
 from qresearch.testing.oracle.decode import OracleParams, clipped, decode, on_grid
 from qresearch.testing.oracle.description import Block, Description
@@ -87,7 +87,8 @@ class Plain(OracleCoder):
         """Sections 2 and 3; `unit` encodes numbers as they are."""
         y, shift = on_grid(x, self.scheme, params, self.arithmetic)
         scheme = self.scheme
-        y = grouped(y, scheme.block) if isinstance(scheme.grid, Vectors) else y
+        if isinstance(scheme.grid, Vectors):
+            return of_groups(scheme.grid.encode(grouped(y, scheme.block), self.arithmetic), scheme.block)
         codes = nearest.encode(y, scheme.grid, scheme.rounding, shift, u, scheme.unit, self.arithmetic)
         if scheme.minus_zero or not isinstance(scheme.grid, Floats):
             return codes

@@ -45,6 +45,8 @@ def measure(
     part = flushed(part)
     if scheme.statistic == "rms":
         return Extent(*[_rms(part, weights, lengths, scheme.argument, arithmetic)] * 3)
+    if scheme.statistic == "absmean":
+        return Extent(*[_absmean(part, weights, lengths, scheme.argument, arithmetic)] * 3)
     if scheme.statistic == "quantile":
         return _quantile(part[kept], None if weights is None else weights[kept], scheme.argument)
     if scheme.statistic == "kl":
@@ -62,23 +64,38 @@ def _rms(
     part: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], k: float | None, arithmetic: Arithmetic
 ) -> np.float32:
     """The root of the mean of squares times k, in float32 and a fixed order, scaled so that no square overflows."""
+    shrunk, power = _shrunk(part, weights)
+    mean = _mean(arithmetic.product(shrunk, shrunk), weights, lengths, arithmetic)
+    return _enlarged(arithmetic.root(mean), power, k, arithmetic)
+
+
+def _absmean(
+    part: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], k: float | None, arithmetic: Arithmetic
+) -> np.float32:
+    """The mean of magnitudes times k, in float32 and a fixed order, scaled so that no sum overflows."""
+    shrunk, power = _shrunk(part, weights)
+    return _enlarged(_mean(np.abs(shrunk), weights, lengths, arithmetic), power, k, arithmetic)
+
+
+def _shrunk(part: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """The elements that count over a power of two, and its exponent."""
     kept = part if weights is None else np.where(weights > 0, part, 0)
-    largest = float(np.abs(kept).max())
-    if largest == 0:
-        return np.float32(0)
-    power = math.frexp(largest)[1] - 1
+    power = max(math.frexp(float(np.abs(kept).max()))[1] - 1, -126)
     with np.errstate(under="ignore"):
-        shrunk = np.ldexp(kept.astype(np.float64), -power).astype(np.float32)
-    squares = arithmetic.product(shrunk, shrunk)
+        return np.ldexp(kept.astype(np.float64), -power).astype(np.float32), power
+
+
+def _mean(terms: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], arithmetic: Arithmetic) -> np.ndarray:
     if weights is None:
-        total = arithmetic.tree_sum(padded(squares, lengths))
-        mean = arithmetic.product(total, np.float32(1 / part.size))
-    else:
-        total = arithmetic.tree_sum(padded(arithmetic.product(weights, squares), lengths))
-        mean = arithmetic.quotient(total, arithmetic.tree_sum(padded(weights, lengths)))
+        return arithmetic.product(arithmetic.tree_sum(padded(terms, lengths)), np.float32(1 / terms.size))
+    total = arithmetic.tree_sum(padded(arithmetic.product(weights, terms), lengths))
+    return arithmetic.quotient(total, arithmetic.tree_sum(padded(weights, lengths)))
+
+
+def _enlarged(mean: np.ndarray, power: int, k: float | None, arithmetic: Arithmetic) -> np.float32:
     with np.errstate(over="ignore"):
-        root = np.ldexp(arithmetic.root(mean).astype(np.float64), power).astype(np.float32)
-    return np.float32(limited(arithmetic.product(root, np.float32(k))))
+        found = np.ldexp(mean.astype(np.float64), power).astype(np.float32)
+    return np.float32(limited(arithmetic.product(found, np.float32(k))))
 
 
 def _quantile(values: np.ndarray, weights: np.ndarray | None, p: float | None) -> Extent:

@@ -15,7 +15,7 @@ from qresearch.base import checks
 from qresearch.coders.quantizer import Quantizer
 from qresearch.densities.density import Density, density
 from qresearch.densities.distribution import Distribution
-from qresearch.element.vectors import Vectors
+from qresearch.element.grouped import Grouped
 from qresearch.grammar.build import build
 from qresearch.scales.forms import Offset, Symmetric, ZeroPoint
 from qresearch.theory.expectation import absmax, errors, minmax
@@ -89,7 +89,7 @@ def _quantizer(scheme: Any) -> Quantizer:
         coder = coder.inner  # type: ignore[attr-defined]
     if not isinstance(coder, Quantizer):
         raise refused(f"'{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside")
-    if isinstance(coder.element.grid, Vectors):
+    if isinstance(coder.element.grid, Grouped):
         raise refused(f"'{scheme}' codes vectors, not numbers one by one; take another element")
     if coder.scaling.exact and coder.element.rounding.stochastic:
         raise refused(f"'{scheme}' rounds stochastically by a scale that is not the stored one; leave 'exact' out")

@@ -14,7 +14,7 @@ import numpy as np
 
 from qresearch.coders.quantizer import Quantizer
 from qresearch.densities.quadrature import on_intervals
-from qresearch.element.vectors import Vectors
+from qresearch.element.grouped import Grouped
 from qresearch.scales.power_of_two import ONE
 from qresearch.theory.expectation.cells import cells
 
@@ -128,7 +128,7 @@ def _staircase(inner: np.ndarray, values: np.ndarray) -> Stored:
 def _check(storage: Any, outer: float | None, what: str) -> None:
     if not isinstance(storage, Quantizer):
         raise refused(f"the {what} is stored with a wrapper, so it depends on other blocks; leave the wrapper out")
-    if isinstance(storage.element.grid, Vectors):
+    if isinstance(storage.element.grid, Grouped):
         raise refused(f"the {what} is stored in vectors, together with others; take another storage")
     if storage.element.rounding.stochastic:
         raise refused(f"the {what} is stored by stochastic rounding; take another rounding")
