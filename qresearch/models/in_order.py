@@ -28,7 +28,7 @@ from qresearch.models.site import Site
 from qresearch.models.stacks import divisor, fitted_inputs, mapped, one_by_one, solved
 from qresearch.models.traced import Traced
 from qresearch.models.use import Use
-from qresearch.models.visitors import Quantized, Run, kept_rows, tokens_of
+from qresearch.models.visitors import Quantized, Run, kept_rows, rows_kept, tokens_of
 from qresearch.models.walk import Held, Walk
 from qresearch.solving.moments import Moments
 from qresearch.solving.target import target
@@ -108,7 +108,7 @@ def _nothing(site: Site, rule: Rule) -> Held:
     def one(weight: Array, sums: Moments) -> Held:
         return _solved(rule, weight, sums, observer(site, rule).sample()[(0,) * site.stack], 0)
 
-    shapes = jax.eval_shape(one, jax.ShapeDtypeStruct(inner, site.dtype), Moments.start(site.width))
+    shapes = jax.eval_shape(one, jax.ShapeDtypeStruct(inner, site.dtype), Moments.start(site.shape[-1]))
     stack = site.shape[: site.stack]
     return jax.tree.map(lambda leaf: jnp.zeros((*stack, *leaf.shape), leaf.dtype), shapes) | {"seen": seen}
 
@@ -152,12 +152,13 @@ class InOrder(Quantized):
         assert use.weight is not None
         tokens = tokens_of(use, changed(x)).astype(jnp.float32)
         kept = kept_rows(site, use, self.mask, tokens.shape[:-1])
-        moments = Moments.start(site.width, use.batch).add(tokens, kept)
+        rows, counted = use.rows(changed(x)).astype(jnp.float32), rows_kept(site, use, self.mask, kept)
+        moments = Moments.start(site.shape[-1], use.batch).add(rows, counted)
         seen = state["seen"].add(tokens, kept)
         canonical = use.weight.weight(weight).reshape(site.shape[len(use.view.chosen) :])
         rule = self.rules[site.name]
         if rule.target is not None:
-            canonical = aimed(rule.target, canonical, moments, tokens_of(use, exact(x)).astype(jnp.float32), tokens, kept)
+            canonical = aimed(rule.target, canonical, moments, use.rows(exact(x)).astype(jnp.float32), rows, counted)
         found = _solved(rule, canonical, moments, seen.sample(), len(use.batch))
         own = found | {"key": None}
         operand = super().weight(site, use, weight, own)

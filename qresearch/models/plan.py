@@ -80,7 +80,7 @@ class Plan:
         seen = {site.name: observer(site, self.rules[site.name]) for site in self.sites if site.multiplies}
         holders = set(owners(self.sites, self.rules).values())
         moments = {
-            site.name: Moments.start(site.width, site.shape[: site.lanes]) for site in self.sites if site.name in holders
+            site.name: Moments.start(site.shape[-1], site.shape[: site.lanes]) for site in self.sites if site.name in holders
         }
         return State(params, seen, moments)
 

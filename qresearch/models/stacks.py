@@ -143,7 +143,10 @@ def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
     """Site that needs moments -> the site that has them: the first one that reads the same data."""
     first: dict[Any, str] = {}
     needing = [site for site in sites if rules[site.name].needs_moments]
-    return {site.name: first.setdefault((site.group, site.lanes, site.width), site.name) for site in needing}
+    kinds = {site.name: tuple(use.alike for use in site.uses) for site in needing}
+    return {
+        site.name: first.setdefault((site.group, site.lanes, site.shape[-1], kinds[site.name]), site.name) for site in needing
+    }
 
 
 def solved(rule: Rule, weight: Array, moments: Moments) -> QTensor:
