@@ -22,7 +22,9 @@ from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.visitors import Quantized
 from qresearch.models.walk import Held, Visitor, Walk
-from qresearch.solving.learned import descend, kept_within, quantized, rounded, start, why_not
+from qresearch.solving.learned import Learned, descend, kept_within, quantized, rounded, start, why_not
+
+NOTHING = Learned(None, None, None)
 
 
 def check(sites: Sequence[Site], rules: Mapping[str, Rule], in_order: bool) -> None:
@@ -55,22 +57,30 @@ class Blocks(Twice):
             return found
         inputs, coders = [changed(each) for each in values], {site.name: _coder(self.rules[site.name]) for site in mine}
         exact = {site.name: held[site.name]["exact"] for site in mine}
+        first = {site.name: state[site.name]["divisor"] for site in mine}
+
+        def divided(name: str, learned: Learned) -> tuple[Array, Array | None]:
+            by = learned.divisor(first[name])
+            return exact[name] if by is None else exact[name].astype(jnp.float32) * by[..., None, :], by
 
         def run(weights: Held) -> list[Any]:
             given: Held = {name: {**(held | state)[name], "key": None} for name in held}
-            given |= {name: {**given[name], "weight": weight} for name, weight in weights.items()}
+            given |= {name: {**given[name], "weight": weight, "divisor": by} for name, (weight, by) in weights.items()}
             walk = Walk(self.sites, Quantized(self.graph, self.rules))
             return walk.run(closed.jaxpr, closed.consts, inputs, given, {}, place)
 
         def loss(learned: Held) -> Array:
-            outputs = run({name: rounded(exact[name], coders[name], each) for name, each in learned.items()})
+            made = {name: divided(name, each) for name, each in learned.items()}
+            outputs = run({name: (rounded(w, coders[name], learned[name]), by) for name, (w, by) in made.items()})
             return jnp.sum(jnp.stack([_error(*pair) for pair in zip(outputs, found)]))
 
-        begin = {name: start(exact[name], coder) for name, coder in coders.items()}
+        begin = {name: start(divided(name, NOTHING)[0], coders[name], self.rules[name].learns_divisors) for name in exact}
         best, _ = descend(loss, begin, lambda learned: {name: kept_within(each) for name, each in learned.items()})
-        codes = {name: quantized(exact[name], coders[name], each) for name, each in best.items()}
-        for name, each in codes.items():
-            state[name] = state[name] | {"weight": dataclasses.replace(each, dtype=str(exact[name].dtype))}
+        codes = {}
+        for name, each in best.items():
+            weight, by = divided(name, each)
+            code = dataclasses.replace(quantized(weight, coders[name], each), dtype=str(state[name]["weight"].dtype))
+            codes[name], state[name] = (code, by), {**state[name], "weight": code, "divisor": by}
         return [Pair(a.exact, b) if isinstance(a, Pair) else b for a, b in zip(found, run(codes))]
 
 

@@ -36,6 +36,11 @@ class Method:
     target: float | None = None
 
     @property
+    def makes_up(self) -> bool:
+        """Whether it makes up for what weights before it have changed: by its target, or by the output that it learns from."""
+        return self.target is not None or self.rounds
+
+    @property
     def chooses(self) -> bool:
         """Whether it chooses codes."""
         return self.solve is not None or self.rounds
@@ -78,6 +83,11 @@ METHODS.add(
     "autoround",
     Method(rounds=True),
     doc="rounding and scales of a layer are learned from the output of the layer (Cheng et al. 2023, arXiv 2309.05516)",
+)
+METHODS.add(
+    "omniquant",
+    Method(divide=smoothing, rounds=True),
+    doc="scales, and divisors as in smooth, are learned from the output of a layer (Shao et al. 2023, arXiv 2308.13137)",
 )
 METHODS.add(
     "qep",

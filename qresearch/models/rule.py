@@ -118,6 +118,11 @@ class Rule:
         """Whether rounding is learned, block by block."""
         return any(row.rounds for row in self.rows)
 
+    @property
+    def learns_divisors(self) -> bool:
+        """Whether it learns divisors of the inputs in place of offsets."""
+        return any(row.rounds and row.divide for row in self.rows)
+
     def __str__(self) -> str:
         if self.scheme is None:
             return "none"
@@ -135,7 +140,7 @@ def _weights(text: str) -> tuple[tuple[str, ...], Spec]:
     inner, spec = _weights(items[0])
     if inner and any(METHODS[each].learned for each in (name, *inner)):
         raise ValueError(f"{text!r}: {' and '.join((name, *inner))} cannot be joined; lsq learns by training alone")
-    if METHODS[name].target is not None and any(METHODS[each].target is not None for each in inner):
+    if METHODS[name].makes_up and any(METHODS[each].makes_up for each in inner):
         raise ValueError(f"{text!r}: {name} and {inner[-1]} both make up for changed inputs; leave one out")
     if METHODS[name].chooses and any(METHODS[each].chooses for each in inner):
         raise ValueError(f"{text!r}: {name} and {inner[-1]} both choose the codes; leave one out")

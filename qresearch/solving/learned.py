@@ -1,7 +1,8 @@
-"""Learned rounding: offsets of less than half a step before rounding, and smaller scales, found by descent on any loss.
+"""Learned rounding: offsets of less than half a step, smaller scales and divisors of channels, found by descent on any loss.
 
 AutoRound (Cheng et al. 2023, arXiv 2309.05516): W' = Q(W + v s), with v and the ends of the range learned by the signs of their
-gradients, in steps that fall to zero; what was best is kept. Here for every scheme that is a grid and a scale.
+gradients, in steps that fall to zero; what was best is kept. OmniQuant (Shao et al. 2023, arXiv 2308.13137) learns the ends and
+what each input channel is divided by. Here for every scheme that is a grid and a scale.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ class Learned:
     """What is learned of a weight.
 
     Attributes:
-        offsets: float32, in the shape of the weight, -0.5 to 0.5: added before rounding, in mean steps of the grid.
+        offsets: float32, in the shape of the weight, -0.5 to 0.5: added before rounding, in mean steps of the grid. Or None.
         factors: float32 [grid], 0.5 to 1: of the scale (and the minimum) of each block; None where a scheme stores them.
+        logarithms: float32 [..., in]: of what the divisors of the inputs are multiplied by. Or None.
     """
 
-    offsets: Array
+    offsets: Array | None
     factors: Array | None
+    logarithms: Array | None
+
+    def divisor(self, by: Array | None) -> Array | None:
+        """What inputs are divided by, from what it was at first."""
+        return by if by is None or self.logarithms is None else by * jnp.exp(self.logarithms)
 
 
 def why_not(coder: Any) -> str:
@@ -45,17 +52,20 @@ def why_not(coder: Any) -> str:
     return "is a cast and has no scale" if coder.bare else "rounds stochastically" if coder.stochastic else ""
 
 
-def start(w: Array, coder: Quantizer) -> Learned:
-    """Offsets of zero, and scales as the scheme fits them."""
+def start(w: Array, coder: Quantizer, divisors: bool = False) -> Learned:
+    """Offsets of zero, or divisors as they are; and scales as the scheme fits them."""
     free = coder.scaling.scale.coder is None and coder.scaling.offset.coder is None and not coder.scaling.exact
     blocks = jax.eval_shape(lambda w: coder.fit(w).scale, w)
-    return Learned(jnp.zeros(w.shape), jnp.ones(blocks.shape) if free else None)
+    shape = (*w.shape[:-2], w.shape[-1]) if divisors else w.shape
+    zeros, ones = jnp.zeros(shape), jnp.ones(blocks.shape) if free else None
+    return Learned(None, ones, zeros) if divisors else Learned(zeros, ones, None)
 
 
 def kept_within(learned: Learned) -> Learned:
     """With everything within its bounds."""
     factors = None if learned.factors is None else jnp.clip(learned.factors, LEAST_SCALE, 1)
-    return Learned(jnp.clip(learned.offsets, -0.5, 0.5), factors)
+    offsets = None if learned.offsets is None else jnp.clip(learned.offsets, -0.5, 0.5)
+    return Learned(offsets, factors, learned.logarithms)
 
 
 def rounded(w: Array, coder: Quantizer, learned: Learned) -> Array:
@@ -70,9 +80,9 @@ def quantized(w: Array, coder: Quantizer, learned: Learned) -> QTensor:
 
 
 def _given(w: Array, coder: Quantizer, learned: Learned) -> tuple[Array, Fitted]:
-    w = lax.stop_gradient(w.astype(jnp.float32))
-    params = lax.stop_gradient(coder.fit(w))
-    shifted = w + learned.offsets * _step(w, coder, params)
+    w = w.astype(jnp.float32)
+    params = coder.fit(lax.stop_gradient(w))
+    shifted = w if learned.offsets is None else w + learned.offsets * _step(w, coder, params)
     factors = learned.factors
     if factors is not None:
         params = jax.tree.map(lambda leaf: _scaled(leaf, factors), params)

@@ -73,12 +73,33 @@ def test_checkpoints_and_mixed_methods():
     assert error(frozen, remembered) < error(plain, remembered)
 
 
+@pytest.mark.parametrize("rule", ["omniquant({})", "smooth(autoround({}))"])
+def test_divisors(rule):
+    scheme = "int3@8"
+    nearest, learned = (
+        qr.model.quantize(apply, PARAMS, f"in order: head = none; * = {each} | int6@row", [X])
+        for each in (f"smooth({scheme})", rule.format(scheme))
+    )
+    assert error(learned) < 0.95 * error(nearest)
+    x = X
+
+    def product(x, name, number):
+        w = learned.weights[f"layers/{name}"].dequantize()[number]
+        by = learned.scales.divisors[f"layers/{name}"][number]
+        return qr.fake_quantize(x / by[None], "int6@row") @ w.T
+
+    for number in range(LAYERS):  # by hand, from what is stored
+        x = x + product(jnp.tanh(product(x, "a", number)), "b", number)
+    np.testing.assert_allclose(learned(X), x @ PARAMS["head"].T, rtol=1e-4, atol=2e-3)  # a tie of int6 may fall otherwise
+
+
 def test_refusals():
     for recipe, words in (
         ("autoround(int4@8)", "begin the recipe with 'in order:'"),
         ("in order: * = autoround(int4@8)", "'head': autoround learns the layers of a scan"),
         ("in order: head = none; * = autoround(vq8x2@8)", "which is no grid with a scale"),
         ("in order: head = none; * = autoround(gptq(int4@8))", "both choose the codes"),
+        ("in order: head = none; * = qep(omniquant(int4@8))", "both make up for changed inputs"),
     ):
         with pytest.raises(ValueError, match=words):
             qr.model.plan(apply, PARAMS, recipe, X)
