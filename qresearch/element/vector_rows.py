@@ -115,6 +115,6 @@ for _lattice, _examples in (("a2", ["a2ball4"]), ("d4", ["d4ball8"]), ("e8", ["e
 ELEMENTS.add(
     "trellis{bits}",
     ElementRow(_trellis, statistic="rms(1)", check=_check_trellis),
-    doc="a bit-shift trellis: 256 numbers share a path through states of 12 bits; values 1mad, 3inst, gauss (QTIP, arXiv 2406.11235)",
+    doc="a trellis: 256 numbers share a path through states of 12 bits; values 1mad, 3inst, gauss (QTIP, arXiv 2406.11235)",
     examples=["trellis2", "trellis2(8)", "trellis3(10,3inst)", "trellis1(8,gauss)"],
 )
