@@ -34,7 +34,6 @@ class Additive(Grouped):
         levels: float32 [tables, 2^bits, group].
         reach: float32 scalar, the number that a block's width is mapped to.
         bits: int32 scalar, the width of a code.
-        end: float32 scalar, at least the magnitude of every coordinate of a sum.
         beam: how many choices are kept after each table.
         group: how many numbers are coded together.
         tables: how many tables.
@@ -44,7 +43,6 @@ class Additive(Grouped):
     levels: Leaf
     reach: Leaf
     bits: Leaf
-    end: Leaf
     beam: int = static()
     group: int = static()
     tables: int = static()
@@ -60,12 +58,18 @@ class Additive(Grouped):
     @property
     def ends(self) -> tuple[float, float]:
         """Minus and plus a bound of the coordinates."""
-        return -float(self.end), float(self.end)
+        end = float(self.largest)
+        return -end, end
 
     @property
     def largest(self) -> Array | np.float32:
-        """float32: at least the magnitude of every coordinate."""
-        return self.end
+        """float32: the sum of the tables' largest magnitudes. (Levels may be traced: `kmeans` moves them.)"""
+        xp: Any = np if isinstance(self.levels, np.ndarray) else jnp
+        total: Any = None
+        for table in range(self.tables):
+            most = xp.max(xp.abs(self.levels[table]))
+            total = most if total is None else total + most
+        return total
 
     def encode(self, y: Array, rounding: Rounding, u: Array | None = None, shift: Array | None = None) -> Array:
         """float32 [..., n * group] -> codes [..., n * tables]."""
@@ -139,6 +143,5 @@ def additive(tables: Any, reach: float = 1.0, beam: int = 1) -> Additive:
     if not np.isfinite(levels).all() or not 2.0**-40 <= np.abs(levels).max() <= 2.0**40:
         raise ValueError("tables must be finite, with a largest magnitude of 2^-40 to 2^40")
     levels = np.where(np.abs(levels) < TINY, np.float32(0), levels)
-    end = np.float32(np.abs(levels).max((1, 2)).astype(np.float64).sum())
     dtype = str(code_dtype(bits, False))
-    return Additive(levels, np.float32(reach), np.int32(bits), end, int(beam), group, count, dtype)
+    return Additive(levels, np.float32(reach), np.int32(bits), int(beam), group, count, dtype)

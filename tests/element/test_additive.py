@@ -68,8 +68,23 @@ def test_true_bits_are_those_counted_by_hand(text, shape, bits):
     np.testing.assert_array_equal(qr.from_packed(q.pack(), text, shape).dequantize(), q.dequantize())
 
 
+def test_tables_fitted_to_an_array_are_stored_and_counted():
+    # A mixture that two tables of four can hold: sums of four places and four offsets.
+    random = np.random.default_rng(2)
+    places, offsets = random.standard_normal((4, 2)) * 4, random.standard_normal((4, 2)) / 2
+    x = (places[random.integers(0, 4, 2000)] + offsets[random.integers(0, 4, 2000)]).astype(np.float32).reshape(20, 200)
+    plain, fitted = qr.quantize(x, "aq2x2x2(4)"), qr.quantize(x, "aq2x2x2(4) + kmeans(20,bf16)")
+    assert fitted.bits * x.size == plain.bits * x.size + 2 * 4 * 2 * 16
+    errors = [float(np.mean((np.asarray(q.dequantize(), np.float64) - x) ** 2)) for q in (plain, fitted)]
+    assert errors[1] < errors[0] / 3
+    np.testing.assert_array_equal(qr.from_packed(fitted.pack(), fitted.scheme, x.shape).dequantize(), fitted.dequantize())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["aq2x4x2@16:bf16", "aq3x2x3(2)@12 + outliers(0.02)", "aq1x4x2-unit", "aq2x3x2@8x1:e8m0"])
+@pytest.mark.parametrize(
+    "text",
+    ["aq2x3x2@16 + kmeans(2,bf16)", "aq2x4x2@16:bf16", "aq3x2x3(2)@12 + outliers(0.02)", "aq1x4x2-unit", "aq2x3x2@8x1:e8m0"],
+)
 def test_the_laws_hold(text):
     testing.check(text)
 

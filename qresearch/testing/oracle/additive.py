@@ -20,12 +20,15 @@ class Additive(Vectors):
     Attributes:
         tables: the tables, float32 [2^bits, group] each.
         beam: how many choices are kept.
-        end: at least the magnitude of every coordinate.
     """
 
     tables: tuple[np.ndarray, ...] = ()
     beam: int = 1
-    end: float = 0.0
+
+    @property
+    def end(self) -> float:
+        """At least the magnitude of every coordinate: the float32 sum of the tables' largest magnitudes."""
+        return float(np.cumsum([np.abs(table).max() for table in self.tables], dtype=np.float32)[-1])
 
     @property
     def per_group(self) -> int:
@@ -82,9 +85,9 @@ def _distances(left: np.ndarray, table: np.ndarray, arithmetic: Arithmetic) -> n
     return total
 
 
-def additive(tables: np.ndarray, beam: int, end: float, reach: float) -> Additive:
+def additive(tables: np.ndarray, beam: int, reach: float) -> Additive:
     """The grid."""
-    plain = Additive(np.zeros((1, tables.shape[2])), reach, tuple(tables), beam, end)
+    plain = Additive(np.zeros((1, tables.shape[2])), reach, tuple(tables), beam)
     drawn = np.random.default_rng(3).integers(0, tables.shape[1], (SAMPLE, len(tables)))
     codes = drawn if len(tables) > 1 else drawn[:, 0]
-    return Additive(plain.decode(codes).astype(np.float64), reach, tuple(tables), beam, end)
+    return Additive(plain.decode(codes).astype(np.float64), reach, tuple(tables), beam)

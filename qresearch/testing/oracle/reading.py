@@ -202,7 +202,7 @@ _VECTORS: dict[type, Callable[[Any], Vectors]] = {
         *(grid.lattice.widths(grid.level_bits), float(grid.reach)),
     ),
     Additive: lambda grid: additive(
-        *(np.asarray(grid.levels, np.float32), grid.beam, float(grid.end), float(grid.reach)),
+        *(np.asarray(grid.levels, np.float32), grid.beam, float(grid.reach)),
     ),
     Trellis: lambda grid: trellis(
         *(np.asarray(grid.values, np.float32), grid.code_bits, grid.state_bits, grid.group, float(grid.reach))
