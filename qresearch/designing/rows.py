@@ -85,7 +85,7 @@ def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: i
 
 ELEMENTS.add(
     "vq{bits}x{dim}",
-    ElementRow(_vectors, statistic="rms(1)", check=check_vectors),
+    ElementRow(_vectors, statistic="rms(1)", grouped=True, check=check_vectors),
     doc="vectors: one code of `bits` bits for each group of `dim` numbers; levels by k-means, over the RMS",
     examples=["vq8x2", "vq8x4", "vq6x2(laplace)"],
 )
@@ -109,7 +109,7 @@ def _check_additive(name: str, tables: int, bits: int, dim: int) -> None:
 
 ELEMENTS.add(
     "aq{tables}x{bits}x{dim}",
-    ElementRow(_additive, statistic="rms(1)", check=_check_additive),
+    ElementRow(_additive, statistic="rms(1)", grouped=True, check=_check_additive),
     doc="sums of a vector of each table, a code of `bits` bits each for `dim` numbers; a beam of 8 (AQLM, arXiv 2401.06118)",
     examples=["aq2x4x2", "aq2x8x8", "aq2x6x4(1,laplace)"],
 )

@@ -73,7 +73,7 @@ class OracleFitted(Around):
         return replace(self.inner, scheme=replace(scheme, grid=with_levels(scheme.grid, params[1])))
 
 
-def start_levels(grid: Vectors) -> np.ndarray:
+def start_levels(grid: Any) -> np.ndarray:
     """float32: the table of a grid, or its tables [tables, 2^bits, group]."""
     return np.asarray(np.stack(grid.tables) if isinstance(grid, Additive) else grid.levels, np.float32)
 

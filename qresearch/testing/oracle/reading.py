@@ -37,6 +37,7 @@ from qresearch.scales.mlx import Edge
 from qresearch.scales.moments import RMS, AbsMean
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
+from qresearch.scales.ternary import TWN
 from qresearch.testing.oracle import description, lattices
 from qresearch.testing.oracle.additive import additive
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
@@ -59,7 +60,7 @@ T = TypeVar("T")
 
 _STATISTICS: dict[type, str] = {
     cls: cls.__name__.lower()
-    for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, AbsMean, Quantile, Unit, Search, Among, KL, HQQ)
+    for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, AbsMean, Quantile, Unit, Search, Among, KL, HQQ, TWN)
 }
 _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
