@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from qresearch.densities.distribution import DISTRIBUTIONS
-from qresearch.designing.vectors import check_vectors, designed_vectors
+from qresearch.designing.vectors import check_vectors, designed_tables, designed_vectors
+from qresearch.element.additive import Additive, additive
 from qresearch.element.levels.families import Book, Family
 from qresearch.element.levels.files import is_file, read_numbers, stamps
 from qresearch.element.table import ELEMENTS, Choice, ElementRow, book_row, nearest_only, widths
@@ -84,7 +85,31 @@ def _vectors(choice: Choice, source: str = "normal", *parameters: float, bits: i
 
 ELEMENTS.add(
     "vq{bits}x{dim}",
-    ElementRow(_vectors, statistic="rms(1)", check=check_vectors),
+    ElementRow(_vectors, statistic="rms(1)", grouped=True, check=check_vectors),
     doc="vectors: one code of `bits` bits for each group of `dim` numbers; levels by k-means, over the RMS",
     examples=["vq8x2", "vq8x4", "vq6x2(laplace)"],
+)
+
+
+def _additive(
+    choice: Choice, beam: float = 8, source: str = "normal", *parameters: float, tables: int, bits: int, dim: int
+) -> Additive:
+    name = f"aq{tables}x{bits}x{dim}"
+    nearest_only(name, choice)
+    if isinstance(beam, str) or beam not in range(1, 65):
+        raise ValueError(f"{name}({beam}): the beam is 1 to 64 choices, such as {name}(8)")
+    return additive(designed_tables(tables, bits, dim, source, *parameters), beam=int(beam))
+
+
+def _check_additive(name: str, tables: int, bits: int, dim: int) -> None:
+    if not 1 <= tables <= 4:
+        raise ValueError(f"{name}: there are 1 to 4 tables, not {tables}")
+    check_vectors(name, bits, dim)
+
+
+ELEMENTS.add(
+    "aq{tables}x{bits}x{dim}",
+    ElementRow(_additive, statistic="rms(1)", grouped=True, check=_check_additive),
+    doc="sums of a vector of each table, a code of `bits` bits each for `dim` numbers; a beam of 8 (AQLM, arXiv 2401.06118)",
+    examples=["aq2x4x2", "aq2x8x8", "aq2x6x4(1,laplace)"],
 )

@@ -45,13 +45,42 @@ def check_vectors(name: str, bits: int, dim: int) -> None:
         raise ValueError(f"{name}: a code must have 1 to {MOST_BITS} bits, for 1 to 8 numbers")
 
 
-@lru_cache(maxsize=64)
-def _made(bits: int, group: int, source: str, parameters: tuple[float, ...], files: object) -> np.ndarray:
-    points = _groups(2**bits, group, source, parameters)
+def designed_tables(tables: int, bits: int, group: int, source: str = "normal", *parameters: float) -> np.ndarray:
+    """float64 [tables, 2^bits, group]: residual k-means, each table designed for what the tables before it leave over.
+
+    The arguments are those of `designed_vectors`; a file with `tables * 2^bits * group` numbers holds the tables themselves.
+    """
+    if is_file(source):
+        numbers = read_numbers(source)
+        if numbers.size == tables * 2**bits * group:
+            return numbers.reshape(tables, 2**bits, group)
+    return _tables(tables, bits, group, source, parameters, stamps([source]))
+
+
+@lru_cache(maxsize=16)
+def _tables(tables: int, bits: int, group: int, source: str, parameters: tuple[float, ...], files: object) -> np.ndarray:
+    from scipy.spatial import cKDTree  # slow to import
+
+    points = _unit(_groups(2**bits, group, source, parameters), source)
+    made = []
+    for _ in range(tables):
+        levels = lloyd(points, 2**bits)
+        points = points - levels[cKDTree(levels).query(points)[1]]
+        made.append(levels)
+    return np.stack(made)
+
+
+def _unit(points: np.ndarray, source: str) -> np.ndarray:
+    """Points in units of their RMS."""
     unit = np.sqrt(np.mean(points**2))
     if not (np.isfinite(unit) and unit > 0):
         raise ValueError(f"the source {source!r} has no finite mean square to measure levels in; take another")
-    return lloyd(points / unit, 2**bits)
+    return np.asarray(points / unit)
+
+
+@lru_cache(maxsize=64)
+def _made(bits: int, group: int, source: str, parameters: tuple[float, ...], files: object) -> np.ndarray:
+    return lloyd(_unit(_groups(2**bits, group, source, parameters), source), 2**bits)
 
 
 def _groups(count: int, group: int, source: str, parameters: tuple[float, ...]) -> np.ndarray:

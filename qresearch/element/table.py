@@ -45,6 +45,7 @@ class ElementRow:
         ranges: the range words that it accepts, such as `INTEGER_RANGES`.
         power_of_two: whether a scale stored in this element maps the width of a block to the largest power of two of the
             grid, not to its largest number (OCP MX).
+        grouped: whether it codes several numbers together.
         check: `(name, **numbers)`: raises `ValueError` for numbers that the element cannot have, without building it, so
             that a bad scheme is refused as soon as it is read.
     """
@@ -54,6 +55,7 @@ class ElementRow:
     rounding: str = "even"
     ranges: tuple[str, ...] = ()
     power_of_two: bool = False
+    grouped: bool = False
     check: Callable[..., Any] = lambda name, **numbers: None
 
 

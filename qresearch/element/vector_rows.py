@@ -31,7 +31,7 @@ def _fixed(name: str, grid: Any, best: float) -> ElementRow:
         nearest_only(name, choice)
         return grid(_reach(name, reach))
 
-    return ElementRow(build, statistic="rms(1)")
+    return ElementRow(build, statistic="rms(1)", grouped=True)
 
 
 def _reach(name: str, reach: Any) -> float:
@@ -101,20 +101,20 @@ _NAMES = {"a2": "the hexagonal lattice A2", "d4": "the lattice D4", "e8": "the l
 for _lattice, _examples in (("a2", ["a2cube4"]), ("d4", ["d4cube2"]), ("e8", ["e8cube2"])):
     ELEMENTS.add(
         f"{_lattice}cube{{bits}}",
-        ElementRow(partial(_cube, _lattice), statistic="rms(1)", check=partial(_check_cube, _lattice)),
+        ElementRow(partial(_cube, _lattice), statistic="rms(1)", grouped=True, check=partial(_check_cube, _lattice)),
         doc=f"{_NAMES[_lattice]} in a cube of 2^bits numbers along an axis, {LATTICES[_lattice].group} numbers in a code",
         examples=_examples,
     )
 for _lattice, _examples in (("a2", ["a2ball4"]), ("d4", ["d4ball8"]), ("e8", ["e8ball8"])):
     ELEMENTS.add(
         f"{_lattice}ball{{bits}}",
-        ElementRow(partial(_ball, _lattice), statistic="rms(1)", check=partial(_check_ball, _lattice)),
+        ElementRow(partial(_ball, _lattice), statistic="rms(1)", grouped=True, check=partial(_check_ball, _lattice)),
         doc=f"{_NAMES[_lattice]} in a ball: its 2^bits points next to the origin, {BALL_LATTICES[_lattice]} numbers in a code",
         examples=_examples,
     )
 ELEMENTS.add(
     "trellis{bits}",
-    ElementRow(_trellis, statistic="rms(1)", check=_check_trellis),
-    doc="a bit-shift trellis: 256 numbers share a path through states of 12 bits; values 1mad, 3inst, gauss (QTIP, arXiv 2406.11235)",
+    ElementRow(_trellis, statistic="rms(1)", grouped=True, check=_check_trellis),
+    doc="a trellis: 256 numbers share a path through states of 12 bits; values 1mad, 3inst, gauss (QTIP, arXiv 2406.11235)",
     examples=["trellis2", "trellis2(8)", "trellis3(10,3inst)", "trellis1(8,gauss)"],
 )

@@ -51,7 +51,7 @@ _WHOLE_MODELS = {
 }
 """Methods that choose numbers with the help of a model, and a format that they store."""
 
-_VECTORS = ("AQLM", "VPTQ", "EXL2")
+_VECTORS = ("VPTQ", "EXL2")
 """Formats of vectors and trellises that are not here."""
 
 _K_QUANTS = (
@@ -59,7 +59,7 @@ _K_QUANTS = (
     " 'q4_0', 'q4_1', 'q5_0', 'q5_1' and 'q8_0'"
 )
 _I_QUANTS = "of GGUF's I-quants only 'iq4_nl' is here as a scheme, though interop.load_gguf reads the others"
-_TERNARY = "ternary weights are 'codebook(-1,0,1)@64:bf16', or in GGUF's blocks 'tq1_0' and 'tq2_0'"
+_TERNARY = "ternary weights are 'bitnet' or 'codebook(-1,0,1)@64:bf16', or in GGUF's blocks 'tq1_0' and 'tq2_0'"
 _SENTENCES = {
     "fp8 float8 f8 hf8": "FP8 has two formats, 'e4m3' and 'e5m2'",
     "fp6 float6 f6": "FP6 has two formats, 'e2m3' and 'e3m2'",
@@ -82,7 +82,7 @@ _SENTENCES = {
     "u{bits} unsigned{bits}": "unsigned integers are 'uint4-asym', 'uint8-asym' and so on, of 1 to 16 bits",
     "q2k q3k q4k q5k q6k q{bits}ks q{bits}km q{bits}kl q{bits}kxl": _K_QUANTS,
     "iq{bits}xxs iq{bits}xs iq{bits}s iq{bits}m": _I_QUANTS,
-    "bitnet bitnetb158 b158 158bit twn ttq": _TERNARY,
+    "bitnetb158 b158 158bit twn ttq": _TERNARY,
     "bnn xnor 1bit": "signs are 'codebook(-1,1)@64:bf16'",
     "bfp bfloatblock blockfloat blockfp": "block floating point is 'int8@16:e8m0', in the named 'msfp12' and 'msfp16'",
     "hqq": "HQQ is the statistic '-hqq', as in 'int4-offset-hqq@64:f16'",
@@ -113,6 +113,7 @@ _SENTENCES = {
         for name, text in _WHOLE_MODELS.items()
     },
     "quip": "QuIP#'s codebook E8P is 'e8p' (2 bits a number), 'e8p3' and 'e8p4'; with its rotation, 'e8p@row + hadamard(64)'",
+    "aqlm": "AQLM's codes are sums of vectors, as in 'aq2x6x4'; its tables are learned, here by k-means",
     "qtip": "QTIP's trellis is 'trellis2(16,3inst)', with fewer states 'trellis2(12)'",
     "exl3": "EXL3's trellis is 'trellis3(16)', or with another number of bits, 1 to 4; not its files",
     **{name.lower(): f"{name} is not here; vectors of k-means levels are, such as 'vq8x4'" for name in _VECTORS},

@@ -76,7 +76,12 @@ def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder |
             raise ValueError(
                 f"a {field} cannot be entropy-coded, as in {str(stored)!r}; write the coder after the whole scheme"
             )
-    if spec.exact and scale is None and offset is None:
+    if statistic.refits and not (spec.exact and spec.form == "sym"):
+        raise ValueError(
+            f"the statistic {spec.statistic!r} encodes by one scale and decodes by another; "
+            f"write '{spec.element}-{spec.statistic}-exact'"
+        )
+    if spec.exact and scale is None and offset is None and not statistic.refits:
         raise ValueError("'-exact' has no effect, since scales are stored exactly, in float32; leave it out")
     signed = f"the form {spec.form!r}" if form.signed else f"the statistic {spec.statistic!r}"
     if scale is not None and (form.signed or statistic.signed) and _unsigned(scale):

@@ -1,5 +1,5 @@
 """Scales: which elements share a scale, how it is chosen, how it is stored and how it is applied."""
 
-from qresearch.scales import extremes, hqq, kl, mlx, moments, search
+from qresearch.scales import extremes, hqq, kl, mlx, moments, search, ternary
 
-__all__ = ["extremes", "forms", "hqq", "kl", "mlx", "moments", "search"]
+__all__ = ["extremes", "forms", "hqq", "kl", "mlx", "moments", "search", "ternary"]

@@ -30,7 +30,7 @@ class RMS(Statistic):
 
     def width(self, blocks: Blocks) -> Array:
         """float32 [grid]. The numbers are first scaled by a power of two, so that no square overflows."""
-        rows, unit = _shrunk(blocks)
+        rows, unit = shrunk(blocks)
         squares = rounded(rows * rows)
         return poisoned(saturate(jnp.sqrt(blocks.mean(squares)) * unit * jnp.float32(self.k)), blocks)
 
@@ -56,11 +56,16 @@ class AbsMean(Statistic):
 
     def width(self, blocks: Blocks) -> Array:
         """float32 [grid]."""
-        rows, unit = _shrunk(blocks)
-        return poisoned(saturate(blocks.mean(jnp.abs(rows)) * unit * jnp.float32(self.k)), blocks)
+        return mean_magnitude(blocks, self.k)
 
 
-def _shrunk(blocks: Blocks) -> tuple[Array, Array]:
+def mean_magnitude(blocks: Blocks, k: float) -> Array:
+    """float32 [grid]: k times the mean of magnitudes; NaN for blocks with a NaN or an infinity."""
+    rows, unit = shrunk(blocks)
+    return poisoned(saturate(blocks.mean(jnp.abs(rows)) * unit * jnp.float32(k)), blocks)
+
+
+def shrunk(blocks: Blocks) -> tuple[Array, Array]:
     """The elements of each block over a power of two, so that no sum and no square overflows, and that power, [grid]."""
     power = jnp.clip(exponent(largest(blocks)), -126, 126)
     return blocks.rows(blocks.masked(blocks.x, 0.0)) * power_of_two(-power)[..., None], power_of_two(power)

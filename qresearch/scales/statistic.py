@@ -107,6 +107,9 @@ class Statistic:
     searches = False
     """Whether it measures the errors of candidates. Not allowed with stochastic rounding, as the errors would be random."""
 
+    refits = False
+    """Whether decoding has another scale than encoding. The scheme must say `-exact`, which keeps the one that encodes."""
+
     moves_minimum = False
     """Whether it replaces the minimum, which only forms with a free one allow."""
 

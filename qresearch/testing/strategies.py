@@ -36,7 +36,7 @@ STORAGES = (
 )
 """Schemes that a composed scheme may store its scales with."""
 
-VECTORS = ("vq8x2", "vq4x2", "vq6x3", "vq5x4", "vq3x1", "vq6x2(laplace)")
+VECTORS = ("vq8x2", "vq4x2", "vq6x3", "vq5x4", "vq3x1", "vq6x2(laplace)", "a2cube3", "d4cube2")
 """Elements of vectors, few because each is designed at its first use."""
 
 VECTOR_BLOCKS = (
@@ -134,7 +134,7 @@ def vector_schemes(draw: DrawFn) -> str:
     scale = draw(st.sampled_from(STORAGES))
     words += ["exact"] if scale != "f32" and draw(st.booleans()) else []
     words += ["divided"] if draw(st.booleans()) else []
-    fitted = draw(st.sampled_from(("", "", " + kmeans(2)", " + kmeans(3,bf16)")))
+    fitted = draw(st.sampled_from(("", "", " + kmeans(2)", " + kmeans(3,bf16)"))) if element.startswith("vq") else ""
     return "-".join(words) + f"@{draw(st.sampled_from(VECTOR_BLOCKS))}:{scale}{fitted}"
 
 
@@ -157,7 +157,7 @@ def _composed(draw: DrawFn, stochastic: bool) -> str:
 
 def elements() -> SearchStrategy[str]:
     """Names of elements of single numbers: the table's examples, integers, dynamic maps, floats and inline codebooks."""
-    rows = [row for row in ELEMENTS.rows if row.name != "vq{bits}x{dim}"]
+    rows = [row for row in ELEMENTS.rows if not row.value.grouped]
     listed = [example for row in rows for example in row.examples if "{" not in example]
     integers = st.builds("{}int{}".format, st.sampled_from(("", "u")), st.integers(1, 16))
     dynamic = st.builds("{}dynamic{}".format, st.sampled_from(("", "u")), st.integers(2, 12))
@@ -170,7 +170,8 @@ def elements() -> SearchStrategy[str]:
 def _statistics(form: str, default: str) -> SearchStrategy[str]:
     need = FORMS[form].need or "width"
     classes = [(row, row.value) for row in STATISTICS.rows if isinstance(row.value, type)]
-    listed = [e for row, made in classes if issubclass(made, Statistic) and made.gives(need) for e in row.examples]
+    known = [(row, made) for row, made in classes if issubclass(made, Statistic) and made.gives(need) and not made.refits]
+    listed = [example for row, _ in known for example in row.examples]
     unit = ["unit"] if form == "sym" and default == "unit" else []
     return st.sampled_from(listed + unit)
 

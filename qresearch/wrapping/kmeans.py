@@ -17,10 +17,12 @@ from jax import Array, lax
 
 from qresearch.arithmetic.exact import quotient, rounded
 from qresearch.arithmetic.reductions import tree_sum
+from qresearch.base import sharding
 from qresearch.base.part import part, static
 from qresearch.coders.coder import Coder
 from qresearch.coders.quantizer import Quantizer
 from qresearch.coders.storage import plain_storage
+from qresearch.element.additive import Additive
 from qresearch.element.element import Element
 from qresearch.element.vectors import Vectors
 from qresearch.scales.params import Params
@@ -35,7 +37,7 @@ class FittedLevels(Keeper):
 
     Attributes:
         inner: a quantizer of a vector element, whose levels are the start.
-        values: how the levels are stored, as an array [2^bits, group].
+        values: how the levels are stored, as an array [2^bits, group]; of several tables, [tables, 2^bits, group].
         iterations: of Lloyd's algorithm.
     """
 
@@ -60,9 +62,9 @@ class FittedLevels(Keeper):
         return Kept(params, self.values.store(levels, None, 0))
 
     @property
-    def _grid(self) -> Vectors:
+    def _grid(self) -> Vectors | Additive:
         grid = self.inner.element.grid
-        assert isinstance(grid, Vectors)  # `kmeans` checks this
+        assert isinstance(grid, Vectors | Additive)  # `kmeans` checks this
         return grid
 
     def _with(self, levels: Array) -> Element:
@@ -76,25 +78,31 @@ class FittedLevels(Keeper):
         counted = layout.groups_last(jnp.isfinite(y) & layout.split(there))
         counted = counted.reshape(*counted.shape[:-1], counted.shape[-1] // grid.group, grid.group)
 
+        one = dataclasses.replace(layout, per_group=1)
+
         def in_order(blocks: Array) -> Array:
-            return layout.codes.merge(layout.groups_back(blocks)).reshape(-1)
+            return one.codes.merge(layout.groups_back(blocks)).reshape(-1)
 
         groups = jax.vmap(in_order, -1, -1)(grid.grouped(layout.groups_last(y)))
         return groups, in_order(jnp.all(counted, -1))
 
     def _moved(self, levels: Array, y: Array, counted: Array) -> Array:
-        """Moves each level to the mean of its groups, summed in a fixed order. A level without groups stays."""
-        element = self._with(levels)
-        cell = jnp.where(counted, element.encode_drawn(y.reshape(-1), None).astype(jnp.int32), jnp.int32(-1))
-
-        def mean(at: tuple[Array, Array]) -> Array:
-            index, level = at
-            own = cell == index
-            mass = jnp.sum(own, dtype=jnp.int32).astype(jnp.float32)
-            total = tree_sum(jnp.where(own, y.T, jnp.float32(0)))
-            return jnp.where(mass > 0, rounded(quotient(total, jnp.maximum(mass, jnp.float32(1)))), level)
-
-        return lax.map(mean, (jnp.arange(levels.shape[0], dtype=jnp.int32), levels)) if y.size else levels
+        """Moves each level to the mean of its groups. Of several tables, one after the other is fitted to what the others, as
+        they are then, leave over of the groups that have its codes.
+        """
+        if not y.size:
+            return levels
+        codes = self._with(levels).encode_drawn(y.reshape(-1), None).astype(jnp.int32)
+        cells = jnp.where(counted[:, None], codes.reshape(len(y), -1), jnp.int32(-1))
+        if isinstance(self._grid, Vectors):
+            return _means(levels, y, cells[:, 0])
+        for table in range(self._grid.tables):
+            others = [each for each in range(self._grid.tables) if each != table]
+            left = y
+            for each in others:
+                left = left - sharding.entries(levels[each], jnp.maximum(cells[:, each], 0))
+            levels = levels.at[table].set(_means(levels[table], left, cells[:, table]))
+        return levels
 
     def encode_drawn(self, x: Array, params: Kept, u: Array | None) -> Array:
         """Codes of the fitted levels."""
@@ -133,18 +141,31 @@ class FittedLevels(Keeper):
         return self.values.unpack(packed["levels"], self._shape)
 
 
+def _means(levels: Array, y: Array, cell: Array) -> Array:
+    """Each level at the mean of the groups [n, group] of its cell, summed in a fixed order. A level without groups stays."""
+
+    def mean(at: tuple[Array, Array]) -> Array:
+        index, level = at
+        own = cell == index
+        mass = jnp.sum(own, dtype=jnp.int32).astype(jnp.float32)
+        total = tree_sum(jnp.where(own, y.T, jnp.float32(0)))
+        return jnp.where(mass > 0, rounded(quotient(total, jnp.maximum(mass, jnp.float32(1)))), level)
+
+    return lax.map(mean, (jnp.arange(levels.shape[0], dtype=jnp.int32), levels))
+
+
 def kmeans(inner: Coder, iterations: int = 10, values: Coder | None = None) -> FittedLevels:
     """Levels fitted to the array, around a quantizer of vectors.
 
     Args:
-        inner: a quantizer of a vector element, such as `vq8x2@64:bf16`.
+        inner: a quantizer of a vector element, such as `vq8x2@64:bf16`, or of several tables, such as `aq2x4x2@64`.
         iterations: of Lloyd's algorithm, 1 to 1000.
         values: the coder of the levels; None for float32.
 
     Raises:
         ValueError: for another coder inside, another number of iterations, and levels rounded at random or entropy-coded.
     """
-    if not isinstance(inner, Quantizer) or not isinstance(inner.element.grid, Vectors):
+    if not isinstance(inner, Quantizer) or not isinstance(inner.element.grid, Vectors | Additive):
         raise ValueError("kmeans fits a table of vectors, directly after the element: write it as in vq8x2@64:bf16 + kmeans")
     if not 1 <= iterations <= 1000:
         raise ValueError(f"kmeans({iterations}): the iterations must be 1 to 1000, such as kmeans(10)")

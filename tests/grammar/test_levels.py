@@ -7,7 +7,7 @@ import pytest
 import qresearch as qr
 from qresearch.element.levels.published import CODEBOOKS
 
-SCALAR = [row for row in qr.elements.rows if qr.build(row.examples[0]).element.group == 1]
+SCALAR = [row for row in qr.elements.rows if not row.value.grouped]
 EXAMPLES = sorted({example for row in SCALAR for example in row.examples if "{" not in example} - {"codebook"})
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import qresearch as qr
+from qresearch import testing
 
 
 def test_bitnet_by_its_formula():
@@ -34,4 +35,31 @@ def test_weights_and_large_numbers():
 @pytest.mark.parametrize("text", ["int2-absmean(0)", "int2-asym-absmean"])
 def test_what_is_refused(text):
     with pytest.raises(ValueError, match=r"absmean"):
+        qr.build(text)
+
+
+@pytest.mark.parametrize("element", ["int2", "codebook(-1,0,1)"])
+def test_twn_by_its_formulas(element):
+    # arXiv 1605.04711: threshold 0.7 mean(abs(w)), scale mean(abs(w)) above it.
+    w = np.random.default_rng(0).standard_normal((6, 64)).astype(np.float32)
+    q = qr.quantize(w, f"{element}-twn-exact@64")
+    size = np.abs(w.astype(np.float64))
+    above = size > 0.7 * size.mean(1, keepdims=True)
+    scale = (size * above).sum(1) / above.sum(1)
+    np.testing.assert_allclose(np.asarray(q.scales).ravel(), scale, rtol=3e-7)
+    np.testing.assert_allclose(q.dequantize(), np.sign(w) * above * scale[:, None], rtol=3e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["int2-twn-exact", "codebook(-1,0,1)-twn(0.8)-exact@64:bf16", "int2-twn-exact@16:int8@8"])
+def test_the_laws_hold_for_twn(text):
+    testing.check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("int2-twn", "write 'int2-twn-exact'"), ("int4-twn-exact", "the levels -1, 0 and 1"), ("int2-twn(0)-exact", "twn")],
+)
+def test_what_twn_refuses(text, words):
+    with pytest.raises(ValueError, match=words):
         qr.build(text)

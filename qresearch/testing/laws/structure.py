@@ -22,6 +22,7 @@ from qresearch.testing.laws.law import assert_refused, assert_same, described, l
 from qresearch.testing.oracle import reference as oracle
 from qresearch.testing.oracle.blocks import codes_shape, grid_shape
 from qresearch.testing.oracle.description import Description, FittedLevels, Mean, Outliers
+from qresearch.testing.oracle.fitted_levels import start_levels
 from qresearch.testing.subject import Result, Subject, whole
 from qresearch.wrapping.entropy import Ideal
 from qresearch.wrapping.wrapper import Wrapper, chain
@@ -165,7 +166,7 @@ def _kept_bits(wrapping: Any, scheme: Description, size: int) -> int:
     if isinstance(wrapping, Mean):
         return 32
     if isinstance(wrapping, FittedLevels):
-        return stored_bits(wrapping.values, (2**scheme.bits, scheme.group))
+        return stored_bits(wrapping.values, start_levels(scheme.grid).shape)
     if not isinstance(wrapping, Outliers):
         return 0
     k = round(wrapping.fraction * size)

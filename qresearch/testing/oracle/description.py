@@ -117,7 +117,8 @@ class Description:
         bits: the width of a code.
         rounding: its name in the table of section 3; vectors do not read it.
         form: "sym", "asym", "offset" or "edge".
-        statistic: "absmax", "signmax", "firstmax", "minmax", "rms", "absmean", "quantile", "search", "among", "kl", "hqq" or "unit".
+        statistic: "absmax", "signmax", "firstmax", "minmax", "rms", "absmean", "quantile", "search", "among", "kl", "hqq",
+            "twn" or "unit".
         argument: the first of its arguments: k of absmax and rms, p of quantile.
         block: which elements share a scale.
         exact: whether encoding uses the scale (and the minimum) before it is stored.

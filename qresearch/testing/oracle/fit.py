@@ -15,7 +15,7 @@ from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.float32 import LARGEST, TINY, Arithmetic, flushed, limited, without_subnormals
 from qresearch.testing.oracle.scale_rules import raised
 from qresearch.testing.oracle.search import Sums, factors, half_quadratic, least_error
-from qresearch.testing.oracle.statistics import Extent, measure
+from qresearch.testing.oracle.statistics import Extent, mean_above, measure
 
 
 def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: Arithmetic, coder_of: Any) -> OracleParams:
@@ -26,7 +26,7 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
     extent = [flushed(width), without_subnormals(low), without_subnormals(high)]
     storing = _Storing(scheme, key, arithmetic, coder_of)
     plain = _trial(extent, scheme, storing)
-    if scheme.statistic not in ("search", "among", "hqq"):
+    if scheme.statistic not in ("search", "among", "hqq", "twn"):
         return plain
 
     coder = coder_of(replace(scheme, wrappers=()), arithmetic)
@@ -43,6 +43,9 @@ def fit(x: np.ndarray, scheme: Description, key: Any, weights: Any, arithmetic: 
             return OracleParams(plain.encoding, plain.stored, stored, minimum if scheme.exact else None)
 
         return half_quadratic(sums, scheme.arguments, plain.offset, back, with_minimum)
+    if scheme.statistic == "twn":
+        factor = mean_above(x, back(plain) != 0, weights, scheme, width, arithmetic)
+        return replace(plain, stored=_trial(extent, scheme, storing, factor).stored)
     p = scheme.arguments[0] if scheme.statistic == "search" else 2.0
     return least_error(sums, factors(scheme), p, back, lambda factor: _trial(extent, scheme, storing, factor))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from qresearch.coders.coder import Coder, scheme_of
 from qresearch.coders.quantizer import Quantizer
+from qresearch.element.additive import Additive
 from qresearch.element.codebook import Codebook
 from qresearch.element.cube_lattice import CubeLattice
 from qresearch.element.e8p import E8P
@@ -36,7 +37,9 @@ from qresearch.scales.mlx import Edge
 from qresearch.scales.moments import RMS, AbsMean
 from qresearch.scales.search import Among, Search
 from qresearch.scales.statistic import Unit
+from qresearch.scales.ternary import TWN
 from qresearch.testing.oracle import description, lattices
+from qresearch.testing.oracle.additive import additive
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
 from qresearch.testing.oracle.e8p import e8p
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
@@ -57,7 +60,7 @@ T = TypeVar("T")
 
 _STATISTICS: dict[type, str] = {
     cls: cls.__name__.lower()
-    for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, AbsMean, Quantile, Unit, Search, Among, KL, HQQ)
+    for cls in (AbsMax, SignMax, FirstMax, MinMax, RMS, AbsMean, Quantile, Unit, Search, Among, KL, HQQ, TWN)
 }
 _FORMS: dict[type, str] = {Bare: "sym", Symmetric: "sym", ZeroPoint: "asym", Offset: "offset", Edge: "edge"}
 _ROUNDINGS = ("even", "half_up", "add_half", "half_away", "half_toward_zero", "toward_zero", "up", "down", "odd", "stochastic")
@@ -198,6 +201,9 @@ _VECTORS: dict[type, Callable[[Any], Vectors]] = {
     CubeLattice: lambda grid: lattices.cube(
         *(grid.lattice.shift, grid.lattice.cosets, grid.lattice.even, grid.lattice.steps),
         *(grid.lattice.widths(grid.level_bits), float(grid.reach)),
+    ),
+    Additive: lambda grid: additive(
+        *(np.asarray(grid.levels, np.float32), grid.beam, float(grid.reach)),
     ),
     Trellis: lambda grid: trellis(
         *(np.asarray(grid.values, np.float32), grid.code_bits, grid.state_bits, grid.group, float(grid.reach))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from qresearch.testing.oracle.blocks import padded
+from qresearch.testing.oracle.blocks import padded, slices
 from qresearch.testing.oracle.description import Description
 from qresearch.testing.oracle.exact_power import log2
 from qresearch.testing.oracle.float32 import Arithmetic, flushed, limited
@@ -46,7 +46,9 @@ def measure(
     if scheme.statistic == "rms":
         return Extent(*[_rms(part, weights, lengths, scheme.argument, arithmetic)] * 3)
     if scheme.statistic == "absmean":
-        return Extent(*[_absmean(part, weights, lengths, scheme.argument, arithmetic)] * 3)
+        return Extent(*[absmean(part, weights, lengths, scheme.argument, arithmetic)] * 3)
+    if scheme.statistic == "twn":
+        return Extent(*[absmean(part, weights, lengths, 2 * scheme.arguments[0], arithmetic)] * 3)
     if scheme.statistic == "quantile":
         return _quantile(part[kept], None if weights is None else weights[kept], scheme.argument)
     if scheme.statistic == "kl":
@@ -69,7 +71,7 @@ def _rms(
     return _enlarged(arithmetic.root(mean), power, k, arithmetic)
 
 
-def _absmean(
+def absmean(
     part: np.ndarray, weights: np.ndarray | None, lengths: tuple[int, ...], k: float | None, arithmetic: Arithmetic
 ) -> np.float32:
     """The mean of magnitudes times k, in float32 and a fixed order, scaled so that no sum overflows."""
@@ -142,3 +144,25 @@ def _divergence(counts: np.ndarray, i: int, levels: int, arithmetic: Arithmetic)
     logarithm = log2(arithmetic.quotient(share, np.where(q > 0, q, 1)), arithmetic)
     terms = np.where(p > 0, arithmetic.product(share, logarithm), 0)
     return float(arithmetic.tree_sum(np.pad(terms, (0, counts.size - i))))
+
+
+def mean_above(
+    x: np.ndarray, above: np.ndarray, weights: Any, scheme: Description, width: np.ndarray, arithmetic: Arithmetic
+) -> np.ndarray:
+    """float32 [grid]: the mean magnitude of the numbers of each block that are not encoded as zero, over its width; else 1."""
+    factors = np.ones(width.shape, np.float32)
+    wide = np.ones(x.shape, np.float32) if weights is None else np.broadcast_to(np.float32(weights), x.shape)
+    parts = [each.reshape(scheme.block.viewed(x.shape)) for each in (x, above, wide)]
+    lengths = scheme.block.lengths(scheme.block.viewed(x.shape))
+    for place, where in slices(scheme.block, x.shape):
+        part, own, weight = (each[where] for each in parts)
+        if not np.isfinite(width[place]) or not np.isfinite(part[weight > 0]).all():
+            continue
+        shrunk, power = _shrunk(flushed(part), None if weights is None else weight)
+        mass = np.where(np.asarray(own, bool) & (weight > 0), weight, np.float32(0))
+        total = arithmetic.tree_sum(padded(arithmetic.product(mass, np.abs(shrunk)), lengths))
+        count = arithmetic.tree_sum(padded(mass, lengths))
+        if count > 0:
+            mean = np.ldexp(np.float64(arithmetic.quotient(total, count)), power).astype(np.float32)
+            factors[place] = arithmetic.quotient(mean, width[place])
+    return factors
