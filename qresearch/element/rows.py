@@ -9,6 +9,7 @@ from qresearch.element.codebook import codebook
 from qresearch.element.integers import uniform
 from qresearch.element.levels import families
 from qresearch.element.levels.dynamic import check_exponent, dynamic_map
+from qresearch.element.levels.hif8 import hif8
 from qresearch.element.levels.posit import posit
 from qresearch.element.levels.powers import additive_powers, logarithmic, powers
 from qresearch.element.levels.published import CODEBOOKS
@@ -107,5 +108,7 @@ ELEMENTS.add("logtakum{bits}", _LOG_TAKUM, doc=f"logarithmic {_TAKUM_DOC}", exam
 for _row in CODEBOOKS.rows:
     if _row.name not in ELEMENTS:  # those of a family were added above
         ELEMENTS.add(_row.name, levels_row(_row.value), doc=_row.doc)
+_HIF8_DOC = "HiF8: tapered 8-bit floats, a cast unless a statistic is given; infinity and NaN left out (arXiv 2409.16626)"
+ELEMENTS.add("hif8", ElementRow(lambda choice: grid_of(hif8(), choice), statistic="unit", rounding="half_away"), doc=_HIF8_DOC)
 _LISTED = ["codebook(-1,-0.3,0,0.3,1)"]
 ELEMENTS.add("codebook", ElementRow(_listed), doc="any levels: inline, or the file that holds them", examples=_LISTED)

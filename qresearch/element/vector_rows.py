@@ -12,6 +12,7 @@ from typing import Any
 from qresearch.element.ball_lattice import BALL_LATTICES, MOST_BITS, ball_points
 from qresearch.element.cube_lattice import LATTICES, cube_lattice
 from qresearch.element.e8p import BEST_REACH, e8p
+from qresearch.element.micro_exponents import micro_exponents
 from qresearch.element.residual import e8p3, e8p4
 from qresearch.element.table import ELEMENTS, Choice, ElementRow, nearest_only
 from qresearch.element.trellis import trellis
@@ -77,6 +78,19 @@ BALL_REACHES = {
 }
 """For codes that hold the shortest vectors, and then one bit more; the last is of 12 bits."""
 
+
+def _micro(choice: Choice, *, bits: int) -> Any:
+    nearest_only(f"smx{bits}", choice)
+    return micro_exponents(bits - 2)
+
+
+def _check_micro(name: str, bits: int) -> None:
+    if not 3 <= bits <= 16:
+        raise ValueError(
+            f"{name}: there are 3 to 16 bits a number, with its share of the exponents, such as smx9@16:e8m0 (MX9)"
+        )
+
+
 MOST_STATE_BITS = 16
 
 
@@ -117,4 +131,10 @@ ELEMENTS.add(
     ElementRow(_trellis, statistic="rms(1)", grouped=True, check=_check_trellis),
     doc="a trellis: 256 numbers share a path through states of 12 bits; values 1mad, 3inst, gauss (QTIP, arXiv 2406.11235)",
     examples=["trellis2", "trellis2(8)", "trellis3(10,3inst)", "trellis1(8,gauss)"],
+)
+ELEMENTS.add(
+    "smx{bits}",
+    ElementRow(_micro, check=_check_micro, grouped=True),
+    doc="pairs that share a micro-exponent, in blocks of 16 MX9, MX6 and MX4 (arXiv 2302.08007): smx9@16:e8m0",
+    examples=["smx9", "smx6", "smx4"],
 )

@@ -90,7 +90,10 @@ _add(
 )
 
 _add("e8p-row", "e8p@row", "E8P of QuIP#: eight numbers in 16 bits, 2 bits for each number")
-_add("d4-cube", "d4cube3@64:bf16", "the lattice D4 in a cube, 11 bits for four numbers")
+_add("mx9", "smx9@16:e8m0", "MX9: pairs share a bit, 16 numbers an exponent (shared micro-exponents)")
+_add("mx6", "smx6@16:e8m0", "MX6")
+_add("msfp12", "int4@16:e8m0", "MSFP with magnitudes of 3 bits")
+_add("cast-hif8", "hif8", "a cast to HiF8 of Huawei")
 _add("bitnet", "int2-absmean", "ternary weights of BitNet b1.58: the scale is the mean magnitude")
 _add("signs", "codebook(-1,1)-absmean@64:bf16", "signs, scaled by the mean magnitude: the least squared error")
 _add("trellis2-row", "trellis2(6)@row:bf16", "a trellis of 64 states, 2 bits for each number (QTIP has 65,536 states)")
@@ -177,7 +180,6 @@ _add(
     "int4@16:e8m0",
     "block floating point: sign, three bits and a shared exponent, as in MSFP-12 (Darvish Rouhani et al. 2020)",
 )
-_add("msfp16", "int8@16:e8m0", "block floating point: sign, seven bits and a shared exponent, as in MSFP-16")
 _add("bfp8-tile-rceil", "int8-rceil@8x8:e8m0", "block floating point in tiles, with scales that never clip")
 _add(
     "nvfp4-4over6",

@@ -38,6 +38,7 @@ SLOW = {
     "e8p-row",
     "d4-cube",
     "trellis2-row",
+    "mx9",
 }
 """Slow operation by operation; others run the same files, but for `kl.py`, `feedback.py` and `kmeans.py`."""
 

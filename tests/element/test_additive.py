@@ -59,7 +59,10 @@ def test_the_tables_of_a_design_and_of_a_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("text", "shape", "bits"),
-    [("aq2x4x2@16:bf16", (10, 300), 10 * 150 * 8 + 10 * 19 * 16), ("aq3x3x4@row", (2, 10), 2 * 32 + 2 * 32)],
+    [
+        ("aq2x4x2@16:bf16", (10, 300), 10 * 150 * 8 + 10 * 19 * 16),
+        pytest.param("aq3x3x4@row", (2, 10), 2 * 32 + 2 * 32, marks=pytest.mark.slow),
+    ],
 )
 def test_true_bits_are_those_counted_by_hand(text, shape, bits):
     q = qr.quantize(normal(shape), text)

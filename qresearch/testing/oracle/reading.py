@@ -20,6 +20,7 @@ from qresearch.element.cube_lattice import CubeLattice
 from qresearch.element.e8p import E8P
 from qresearch.element.element import Element
 from qresearch.element.integers import Uniform
+from qresearch.element.micro_exponents import MicroExponents
 from qresearch.element.minifloat import Minifloat
 from qresearch.element.residual import Residual
 from qresearch.element.rounding import ROUNDINGS
@@ -43,6 +44,7 @@ from qresearch.testing.oracle.additive import additive
 from qresearch.testing.oracle.description import Block, Description, Dither, Feedback, Mean, Wrapping
 from qresearch.testing.oracle.e8p import e8p
 from qresearch.testing.oracle.grids import Floats, Grid, Integers, Levels, Vectors
+from qresearch.testing.oracle.micro_exponents import micro_exponents
 from qresearch.testing.oracle.trellis import trellis
 from qresearch.wrapping.dither import Dithered
 from qresearch.wrapping.entropy import Ideal, Real
@@ -205,6 +207,7 @@ _VECTORS: dict[type, Callable[[Any], Vectors]] = {
     Additive: lambda grid: additive(
         *(np.asarray(grid.levels, np.float32), grid.beam, float(grid.reach)),
     ),
+    MicroExponents: lambda grid: micro_exponents(grid.magnitude_bits, float(grid.reach)),
     Trellis: lambda grid: trellis(
         *(np.asarray(grid.values, np.float32), grid.code_bits, grid.state_bits, grid.group, float(grid.reach))
     ),
