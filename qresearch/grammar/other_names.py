@@ -54,11 +54,8 @@ _WHOLE_MODELS = {
 _VECTORS = ("VPTQ", "EXL2")
 """Formats of vectors and trellises that are not here."""
 
-_K_QUANTS = (
-    "GGUF's K-quants are not here as schemes, though interop.load_gguf reads them; the older blocks are:"
-    " 'q4_0', 'q4_1', 'q5_0', 'q5_1' and 'q8_0'"
-)
-_I_QUANTS = "of GGUF's I-quants only 'iq4_nl' is here as a scheme, though interop.load_gguf reads the others"
+_K_QUANTS = "GGUF's K-quants are 'q2_k', 'q3_k', 'q4_k', 'q5_k' and 'q6_k'; S, M and L are mixtures of them for a whole model"
+_I_QUANTS = "of GGUF's I-quants 'iq4_nl' and 'iq4_xs' are here as schemes; interop.load_gguf reads the others too"
 _TERNARY = "ternary weights are 'bitnet' or 'codebook(-1,0,1)@64:bf16', or in GGUF's blocks 'tq1_0' and 'tq2_0'"
 _SENTENCES = {
     "fp8 float8 f8 hf8": "FP8 has two formats, 'e4m3' and 'e5m2'",
