@@ -81,7 +81,7 @@ _SENTENCES = {
     "iq{bits}xxs iq{bits}xs iq{bits}s iq{bits}m": _I_QUANTS,
     "bitnetb158 b158 158bit twn ttq": _TERNARY,
     "bnn xnor 1bit": "signs are 'codebook(-1,1)@64:bf16'",
-    "bfp bfloatblock blockfloat blockfp": "block floating point is 'int8@16:e8m0', in the named 'msfp12' and 'msfp16'",
+    "bfp bfloatblock blockfloat blockfp": "block floating point is 'int8@16:e8m0', such as the named 'msfp12'",
     "hqq": "HQQ is the statistic '-hqq', as in 'int4-offset-hqq@64:f16'",
     "qlora": "the format of QLoRA is 'qlora-double'",
     "lsq lsqplus": "a learned step size is a gradient of qr.fake_quantize to the scales of qr.fit(x, 'int4@row')",
