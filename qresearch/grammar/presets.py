@@ -92,7 +92,6 @@ _add(
 _add("e8p-row", "e8p@row", "E8P of QuIP#: eight numbers in 16 bits, 2 bits for each number")
 _add("mx9", "smx9@16:e8m0", "MX9: pairs share a bit, 16 numbers an exponent (shared micro-exponents)")
 _add("mx6", "smx6@16:e8m0", "MX6")
-_add("msfp12", "int4@16:e8m0", "MSFP with magnitudes of 3 bits")
 _add("cast-hif8", "hif8", "a cast to HiF8 of Huawei")
 _add("bitnet", "int2-absmean", "ternary weights of BitNet b1.58: the scale is the mean magnitude")
 _add("signs", "codebook(-1,1)-absmean@64:bf16", "signs, scaled by the mean magnitude: the least squared error")
@@ -186,6 +185,7 @@ _add(
     "int4@16:e8m0",
     "block floating point: sign, three bits and a shared exponent, as in MSFP-12 (Darvish Rouhani et al. 2020)",
 )
+_add("msfp16", "int8@16:e8m0", "block floating point: sign, seven bits and a shared exponent, as in MSFP-16")
 _add("bfp8-tile-rceil", "int8-rceil@8x8:e8m0", "block floating point in tiles, with scales that never clip")
 _add(
     "nvfp4-4over6",
