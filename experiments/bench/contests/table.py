@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import replace
 
-from experiments.bench.contests import array_sides, ours, torch_sides
+from experiments.bench.contests import array_sides, ours, torch_sides, vector_sides
 from experiments.bench.contests.contest import Bars, Contest
 
 _DECODING = [
@@ -159,6 +159,36 @@ CONTESTS: list[Contest] = [
         "torch",
         "Lloyd's loop until no level moves by 1e-5, on one of 64 numbers",
         torch_sides.lloyd_loop(16, 64),
+    ),
+    Contest(
+        "encode e8p",
+        "codes of the nearest of E8P's 65,536 vectors of eight numbers",
+        ours.encode("e8p-unit"),
+        "torch",
+        "a matrix product with all of them, on one of 2048 numbers",
+        vector_sides.e8p_all_words(2048),
+        Bars(bar=20),
+        most=24,
+    ),
+    Contest(
+        "decode e8p",
+        "vectors of eight numbers from words",
+        ours.decode("e8p-unit"),
+        "torch",
+        "a gather from a table of all vectors",
+        vector_sides.e8p_decode(),
+        Bars(bar=1),
+        most=24,
+    ),
+    Contest(
+        "encode trellis2(12)",
+        "the best paths through 2^12 states, two passes",
+        ours.encode("trellis2(12)-unit"),
+        "torch",
+        "eager: the same search, all tiles at once, on one of 8 numbers",
+        vector_sides.viterbi(2, 12, 8),
+        Bars(bar=1),
+        most=18,
     ),
 ]
 
