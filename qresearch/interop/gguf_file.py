@@ -19,8 +19,10 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.interop.gguf_header import GGUFTensor, gguf_tensors
 from qresearch.interop.gguf_values import PLAIN, little_endian, plain, refusal, values
 from qresearch.wrapping.ggml import GGML, LAYOUTS
+from qresearch.wrapping.k_quants import KQuant
+from qresearch.wrapping.super_block_layouts import LAYOUTS as SUPER_BLOCKS
 
-PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
+PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in (*LAYOUTS, *SUPER_BLOCKS)}
 """Name of a type in ggml -> the preset that reads and writes it."""
 
 
@@ -54,7 +56,7 @@ def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], arc
 
 def _quantized(name: str, q: QTensor) -> tuple[np.ndarray, str]:
     coder = q.quantizer
-    if not isinstance(coder, GGML):
+    if not isinstance(coder, GGML | KQuant):
         known = ", ".join(PRESETS.values())
         raise ValueError(f"{name!r}: only the presets {known} have a type in GGUF files; quantize with one of them")
     length = coder.stored.length
@@ -87,7 +89,7 @@ def load_gguf(path: str | Path, names: str | Iterable[str] | None = None) -> dic
 
     Returns:
         name -> tensor. Types with a preset (`interop.gguf_file.PRESETS`) are a `QTensor`; floats and integers an array of their
-        dtype; the other types that gguf decodes, such as K- and I-quants, the float32 array that they stand for. Without
+        dtype; the other types that gguf decodes, such as most I-quants, the float32 array that they stand for. Without
         `names`, tensors that cannot be read are left out, and a warning lists them with their types.
 
     Raises:

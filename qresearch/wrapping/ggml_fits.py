@@ -107,7 +107,7 @@ def scale_and_minimum(x: Array, weights: Array, most: int, steps: Steps) -> tupl
         return in_order(term, x, weights)[0]
 
     def trial(numerator: Array, kept: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        scale, low, least = kept
+        _, low, least = kept
         inverse = quotient(numerator, width(low))
 
         def term(x: Array, w: Array) -> tuple[Array, Array, Array]:

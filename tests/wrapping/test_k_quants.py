@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import qresearch as qr
-from qresearch.wrapping.k_quants import LAYOUTS, SUPER_BLOCKS_AT_A_TIME
+from qresearch.wrapping.k_quants import SUPER_BLOCKS_AT_A_TIME
+from qresearch.wrapping.super_block_layouts import LAYOUTS
 
 BITS = {"iq4_xs": 4.25, "q2_k": 2.625, "q3_k": 3.4375, "q4_k": 4.5, "q5_k": 5.5, "q6_k": 6.5625}
 
