@@ -144,6 +144,7 @@ _add("q5_0", "int5-full-firstmax-exact@32~add_half:f16 + ggml_q5_0", "GGUF Q5_0,
 _add("q5_1", "uint5-offset-exact-divided@32~add_half:f16 + ggml_q5_1", "GGUF Q5_1, byte for byte")
 _add("q8_0", "int8-exact-divided@32~half_away:f16 + ggml_q8_0", "GGUF Q8_0, byte for byte")
 _add("iq4_nl", "iq4nl-firstmax-exact-divided@32~half_up:f16 + ggml_iq4_nl", "GGUF IQ4_NL; ggml also refines the scale")
+_add("iq4_nl-refined", "iq4nl-firstmax-exact@32~half_up:f16 + ggml_iq4_nl_refined", "GGUF IQ4_NL, byte for byte")
 _add("iq4_xs", "iq4nl-firstmax-exact@32~half_up:int6-full@8:f16 + ggml_iq4_xs", "GGUF IQ4_XS, byte for byte")
 _add("q2_k", "uint2-offset(uint4-signmax@16:f16)@16:uint4@16:f16 + ggml_q2_k", "GGUF Q2_K, byte for byte")
 _add("q3_k", "int3-full@16:int6-full@16:f16 + ggml_q3_k", "GGUF Q3_K, byte for byte")

@@ -1,11 +1,11 @@
 """The searches of llama.cpp for the scales of K-quants, for many blocks at once, operation by operation as the C code has them.
 
-Every function takes the numbers of a block along the *first* axis, [n, blocks], and sums them in that order, like a loop in
-C; compilers must not fuse the products with the sums (`arithmetic.exact.rounded`). So its float32 results are those of
+Every function takes the numbers of a block along the *first* axis, [n, blocks], and sums them in that order, as C does.
+Compilers must not fuse the products with the sums (`arithmetic.exact.rounded`). So its float32 results are those of
 `ggml-quants.c` compiled without fused multiply-add.
 
-References: `make_qkx2_quants`, `make_qkx3_quants`, `make_qx_quants`, `make_q3_quants` and `make_qp_quants` in `ggml-quants.c` of
-https://github.com/ggml-org/ggml.
+References: `make_qkx2_quants`, `make_qkx3_quants`, `make_qx_quants`, `make_q3_quants` and `make_qp_quants` in
+`ggml-quants.c` of https://github.com/ggml-org/ggml.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def scale_and_minimum(x: Array, weights: Array, most: int, steps: Steps) -> tupl
         return in_order(term, x, weights)[0]
 
     def trial(numerator: Array, kept: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        scale, low, least = kept
+        _, low, least = kept
         inverse = quotient(numerator, width(low))
 
         def term(x: Array, w: Array) -> tuple[Array, Array, Array]:

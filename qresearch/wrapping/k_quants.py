@@ -30,72 +30,16 @@ from qresearch.coders.packer import Packer
 from qresearch.coders.quantizer import Quantizer
 from qresearch.coders.storage import Nested
 from qresearch.scales.params import Encoded, Params
-from qresearch.wrapping.block_bytes import Bits, BlockLayout, Words
-from qresearch.wrapping.ggml_fits import EPS, Steps, nearest
-from qresearch.wrapping.small_fields import Run, Runs
-from qresearch.wrapping.super_blocks import Chosen, FromLevels, Procedure, Signed, WithMinimum
+from qresearch.wrapping.block_bytes import BlockLayout
+from qresearch.wrapping.ggml import emptied, filled
+from qresearch.wrapping.ggml_fits import EPS, nearest
+from qresearch.wrapping.super_block_layouts import LAYOUTS, PROCEDURES, SCALE_EXCESS
+from qresearch.wrapping.super_blocks import Chosen, Procedure, WithMinimum, finite, row_blocks
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Wrapper
 
-_D, _DMIN = Words("scale"), Words("offset")
-_PAIRS = Runs(16, (Run("scales", 0, 16, 0, 4), Run("mins", 0, 16, 0, 4, place=4)))
-_SIX_BITS = Runs(
-    12,
-    tuple(
-        run
-        for part, first, place in (("scales", 0, 0), ("mins", 4, 4))
-        for run in (
-            Run(part, 0, 4, first, 6),
-            Run(part, 4, 4, 8, 4, place=place),
-            Run(part, 4, 4, first, 2, first=4, place=6),
-        )
-    ),
-)
-_SIX_BITS_OF_16 = Runs(
-    12,
-    (
-        Run("scales", 0, 8, 0, 4),
-        Run("scales", 8, 8, 0, 4, place=4),
-        *(Run("scales", 4 * k, 4, 8, 2, first=4, place=2 * k) for k in range(4)),
-    ),
-)
-_HIGH_THEN_LOW = Runs(
-    6,
-    (
-        *(Run("scales", k, 2, 0, 2, first=4, place=2 * k, step=4) for k in range(4)),
-        *(Run("scales", k, 4, 2, 4, place=4 * k, step=2) for k in range(2)),
-    ),
-)
-_BYTES = Runs(16, (Run("scales", 0, 16, 0, 8),))
-
-LAYOUTS = {
-    "iq4_xs": BlockLayout(256, (_D, _HIGH_THEN_LOW, Bits(4, stride=16))),
-    "q2_k": BlockLayout(256, (_PAIRS, Bits(2, stride=32), _D, _DMIN)),
-    "q3_k": BlockLayout(256, (Bits(1, stride=32, first=2), Bits(2, stride=32), _SIX_BITS_OF_16, _D), excess=4),
-    "q4_k": BlockLayout(256, (_D, _DMIN, _SIX_BITS, Bits(4, stride=32))),
-    "q5_k": BlockLayout(256, (_D, _DMIN, _SIX_BITS, Bits(1, stride=32, first=4), Bits(4, stride=32))),
-    "q6_k": BlockLayout(256, (Bits(4, stride=64), Bits(2, stride=32, first=4), _BYTES, _D), excess=32),
-}
-"""The name of a type in ggml -> how its super-blocks are stored."""
-
-SCALE_EXCESS = {"q3_k": 32, "iq4_xs": 32}
-"""What is added to the scale of a sub-block, so that it is stored unsigned."""
-
-_IQ4 = (-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0)
-PROCEDURES: dict[str, Procedure] = {
-    "iq4_xs": FromLevels(_IQ4, 32, 256),
-    "q2_k": WithMinimum(16, 3, 15, Steps(-0.5, 0.1, 15, magnitude=True)),
-    "q3_k": Signed(4, 32, descends=True),
-    "q4_k": WithMinimum(32, 15, 63, Steps(-1, 0.1, 20)),
-    "q5_k": WithMinimum(32, 31, 63, Steps(-0.5, 0.1, 15)),
-    "q6_k": Signed(32, 128, descends=False),
-}
-"""The name of a type in ggml -> how its scales are chosen."""
-
 SUPER_BLOCKS_AT_A_TIME = 512
 """How many super-blocks are searched together; their arrays then stay in the cache."""
-
-_LARGEST = np.float32(2.0**40)
 
 
 @part
@@ -123,15 +67,9 @@ class KQuant(Wrapper):
             key: has no effect.
         """
         if weights is not None:
-            weights = self._rows(jnp.broadcast_to(weights, x.shape))
-        plain = jnp.clip(jnp.where(jnp.isnan(x), np.float32(0), x), -_LARGEST, _LARGEST)
-        params = self._stored(self._chosen(self._rows(plain), weights), x.shape)
+            weights = row_blocks(jnp.broadcast_to(weights, x.shape), self.stored.length)
+        params = self._stored(self._chosen(row_blocks(finite(x), self.stored.length), weights), x.shape)
         return self.inner.adapt(x, params)
-
-    def _rows(self, x: Array) -> Array:
-        """[super-blocks, 256], padded with zeros."""
-        whole = _filled(jnp.atleast_1d(x), self.stored.length)
-        return whole.reshape(math.prod(whole.shape[:-1]), self.stored.length)
 
     def _chosen(self, rows: Array, weights: Array | None) -> Chosen:
         """The choice for every super-block, some at a time."""
@@ -170,7 +108,7 @@ class KQuant(Wrapper):
 
     def _on_grid(self, numbers: Array, blocks: tuple[int, ...], shape: tuple[int, ...]) -> Array:
         """[sub-blocks, super-blocks] -> the grid of sub-blocks of an array of this shape."""
-        return _emptied(numbers.T.reshape(*blocks, numbers.shape[0]), self.layout(shape).grid)
+        return emptied(numbers.T.reshape(*blocks, numbers.shape[0]), self.layout(shape).grid)
 
     def encode_drawn(self, x: Array, params: Params, u: Array | None) -> Array:
         """The nearest codes at the stored scales, by a true quotient, ties to even."""
@@ -228,7 +166,7 @@ class KQuantPacker(Packer):
         return {"blocks": layout.write(parts)}
 
     def _bytes(self, codes: Array, count: int) -> Array:
-        return _filled(jnp.atleast_1d(codes), count).astype(jnp.uint8)
+        return filled(jnp.atleast_1d(codes), count).astype(jnp.uint8)
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
         """The inverse of `pack`, but for the exact scales of IQ4_XS, which are not stored."""
@@ -237,7 +175,7 @@ class KQuantPacker(Packer):
         blocks = layout.blocks(shape)
         parts = layout.read(data, blocks)
         element, scaling = coder.inner.element, coder.inner.scaling
-        codes = _emptied(parts["codes"] - np.uint8(layout.excess), shape)
+        codes = emptied(parts["codes"] - np.uint8(layout.excess), shape)
         excess = np.uint8(SCALE_EXCESS.get(coder.name, 0))
         scale = self._numbers(scaling.scale, parts["scales"] - excess, parts["scale"], shape)
         offset = None
@@ -247,22 +185,9 @@ class KQuantPacker(Packer):
 
     def _numbers(self, storage: Any, integers: Array, words: Array, shape: tuple[int, ...]) -> Encoded:
         dtype = storage.coder.element.code_dtype
-        codes = lax.bitcast_convert_type(_emptied(integers, self.coder.layout(shape).grid), dtype)
+        codes = lax.bitcast_convert_type(emptied(integers, self.coder.layout(shape).grid), dtype)
         units = words[..., 0].reshape(self.coder._units(shape))
         return Encoded(codes, Params(Encoded(units, Params())))
-
-
-def _filled(codes: Array, count: int) -> Array:
-    """[..., n] -> [..., blocks, count], padded with zeros."""
-    short = -(-codes.shape[-1] // count) * count - codes.shape[-1]
-    whole = jnp.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, short)])
-    return whole.reshape(*codes.shape[:-1], whole.shape[-1] // count, count)
-
-
-def _emptied(parts: Array, shape: tuple[int, ...]) -> Array:
-    """[..., blocks, count] -> `shape`, without the padding."""
-    flat = parts.reshape(*parts.shape[:-2], parts.shape[-2] * parts.shape[-1])
-    return flat[..., : (shape or (1,))[-1]].reshape(shape)
 
 
 def k_quant(name: str, inner: Coder) -> KQuant:

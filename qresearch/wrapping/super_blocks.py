@@ -9,6 +9,7 @@ References: `quantize_row_*_ref` (without weights) and `quantize_row_*_impl` (wi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from jax import Array
 
 from qresearch.arithmetic.exact import quotient, rounded
+from qresearch.wrapping.ggml import filled
 from qresearch.wrapping.ggml_fits import (
     EPS,
     Steps,
@@ -34,6 +36,7 @@ LENGTH = 256
 """The numbers in a super-block."""
 
 _F = np.float32
+_LARGEST = np.float32(2.0**40)
 
 
 class Chosen(NamedTuple):
@@ -182,6 +185,17 @@ def sub_blocks(x: Array, length: int) -> Array:
     """[numbers, super-blocks] -> [length, sub-blocks * super-blocks]."""
     count = x.shape[0] // length
     return jnp.moveaxis(x.reshape(count, length, -1), 0, 1).reshape(length, -1)
+
+
+def row_blocks(x: Array, length: int) -> Array:
+    """[..., n] -> [blocks, length] along the last axis, padded with zeros."""
+    whole = filled(jnp.atleast_1d(x), length)
+    return whole.reshape(math.prod(whole.shape[:-1]), length)
+
+
+def finite(x: Array) -> Array:
+    """Zero in place of NaN, and 2^40, which no type can store, in place of larger magnitudes."""
+    return jnp.clip(jnp.where(jnp.isnan(x), _F(0), x), -_LARGEST, _LARGEST)
 
 
 def _square(x: Array) -> Array:

@@ -165,7 +165,7 @@ def test_deep_nesting_is_refused():
 def test_a_long_text_is_not_echoed_whole(text):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         scheme(text)
-    assert len(str(error.value)) < 1200
+    assert len(str(error.value)) < 1000
 
 
 def test_an_array_is_not_echoed_whole():
@@ -244,7 +244,7 @@ SMALL = [row.name for row in qr.elements.rows if "{" in row.name]
 @pytest.mark.parametrize("pattern", SMALL)
 def test_every_width_of_every_element_is_built_or_refused(pattern):
     holes = re.findall(r"{\w+}", pattern)
-    for numbers in itertools.product(range((12, 5, 3)[len(holes) - 1]), repeat=len(holes)):
+    for numbers in itertools.product(range(5 if len(holes) > 1 else 12), repeat=len(holes)):
         name = pattern
         for hole, number in zip(holes, numbers, strict=True):
             name = name.replace(hole, str(number))
@@ -275,7 +275,7 @@ def test_a_name_of_other_libraries_is_answered_with_schemes_that_build(row):
         ("fp8", "'e4m3' and 'e5m2'"),
         ("FP4@32", "'e2m1'"),
         ("torch.float8_e4m3fnuz@32", "is 'e4m3fnuz'"),
-        ("Q4_K_M", "mixtures of them"),
+        ("Q4_K_M", "K-quants are 'q2_k'"),
         ("int4@32 + gptq", "not here"),
         ("int4@32:fp8", "'e4m3'"),
         ("NF4@64", "did you mean 'nf4'?"),

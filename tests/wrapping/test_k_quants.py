@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import qresearch as qr
-from qresearch.wrapping.k_quants import LAYOUTS, SUPER_BLOCKS_AT_A_TIME
+from qresearch.wrapping.k_quants import SUPER_BLOCKS_AT_A_TIME
+from qresearch.wrapping.super_block_layouts import LAYOUTS
 
+SLOW = pytest.mark.slow
+NAMES = ["q4_k", "q3_k", *(pytest.param(name, marks=SLOW) for name in ("q2_k", "q5_k", "q6_k", "iq4_xs"))]
 BITS = {"iq4_xs": 4.25, "q2_k": 2.625, "q3_k": 3.4375, "q4_k": 4.5, "q5_k": 5.5, "q6_k": 6.5625}
 
 
@@ -40,7 +43,7 @@ def stored(q):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", BITS)
+@pytest.mark.parametrize("name", NAMES)
 def test_stored_numbers_are_those_of_the_loops(name, weighted):
     x, weights = samples(), importance() if weighted else None
     got = stored(qr.quantize(x, name, weights=weights))
@@ -50,7 +53,7 @@ def test_stored_numbers_are_those_of_the_loops(name, weighted):
             np.testing.assert_array_equal(a[row].astype(np.float32).ravel(), np.array(b, np.float32).ravel())
 
 
-@pytest.mark.parametrize("name", BITS)
+@pytest.mark.parametrize("name", NAMES)
 def test_gguf_reads_the_same_numbers(name):
     gguf = pytest.importorskip("gguf")
     layout = LAYOUTS[name]
@@ -67,7 +70,7 @@ def test_gguf_reads_the_same_numbers(name):
     np.testing.assert_array_equal(got[finite], wanted[finite])
 
 
-@pytest.mark.parametrize("name", BITS)
+@pytest.mark.parametrize("name", NAMES)
 def test_true_bits_and_bytes_there_and_back(name):
     q = qr.quantize(samples(), name)
     assert q.bits == BITS[name]
@@ -77,7 +80,7 @@ def test_true_bits_and_bytes_there_and_back(name):
     np.testing.assert_array_equal(again.pack()["blocks"], packed["blocks"])
 
 
-@pytest.mark.slow
+@SLOW
 def test_many_super_blocks_are_searched_in_parts():
     x = np.random.default_rng(1).standard_normal((SUPER_BLOCKS_AT_A_TIME + 3, 256)).astype(np.float32)
     whole = np.asarray(qr.quantize(x, "q3_k", weights=importance()).pack()["blocks"])
@@ -85,6 +88,7 @@ def test_many_super_blocks_are_searched_in_parts():
     np.testing.assert_array_equal(whole[-5:], few)
 
 
+@SLOW
 def test_a_nan_poisons_its_super_block_and_infinities_saturate():
     x = np.random.default_rng(2).standard_normal((2, 512)).astype(np.float32)
     x[0, 3], x[1, 300] = np.nan, np.inf
@@ -95,6 +99,7 @@ def test_a_nan_poisons_its_super_block_and_infinities_saturate():
     np.testing.assert_array_equal(back[1, :256], np.asarray(qr.quantize(x[1, :256], "q4_k").dequantize()))
 
 
+@SLOW
 def test_weights_lower_the_weighted_error():
     x = np.random.default_rng(5).standard_normal((6, 256)).astype(np.float32)
     weights = np.where(np.arange(256) % 7 == 0, 100, 1).astype(np.float32)
