@@ -165,7 +165,7 @@ def test_deep_nesting_is_refused():
 def test_a_long_text_is_not_echoed_whole(text):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         scheme(text)
-    assert len(str(error.value)) < 1000
+    assert len(str(error.value)) < 1200
 
 
 def test_an_array_is_not_echoed_whole():
@@ -244,7 +244,7 @@ SMALL = [row.name for row in qr.elements.rows if "{" in row.name]
 @pytest.mark.parametrize("pattern", SMALL)
 def test_every_width_of_every_element_is_built_or_refused(pattern):
     holes = re.findall(r"{\w+}", pattern)
-    for numbers in itertools.product(range(5 if len(holes) > 1 else 12), repeat=len(holes)):
+    for numbers in itertools.product(range((12, 5, 3)[len(holes) - 1]), repeat=len(holes)):
         name = pattern
         for hole, number in zip(holes, numbers, strict=True):
             name = name.replace(hole, str(number))
