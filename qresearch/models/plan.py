@@ -160,11 +160,12 @@ class Plan:
         found = self.quantize(state, key) if weights is None else dict(weights)
         leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
         params, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], found)
-        return Frozen(params, extra, compiled.scales(self, state), self)
+        return Frozen(params, extra, compiled.scales(self, state, found), self)
 
     def scales_shape(self) -> Scales:
-        """The shapes of what is held of the inputs."""
-        return jax.eval_shape(lambda params: compiled.scales(self, self._start(params)), self.shapes)
+        """The shapes of what is held beside the weights."""
+        weights = {site.name: jax.ShapeDtypeStruct(site.shape, site.dtype) for site in self.sites}
+        return jax.eval_shape(lambda params, weights: compiled.scales(self, self._start(params), weights), self.shapes, weights)
 
     def site(self, name: str) -> Site:
         """A site by name. Raises `KeyError` with the names there are."""
@@ -198,7 +199,7 @@ class Plan:
         import pandas as pd
 
         found = self.quantize(state, key) if weights is None else dict(weights)
-        errors, sums = compiled.errors(self, state, inputs, found, compiled.scales(self, state), key)
+        errors, sums = compiled.errors(self, state, inputs, found, compiled.scales(self, state, found), key)
         return pd.DataFrame(list(lines(self.sites, found, errors, sums)))
 
     def estimate(self) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from jax import Array, lax
@@ -70,6 +71,14 @@ class Use:
     def placed(self, out: Array) -> Array:
         """[batch..., tokens, out] in the shape and dtype that the model expects."""
         return (out if self.right else out.swapaxes(-1, -2)).reshape(self.result.shape).astype(self.result.dtype)
+
+    def unplaced(self, result: Array) -> Array:
+        """[batch..., tokens, out]: the inverse of `placed`."""
+        assert self.tokens is not None
+        tokens = prod(self.tokens.sizes(self.tokens.free))
+        shape = (*self.batch, tokens, -1) if self.right else (*self.batch, -1, tokens)
+        found = result.reshape(shape)
+        return found if self.right else found.swapaxes(-1, -2)
 
     @property
     def indexed(self) -> bool:
