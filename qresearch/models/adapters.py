@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qresearch.base.part import part, static
+from qresearch.models.expressions import Graph
 from qresearch.models.site import Site
 from qresearch.models.use import Use
 from qresearch.models.visitors import Quantized, Run, tokens_of
@@ -31,9 +32,10 @@ class Pair:
     b: Array
 
     def delta(self) -> Array:
-        """B A, [stack..., out..., in]."""
-        flat = self.b.reshape(*self.a.shape[:-2], -1, self.b.shape[-1])
-        return jnp.matmul(flat, self.a, precision="highest").reshape(*self.b.shape[:-1], self.a.shape[-1])
+        """B A, float32 [stack..., out..., in]."""
+        a, b = self.a.astype(jnp.float32), self.b.astype(jnp.float32)
+        flat = b.reshape(*a.shape[:-2], -1, b.shape[-1])
+        return jnp.matmul(flat, a, precision="highest").reshape(*self.b.shape[:-1], self.a.shape[-1])
 
 
 @part
@@ -54,16 +56,23 @@ class Adapted:
     """Adds what adapters give to what a visitor of quantized weights does.
 
     Attributes:
-        inner: that visitor.
+        inner: that visitor, or one with other adapters.
         factor: alpha / r.
+        kind: where its pairs are held: "adapter", or "correction" for those that belong to the frozen weight.
     """
 
-    inner: Quantized
+    inner: Quantized | Adapted
     factor: float
+    kind: str = "adapter"
+
+    @property
+    def graph(self) -> Graph:
+        """Of the weights."""
+        return self.inner.graph
 
     def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
         """The held weight. With B A in it where an index takes rows or layers of the weight: it takes them of the sum."""
-        found, pair = self.inner.weight(site, use, operand, held), held["adapter"]
+        found, pair = self.inner.weight(site, use, operand, held), held[self.kind]
         if pair is None or not (use.indexed or use.tokens is None):
             return found
         return (found.astype(jnp.float32) + self._operand(site, use, pair)).astype(found.dtype)
@@ -71,7 +80,7 @@ class Adapted:
     def product(self, site: Site, use: Use, x: Any, weight: Any, held: Any, state: Any, run: Run) -> Any:
         """The product of the quantized weight, plus that of the adapter on the inputs in floating point."""
         y, after = self.inner.product(site, use, x, weight, held, state, run)
-        pair = held["adapter"]
+        pair = held[self.kind]
         if pair is None or use.indexed:
             return y, after
         if not use.plain:
@@ -82,7 +91,12 @@ class Adapted:
         return y + use.product(scaled, pair.b.astype(use.dtype)), after
 
     def _operand(self, site: Site, use: Use, pair: Pair) -> Array:
-        return self.inner.graph.restored(use.view, site.order, self.factor * pair.delta())
+        return self.graph.restored(use.view, site.order, self.factor * pair.delta())
+
+
+def corrected(visitor: Quantized, corrections: Mapping[str, Pair]) -> Quantized | Adapted:
+    """A visitor that adds the corrections of frozen weights, if there are any."""
+    return Adapted(visitor, 1.0, "correction") if corrections else visitor
 
 
 def check_adapters(adapters: Adapters, weights: Mapping[str, Any]) -> None:

@@ -16,13 +16,15 @@ from jax import Array
 
 from qresearch.coders.quantizer import Quantizer
 from qresearch.grammar.build import build
+from qresearch.models.adapters import Adapted
 from qresearch.models.expressions import Graph, Place
 from qresearch.models.pairs import Pair, Twice, changed
 from qresearch.models.rule import Rule
 from qresearch.models.site import Site
 from qresearch.models.visitors import Quantized
 from qresearch.models.walk import Held, Visitor, Walk
-from qresearch.solving.learned import Learned, descend, kept_within, quantized, rounded, start, why_not
+from qresearch.solving.learned import Chain, Learned, descend, kept_within, quantized, rounded, start, why_not
+from qresearch.solving.transforms import chained
 
 NOTHING = Learned(None, None, None)
 
@@ -38,6 +40,8 @@ def check(sites: Sequence[Site], rules: Mapping[str, Rule], in_order: bool) -> N
             continue
         if not all(use.view.chosen and use.place[: len(use.view.choosers[-1])] == use.view.choosers[-1] for use in site.uses):
             raise ValueError(f"{site.name!r}: {rule.method} learns the layers of a scan, and this is in none; give it another")
+        if rule.correction is not None:
+            raise ValueError(f"{site.name!r}: {rule.method} cannot be joined: a correction needs codes that are chosen before")
         if why := why_not(build(str(rule.scheme))):
             raise ValueError(f"{site.name!r}: {rule.method} cannot round {rule.scheme}, which {why}")
 
@@ -57,30 +61,33 @@ class Blocks(Twice):
             return found
         inputs, coders = [changed(each) for each in values], {site.name: _coder(self.rules[site.name]) for site in mine}
         exact = {site.name: held[site.name]["exact"] for site in mine}
-        first = {site.name: state[site.name]["divisor"] for site in mine}
+        first = {site.name: state[site.name]["transforms"] for site in mine}
 
-        def divided(name: str, learned: Learned) -> tuple[Array, Array | None]:
-            by = learned.divisor(first[name])
-            return exact[name] if by is None else exact[name].astype(jnp.float32) * by[..., None, :], by
+        def changed_weight(name: str, learned: Learned) -> tuple[Array, Chain]:
+            chain = learned.transforms(first[name])
+            return chained(chain, "weight", exact[name].astype(jnp.float32)) if chain else exact[name], chain
 
         def run(weights: Held) -> list[Any]:
-            given: Held = {name: {**(held | state)[name], "key": None} for name in held}
-            given |= {name: {**given[name], "weight": weight, "divisor": by} for name, (weight, by) in weights.items()}
-            walk = Walk(self.sites, Quantized(self.graph, self.rules))
+            given: Held = {name: {**(held | state)[name], "key": None, "adapter": None} for name in held}
+            for name, (weight, chain) in weights.items():
+                given[name] |= {"weight": weight, "transforms": chain}
+            walk = Walk(self.sites, Adapted(Quantized(self.graph, self.rules), 1.0, "correction"))
             return walk.run(closed.jaxpr, closed.consts, inputs, given, {}, place)
 
         def loss(learned: Held) -> Array:
-            made = {name: divided(name, each) for name, each in learned.items()}
-            outputs = run({name: (rounded(w, coders[name], learned[name]), by) for name, (w, by) in made.items()})
+            made = {name: changed_weight(name, each) for name, each in learned.items()}
+            outputs = run({name: (rounded(w, coders[name], learned[name]), chain) for name, (w, chain) in made.items()})
             return jnp.sum(jnp.stack([_error(*pair) for pair in zip(outputs, found)]))
 
-        begin = {name: start(divided(name, NOTHING)[0], coders[name], self.rules[name].learns_divisors) for name in exact}
+        begin = {
+            name: start(changed_weight(name, NOTHING)[0], coders[name], self.rules[name].learns_divisors) for name in exact
+        }
         best, _ = descend(loss, begin, lambda learned: {name: kept_within(each) for name, each in learned.items()})
         codes = {}
         for name, each in best.items():
-            weight, by = divided(name, each)
+            weight, chain = changed_weight(name, each)
             code = dataclasses.replace(quantized(weight, coders[name], each), dtype=str(state[name]["weight"].dtype))
-            codes[name], state[name] = (code, by), {**state[name], "weight": code, "divisor": by}
+            codes[name], state[name] = (code, chain), {**state[name], "weight": code, "transforms": chain}
         return [Pair(a.exact, b) if isinstance(a, Pair) else b for a, b in zip(found, run(codes))]
 
 

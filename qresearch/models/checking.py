@@ -17,6 +17,8 @@ from qresearch.models.site import Site
 from qresearch.models.state import State
 from qresearch.models.traced import Traced
 from qresearch.models.trainable import Trainable, why_not_learned
+from qresearch.solving.rotation import refused as not_rotated
+from qresearch.solving.transforms import Rotate
 
 DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic_slice", "gather", "scan", "while"}
 """Operations behind which a parameter may be a weight that the walk does not see."""
@@ -119,7 +121,7 @@ def observer(site: Site, rule: Rule) -> Range:
     if rule.inputs.fixed:
         return Range.start(stack, site.width)
     kind, fields = read_observer(observer_for(rule.inputs.scheme, rule.inputs.argument or None))
-    width = site.width if rule.divides else channels(site, rule.inputs.scheme)
+    width = site.width if rule.divides and not rule.rotates else channels(site, rule.inputs.scheme)
     return start(kind, stack, width, fields)
 
 
@@ -158,20 +160,39 @@ def _observed(rule: Rule) -> str:
 
 def check_method(site: Site, rule: Rule) -> None:
     """Raises `ValueError` where the methods of a rule cannot be used."""
-    if not rule.needs_moments:
+    if not rule.parts:
         return
-    if rule.divides and any(use.indexed for use in site.uses):
+    if (rule.transforms or rule.correction) and any(use.indexed for use in site.uses):
         raise ValueError(
             f"{site.name!r}: an index takes it from a stack, and {rule.method} needs a scan; leave {rule.method} out"
         )
     grouped = any(use.kind == "conv" and max(map(use.params.get, GROUPS)) > 1 for use in site.uses)
-    kinds = {"dense"} if rule.divides else {"dense", "conv"}
+    kinds = {"dense"} if rule.transforms else {"dense", "conv"}
     if any(use.kind not in kinds for use in site.uses) or grouped or len(site.shape) != site.stack + 2:
-        of = "of dense products" if rule.divides else "of dense products and of convolutions without groups"
+        of = "of dense products" if rule.transforms else "of dense products and of convolutions without groups"
         words = f"{rule.method} is for [out, in] {of}; give it the scheme alone"
         raise ValueError(f"{site.name!r} is {site.kind} {list(site.shape[site.stack :])}, and {words}")
     assert rule.scheme is not None
-    coder = build(rule.scheme)
-    if rule.solved and (not coder.separable or coder.stochastic):
-        why = "rounds stochastically" if coder.separable else "has elements that share codes"
-        raise ValueError(f"{site.name!r}: {rule.scheme} {why}, so {rule.method} cannot round its columns one after the other")
+    coder, shape = build(rule.scheme), site.shape[site.stack :]
+    for step in rule.steps:
+        if why := step.refused(coder, shape):
+            raise ValueError(f"{site.name!r}: {rule.scheme} {why}, so {rule.method} cannot be used")
+    check_transforms(site, rule)
+    if rule.correction is not None and (rule.correction.rank > min(shape) or coder.stochastic):
+        why = "rounds stochastically" if coder.stochastic else f"has a weight {list(shape)} of a rank of at most {min(shape)}"
+        raise ValueError(
+            f"{site.name!r}: {rule} {why}, so {rule.method} cannot correct it; take a smaller rank, or leave it out"
+        )
+
+
+def check_transforms(site: Site, rule: Rule) -> None:
+    """Raises `ValueError` where a rotation does not fit a site, or its inputs were not observed as they are quantized."""
+    for part in rule.transforms:
+        if isinstance(part, Rotate):
+            lengths = site.shape[-2:] if part.both else site.shape[-1:]
+            for length in lengths:
+                if why := not_rotated(part.size or length, length):
+                    raise ValueError(f"{site.name!r}: {rule}: {why}")
+    if rule.rotates and rule.divides and rule.inputs is not None and rule.inputs.observed:
+        way_out = f"write {rule.inputs.scheme}, which scales them as they come"
+        raise ValueError(f"{site.name!r}: inputs that are divided and then rotated are not observed; {way_out}")

@@ -12,11 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qresearch.models.adapters import Adapted
+from qresearch.models.executing import Scales
 from qresearch.models.site import Site
 from qresearch.models.traced import Traced
 from qresearch.models.use import Use
 from qresearch.models.visitors import Quantized, Run, reconstructed, tokens_of
 from qresearch.models.walk import Held
+from qresearch.solving.transforms import chained
 
 Sums = dict[str, Array]
 """float32 [lanes...] each: the sums of squares of the error and of the output, and the range of the inputs."""
@@ -37,7 +40,7 @@ class Compare:
         quantized: how sites are quantized.
     """
 
-    quantized: Quantized
+    quantized: Quantized | Adapted
 
     def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
         """As it is."""
@@ -61,15 +64,21 @@ class Compare:
         }
 
 
-def weight_errors(program: Traced, leaves: Any, weights: Held, divisors: Held) -> dict[str, Array]:
+def effective(site: Site, weight: Any, scales: Scales) -> Array:
+    """float32 [stack..., out..., in]: what a held weight stands for: transformed back, and with its correction."""
+    value = reconstructed(site, weight).astype(jnp.float32)
+    value = chained(scales.transforms.get(site.name, ()), "weight_back", value)
+    pair = scales.corrections.get(site.name)
+    return value if pair is None else value + pair.delta()
+
+
+def weight_errors(program: Traced, leaves: Any, weights: Held, scales: Scales) -> dict[str, Array]:
     """Site -> float32 [stack...]: the RMS error of a weight over its RMS."""
     found = {}
     for site in program.sites:
         if site.name in weights:
             exact = site.canonical(program.graph.value(site.node, leaves)).astype(jnp.float32)
-            held = reconstructed(site, weights[site.name]).astype(jnp.float32)
-            by = divisors.get(site.name)
-            error = (held if by is None else held / by[..., None, :]) - exact
+            error = effective(site, weights[site.name], scales) - exact
             over = tuple(range(site.stack, exact.ndim))
             found[site.name] = jnp.sqrt(jnp.sum(error**2, over) / jnp.sum(exact**2, over))
     return found

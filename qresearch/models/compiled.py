@@ -10,10 +10,12 @@ from jax import Array
 
 from qresearch import api
 from qresearch.coders.qtensor import Fitted, QTensor
+from qresearch.models.adapters import corrected
+from qresearch.models.choosing import corrections, fake_solved, solved
 from qresearch.models.comparing import Compare, nothing, weight_errors
 from qresearch.models.executing import Scales, execute, held_by
 from qresearch.models.in_order import in_order as solve_in_order
-from qresearch.models.stacks import divisors, each_weight, fake_solved, solved
+from qresearch.models.stacks import each_weight, transforms
 from qresearch.models.state import State
 from qresearch.models.trainable import Trainable, input_scales, weight_steps
 from qresearch.models.visitors import Observe, Quantized
@@ -25,7 +27,7 @@ def observe(plan: Any, state: State, inputs: Any, mask: Any) -> tuple[Held, Held
     """The observations and the second moments after a batch."""
     leaves = jax.tree.leaves(state.params)
     before = {name: (each, state.moments.get(name)) for name, each in state.seen.items()}
-    after = plan.program(inputs).run(Observe(mask), leaves, inputs, {}, before)[1]
+    after = plan.program(inputs).run(Observe(plan.rules, mask), leaves, inputs, {}, before)[1]
     return {name: seen for name, (seen, _) in after.items()}, {
         name: each for name, (_, each) in after.items() if each is not None
     }
@@ -34,9 +36,10 @@ def observe(plan: Any, state: State, inputs: Any, mask: Any) -> tuple[Held, Held
 @partial(jax.jit, static_argnums=(0, 4))
 def apply(plan: Any, state: State | Trainable, inputs: Any, key: Array | None, gradient: str) -> Any:
     """The outputs of the fake-quantized model."""
-    learned, held = weight_steps(plan.example, plan.rules, state, key), scales(plan, state)
+    learned, changed = weight_steps(plan.example, plan.rules, state, key), transforms(plan.example, plan.rules, state)
     nearest = partial(api.fake_quantize, gradient=gradient)
-    weights = each_weight(plan.example, plan.rules, state, held.divisors, learned, key, nearest, fake_solved)
+    weights = each_weight(plan.example, plan.rules, state, changed, learned, key, nearest, fake_solved)
+    held = _scales(plan, state, changed, weights)
     return execute(plan.program(inputs), plan.rules, jax.tree.leaves(state.params), inputs, weights, held, key, gradient)
 
 
@@ -48,23 +51,28 @@ def errors(
     program, leaves = plan.program(inputs), jax.tree.leaves(state.params)
     before = {site.name: nothing(site) for site in plan.sites if site.multiplies and site.name in weights}
     held = held_by(program, weights, scales, key)
-    sums = program.run(Compare(Quantized(program.graph, plan.rules)), leaves, inputs, held, before)[1]
-    return weight_errors(program, leaves, weights, scales.divisors), sums
+    visitor = Compare(corrected(Quantized(program.graph, plan.rules), scales.corrections))
+    sums = program.run(visitor, leaves, inputs, held, before)[1]
+    return weight_errors(program, leaves, weights, scales), sums
 
 
 @partial(jax.jit, static_argnums=0)
 def quantize(plan: Any, state: State | Trainable, key: Array | None) -> Held:
     """Site -> QTensor."""
-    divided = divisors(plan.example, plan.rules, state)
+    changed = transforms(plan.example, plan.rules, state)
     learned = weight_steps(plan.example, plan.rules, state, key)
-    return each_weight(plan.example, plan.rules, state, divided, learned, key, _codes, solved)
+    return each_weight(plan.example, plan.rules, state, changed, learned, key, _codes, solved)
 
 
 @partial(jax.jit, static_argnums=0)
-def scales(plan: Any, state: State | Trainable) -> Scales:
-    """What is held of the inputs of each site."""
-    divided = divisors(plan.example, plan.rules, state)
-    return Scales(input_scales(plan.example, plan.rules, state, divided), divided)
+def scales(plan: Any, state: State | Trainable, weights: Held) -> Scales:
+    """What is held beside the quantized weights."""
+    return _scales(plan, state, transforms(plan.example, plan.rules, state), weights)
+
+
+def _scales(plan: Any, state: State | Trainable, changed: Held, weights: Held) -> Scales:
+    beside = corrections(plan.example, plan.rules, state, changed, weights)
+    return Scales(input_scales(plan.example, plan.rules, state, changed), changed, beside)
 
 
 def _codes(weight: Array, scheme: Any, key: Array | None) -> QTensor:

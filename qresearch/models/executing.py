@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from qresearch.base.part import part
-from qresearch.models.adapters import Adapted, Adapters
+from qresearch.models.adapters import Adapted, Adapters, corrected
 from qresearch.models.integer import Executed
 from qresearch.models.rule import Rule
 from qresearch.models.traced import Traced
@@ -21,11 +21,13 @@ class Scales:
 
     Attributes:
         static: site -> fixed parameters of their scheme; for a split, the columns that are kept.
-        divisors: site -> float32 [stack..., in]: what they are divided by, where a method says so.
+        transforms: site -> how its inputs are changed before they are quantized, in this order (`qr.solving.Transform`).
+        corrections: site -> a `Pair` in bfloat16 that is added to its weight.
     """
 
     static: Held
-    divisors: Held
+    transforms: Held
+    corrections: Held
 
 
 def execute(
@@ -55,7 +57,7 @@ def execute(
         adapters: what is added to the products.
     """
     held = held_by(program, weights, scales, key, {} if adapters is None else adapters.pairs)
-    visitor: Any = Executed(program.graph, rules, gradient, integers)
+    visitor: Any = corrected(Executed(program.graph, rules, gradient, integers), scales.corrections)
     visitor = visitor if adapters is None else Adapted(visitor, adapters.factor)
     given = [ABSENT if each is None else each for each in leaves]
     return program.run(visitor, given, inputs, held, {}, set(weights))[0]
@@ -66,9 +68,9 @@ def held_by(program: Traced, weights: Held, scales: Scales, key: Any = None, ada
     held = {}
     for number, site in enumerate(program.sites):
         own = None if key is None else keys(key, number, site.shape[: site.lanes])
-        of_inputs = {"inputs": scales.static.get(site.name), "divisor": scales.divisors.get(site.name)}
-        beside = (adapters or {}).get(site.name)
-        held[site.name] = {"weight": weights.get(site.name), "key": own, "adapter": beside, **of_inputs}
+        of_inputs = {"inputs": scales.static.get(site.name), "transforms": scales.transforms.get(site.name, ())}
+        beside = {"adapter": (adapters or {}).get(site.name), "correction": scales.corrections.get(site.name)}
+        held[site.name] = {"weight": weights.get(site.name), "key": own, **beside, **of_inputs}
     return held
 
 

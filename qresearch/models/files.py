@@ -45,8 +45,9 @@ def save(frozen: Frozen, path: str | Path) -> None:
     for name, leaf in zip(frozen.plan.example.names, frozen.leaves):
         if leaf is not None and not is_quantized(leaf):
             tensors[f"params.{name}"] = np.ascontiguousarray(leaf)
-    for name, leaf in [*_flat("scales", frozen.scales.static), *_flat("divisors", frozen.scales.divisors)]:
-        tensors[name] = np.ascontiguousarray(leaf)
+    for label in ("static", "transforms", "corrections"):
+        for name, leaf in _flat("scales" if label == "static" else label, getattr(frozen.scales, label)):
+            tensors[name] = np.ascontiguousarray(leaf)
     text = json.dumps({"format": FORMAT, "recipe": str(frozen.plan.recipe), "weights": about})
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
@@ -156,5 +157,6 @@ class _Reader:
 
     def _scales(self) -> Scales:
         wanted = self.plan.scales_shape()
-        names = [name for name, _ in [*_flat("scales", wanted.static), *_flat("divisors", wanted.divisors)]]
+        parts = {"scales": wanted.static, "transforms": wanted.transforms, "corrections": wanted.corrections}
+        names = [name for label, part in parts.items() for name, _ in _flat(label, part)]
         return jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(self.take(name)) for name in names])

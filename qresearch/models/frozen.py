@@ -60,7 +60,7 @@ class Frozen:
         params: the parameters. A leaf that is a site's weight is a QTensor [stack..., out..., in]; one that only sites of
             `extra` need is None.
         extra: site -> QTensor, for weights that are computed from a part of a parameter, or from several.
-        scales: of the inputs: static ones, and divisors.
+        scales: static scales of inputs, transforms of inputs, and corrections of weights.
         plan: the plan that froze it.
         integers: the names of the sites whose products are computed in integers.
     """
@@ -141,10 +141,11 @@ class Frozen:
 
     @property
     def bits(self) -> float:
-        """True bits per quantized weight."""
+        """True bits per quantized weight, with their corrections."""
         found = self.weights
         count = sum(site.size for site in self.plan.sites if site.name in found)
-        return 8 * sum(each.nbytes for each in found.values()) / max(count, 1)
+        beside = sum(int(leaf.nbytes) for leaf in jax.tree.leaves(self.scales.corrections))
+        return 8 * (sum(each.nbytes for each in found.values()) + beside) / max(count, 1)
 
 
 @jax.jit

@@ -7,6 +7,7 @@ al. 2022, arXiv 2210.17323, section 3.3).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,24 +15,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from qresearch import api
 from qresearch.coders.qtensor import QTensor
 from qresearch.grammar.build import build
+from qresearch.models.adapters import Adapted
 from qresearch.models.blocks import Blocks
 from qresearch.models.checking import observer
+from qresearch.models.choosing import corrected_pair, solved
 from qresearch.models.executing import Scales, held_by
 from qresearch.models.pairs import Twice, changed, exact
 from qresearch.models.rule import Rule
 from qresearch.models.site import Site
-from qresearch.models.stacks import divisor, fitted_inputs, mapped, one_by_one, solved
+from qresearch.models.stacks import fitted_inputs, mapped, one_by_one, transforms_of
 from qresearch.models.traced import Traced
 from qresearch.models.use import Use
-from qresearch.models.visitors import Quantized, Run, kept_rows, rows_kept, tokens_of
+from qresearch.models.visitors import Quantized, Run, kept_rows, rows_kept, tokens_of, turned
 from qresearch.models.walk import Held, Walk
 from qresearch.solving.moments import Moments
 from qresearch.solving.target import target
+from qresearch.solving.transforms import Rotate, chained
 
 
 def check(sites: tuple[Site, ...], rules: Mapping[str, Rule]) -> None:
@@ -78,7 +82,7 @@ def in_order(program: Traced, rules: Mapping[str, Rule], params: Any, inputs: An
         elif rule.scheme is not None:
             weight = site.canonical(program.graph.value(site.node, leaves))
             ready[site.name] = mapped(partial(_nearest, rule), site.stack, None)(weight)
-    held = held_by(program, ready, Scales({}, {}))
+    held = held_by(program, ready, Scales({}, {}, {}))
     walk: Callable[..., Walk] = Walk
     if any(rule.target is not None for rule in rules.values()):
         walk = Twice
@@ -87,17 +91,17 @@ def in_order(program: Traced, rules: Mapping[str, Rule], params: Any, inputs: An
             held[site.name]["exact"] = site.canonical(program.graph.value(site.node, leaves))
             walk = partial(Blocks, graph=program.graph, rules=rules)
     after = program.run(InOrder(program.graph, rules, mask=mask), leaves, inputs, held, before, walk=walk)[1]
-    scales = Scales(_part(after, "inputs"), _part(after, "divisor"))
+    scales = Scales(*(_part(after, name) for name in ("inputs", "transforms", "correction")))
     return _part(after, "weight") | ready, scales, _part(after, "seen")
 
 
 def _waits(rule: Rule) -> bool:
     """Whether a weight can be quantized only when its data are there."""
-    return rule.needs_moments or rule.rounds or (rule.inputs is not None and rule.inputs.observed)
+    return bool(rule.parts) or (rule.inputs is not None and rule.inputs.observed)
 
 
 def _part(after: Held, name: str) -> Held:
-    return {site: each[name] for site, each in after.items() if each[name] is not None}
+    return {site: each[name] for site, each in after.items() if each[name] is not None and each[name] != ()}
 
 
 def _nothing(site: Site, rule: Rule) -> Held:
@@ -108,7 +112,9 @@ def _nothing(site: Site, rule: Rule) -> Held:
     def one(weight: Array, sums: Moments) -> Held:
         return _solved(rule, weight, sums, observer(site, rule).sample()[(0,) * site.stack], 0)
 
-    shapes = jax.eval_shape(one, jax.ShapeDtypeStruct(inner, site.dtype), Moments.start(site.shape[-1]))
+    shapes = jax.eval_shape(
+        one, jax.ShapeDtypeStruct(inner, site.dtype), Moments.start(site.shape[-1], (), rule.target is not None)
+    )
     stack = site.shape[: site.stack]
     return jax.tree.map(lambda leaf: jnp.zeros((*stack, *leaf.shape), leaf.dtype), shapes) | {"seen": seen}
 
@@ -119,16 +125,28 @@ def _nearest(rule: Rule, weight: Array, key: None) -> QTensor:
 
 
 def _solved(rule: Rule, weight: Array, moments: Moments, sample: Array, batch: int) -> Held:
-    """The codes of a weight [batch..., out..., in], what its inputs are divided by, and their static scales."""
-    by = one_by_one(partial(divisor, rule), batch, weight.astype(jnp.float32), moments) if rule.divides else None
-    if by is not None:
-        weight, moments = weight.astype(jnp.float32) * by[..., None, :], moments.divided(by)
-    nearest = mapped(partial(_nearest, rule), batch, None)
-    found = one_by_one(partial(solved, rule), batch, weight, moments) if rule.solved else nearest(weight)
-    static = None
-    if rule.inputs is not None and rule.inputs.observed:
-        static = fitted_inputs(rule.inputs, sample, batch, by)
-    return {"weight": found, "divisor": by, "inputs": static}
+    """What is held of a weight [batch..., out..., in]: codes, transforms, static scales of its inputs, and a correction."""
+    dtype, chain = str(weight.dtype), tuple(part for part in rule.transforms if isinstance(part, Rotate))
+    if rule.target is not None:
+        aimed = partial(target, alpha=rule.target)
+        weight = one_by_one(aimed, batch, weight.astype(jnp.float32), moments.mean, moments.cross_mean)
+        moments = dataclasses.replace(moments, cross=None)
+    if rule.divides:
+        chain = one_by_one(partial(transforms_of, rule), batch, weight.astype(jnp.float32), moments)
+    if chain:
+        weight = chained(chain, "weight", weight.astype(jnp.float32))
+        moments = chained(chain, "moments", moments) if rule.needs_moments else moments
+    if rule.steps or rule.correction is not None:
+        found = one_by_one(partial(solved, rule), batch, weight, moments)
+    else:
+        found = mapped(partial(_nearest, rule), batch, None)(weight)
+    correction = None
+    if rule.correction is not None:
+        correction = one_by_one(partial(corrected_pair, rule), batch, weight, found.dequantize(), moments, chain)
+    observed = rule.inputs is not None and rule.inputs.observed
+    static = fitted_inputs(rule.inputs, sample, batch, chain) if rule.inputs is not None and observed else None
+    codes = dataclasses.replace(found, dtype=dtype)
+    return {"weight": codes, "transforms": chain, "inputs": static, "correction": correction}
 
 
 @dataclass(frozen=True)
@@ -152,24 +170,14 @@ class InOrder(Quantized):
         assert use.weight is not None
         tokens = tokens_of(use, changed(x)).astype(jnp.float32)
         kept = kept_rows(site, use, self.mask, tokens.shape[:-1])
-        rows, counted = use.rows(changed(x)).astype(jnp.float32), rows_kept(site, use, self.mask, kept)
-        moments = Moments.start(site.shape[-1], use.batch).add(rows, counted)
-        seen = state["seen"].add(tokens, kept)
+        rule, counted = self.rules[site.name], rows_kept(site, use, self.mask, kept)
+        rows = [use.rows(each).astype(jnp.float32) for each in (changed(x), exact(x))]
+        aims = rule.target is not None
+        moments = Moments.start(site.shape[-1], use.batch, aims).add(rows[0], counted, rows[1] if aims else None)
+        seen = state["seen"].add(turned(rule, tokens), kept)
         canonical = use.weight.weight(weight).reshape(site.shape[len(use.view.chosen) :])
-        rule = self.rules[site.name]
-        if rule.target is not None:
-            canonical = aimed(rule.target, canonical, moments, use.rows(exact(x)).astype(jnp.float32), rows, counted)
         found = _solved(rule, canonical, moments, seen.sample(), len(use.batch))
-        own = found | {"key": None}
-        operand = super().weight(site, use, weight, own)
-        return super().product(site, use, changed(x), operand, own, None, run)[0], found | {"seen": seen}
-
-
-def aimed(alpha: float, weight: Array, moments: Moments, exact: Array, tokens: Array, kept: Array) -> Array:
-    """The target of a weight [batch..., out, in], from its inputs [batch..., tokens, in] in the float model and as they are."""
-    tokens = jnp.where(kept[..., None], tokens, 0)
-    difference = jnp.where(kept[..., None], exact - tokens, 0)
-    sums = jnp.matmul(difference.swapaxes(-1, -2), tokens, precision=lax.Precision.HIGHEST)
-    cross = sums / jnp.maximum(moments.tokens, 1).astype(jnp.float32)[..., None, None]
-    run = partial(target, alpha=alpha)
-    return one_by_one(run, weight.ndim - 2, weight.astype(jnp.float32), moments.mean, cross).astype(weight.dtype)
+        own = found | {"key": None, "adapter": None}
+        visitor = Adapted(Quantized(self.graph, self.rules, self.gradient), 1.0, "correction")
+        operand = visitor.weight(site, use, weight, own)
+        return visitor.product(site, use, changed(x), operand, own, None, run)[0], found | {"seen": seen}

@@ -19,7 +19,7 @@ from qresearch.models.integer_products import conv, dense
 from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
-from qresearch.models.visitors import Quantized, Run, divided_tokens, over_batch, parted
+from qresearch.models.visitors import Quantized, Run, over_batch, parted, transformed_back, transformed_tokens
 
 
 def site_piece(site: Site, rule: Rule) -> int:
@@ -100,7 +100,7 @@ class Executed(Quantized):
 
         @jax.custom_jvp
         def product(x: Array, held: Any) -> Array:
-            return self._integers(site, use, x, held, run)
+            return transformed_back(use, self._integers(site, use, x, held, run), held)
 
         @product.defjvp
         def _(primals: Any, tangents: Any) -> Any:
@@ -109,7 +109,7 @@ class Executed(Quantized):
         return product(x, held), None
 
     def _integers(self, site: Site, use: Use, x: Array, held: Any, run: Run) -> Array:
-        inputs, weight, tokens = self.rules[site.name].inputs, held["weight"], divided_tokens(use, x, held)
+        inputs, weight, tokens = self.rules[site.name].inputs, held["weight"], transformed_tokens(use, x, held)
         assert inputs is not None
         steps = _use_piece(site, use, weight.quantizer, build(inputs.scheme))
         if inputs.mode != "split":

@@ -18,6 +18,7 @@ from qresearch.base import checks
 from qresearch.base.table import shown, suggestion
 from qresearch.coders.gradient import narrowed
 from qresearch.models.adapters import Adapters, Pair, check_adapters
+from qresearch.models.comparing import effective
 from qresearch.models.frozen import Frozen, is_quantized
 from qresearch.models.patterns import matches
 from qresearch.models.site import Site
@@ -101,8 +102,7 @@ def merge(frozen: Frozen, adapters: Adapters | None = None) -> Any:
         if site.name not in frozen.weights:
             continue
         _check_alone(site, plan.example.names, found)
-        value, by = frozen.weights[site.name].dequantize(), frozen.scales.divisors.get(site.name)
-        value = value if by is None else value / by[..., None, :]
+        value = effective(site, frozen.weights[site.name], frozen.scales)
         if adapters is not None and site.name in adapters.pairs:
             value = value + adapters.factor * adapters.pairs[site.name].delta()
         wanted[site.name] = narrowed(value, site.dtype)

@@ -163,7 +163,7 @@ class Plan:
         """
         self._ready(state)
         found = self.quantize(state, key) if weights is None else dict(weights)
-        return self._frozen(state.params, found, compiled.scales(self, state))
+        return self._frozen(state.params, found, compiled.scales(self, state, found))
 
     def in_order(self, params: Any, *inputs: Any, mask: Any = None) -> Frozen:
         """Quantizes a model whose recipe begins with `in order:`, in one run over all calibration data.
@@ -206,8 +206,9 @@ class Plan:
         return Frozen(tree, extra, scales, self)
 
     def scales_shape(self) -> Scales:
-        """The shapes of what is held of the inputs."""
-        return jax.eval_shape(lambda params: compiled.scales(self, self._start(params)), self.shapes)
+        """The shapes of what is held beside the weights."""
+        weights = {site.name: jax.ShapeDtypeStruct(site.shape, site.dtype) for site in self.sites}
+        return jax.eval_shape(lambda params, weights: compiled.scales(self, self._start(params), weights), self.shapes, weights)
 
     def site(self, name: str) -> Site:
         """A site by name. Raises `KeyError` with the names there are."""

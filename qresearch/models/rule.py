@@ -9,15 +9,18 @@ batch by itself, or, if they are `fixed`, those that held one while the plan obs
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from qresearch.base.table import shown, suggestion
-from qresearch.grammar.letters import listed, split, split_call
+from qresearch.grammar.letters import listed, split
 from qresearch.grammar.spec import Spec, scheme
-from qresearch.models.methods import METHODS, Method
+from qresearch.models.calls import Call, called, check_order, fitted, read_calls
+from qresearch.models.methods import METHODS, Correction, Dividing, Fitting, Learn, Part, Target, rank_of
 from qresearch.models.observers import observer_for
+from qresearch.solving.step import Step
+from qresearch.solving.transforms import Rotate
 
 MODES = ("dynamic", "static", "lsq", "split")
 
@@ -57,7 +60,7 @@ class Rule:
     """
 
     scheme: Spec | None = None
-    methods: tuple[str, ...] = ()
+    methods: tuple[Call, ...] = ()
     inputs: Inputs | None = None
 
     @classmethod
@@ -81,75 +84,82 @@ class Rule:
     @property
     def method(self) -> str:
         """The names of its methods, for messages; empty if every number is rounded to the nearest level."""
-        return " and ".join(self.methods)
+        return " and ".join(each.name for each in self.methods)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What its methods are made of, in the order in which they work."""
+        return tuple(sorted((part for each in self.methods for part in each.parts), key=rank_of))
 
     @property
-    def rows(self) -> tuple[Method, ...]:
-        """The rows of its methods, the outer ones first."""
-        return tuple(METHODS[name] for name in self.methods)
+    def steps(self) -> tuple[Step, ...]:
+        """The parts that choose codes and scales by what was observed of the inputs."""
+        outside = (Target, Dividing, Rotate, Correction, Fitting, Learn)
+        return tuple(part for part in self.parts if not isinstance(part, outside))
 
     @property
-    def solved(self) -> bool:
-        """Whether the codes depend on what was observed of the inputs."""
-        return any(row.solve for row in self.rows)
+    def transforms(self) -> tuple[Dividing | Rotate, ...]:
+        """The parts that change the weight and its inputs."""
+        return tuple(part for part in self.parts if isinstance(part, Dividing | Rotate))
+
+    @property
+    def correction(self) -> Correction | None:
+        """The matrix of low rank beside the weight, if there is one."""
+        return next((part for part in self.parts if isinstance(part, Correction)), None)
 
     @property
     def divides(self) -> bool:
         """Whether inputs are divided by a number for each channel."""
-        return any(row.divide for row in self.rows)
+        return any(isinstance(part, Dividing) for part in self.parts)
+
+    @property
+    def rotates(self) -> bool:
+        """Whether inputs are rotated."""
+        return any(isinstance(part, Rotate) for part in self.parts)
 
     @property
     def needs_moments(self) -> bool:
         """Whether moments of the inputs are needed."""
-        return self.solved or self.divides or self.target is not None
-
-    @property
-    def learned(self) -> bool:
-        """Whether training learns the scales of the weight."""
-        return any(row.learned for row in self.rows)
+        weighted = self.correction is not None and self.correction.weighted
+        return bool(self.steps) or self.divides or weighted or self.target is not None
 
     @property
     def target(self) -> float | None:
-        """The share of the changes of its inputs that the weight makes up for; None if it does not."""
-        return next((row.target for row in self.rows if row.target is not None), None)
+        """The part of the changes of its inputs that the weight makes up for; None if it does not."""
+        return next((part.alpha for part in self.parts if isinstance(part, Target)), None)
 
     @property
     def rounds(self) -> bool:
         """Whether rounding is learned, block by block."""
-        return any(row.rounds for row in self.rows)
+        return any(isinstance(part, Learn) for part in self.parts)
 
     @property
     def learns_divisors(self) -> bool:
         """Whether it learns divisors of the inputs in place of offsets."""
-        return any(row.rounds and row.divide for row in self.rows)
+        return any(isinstance(part, Learn) and part.divisors for part in self.parts)
+
+    @property
+    def learned(self) -> bool:
+        """Whether training learns the scales of the weight."""
+        return any(METHODS[each.name].learned for each in self.methods)
 
     def __str__(self) -> str:
         if self.scheme is None:
             return "none"
-        weights = "(".join([*self.methods, str(self.scheme)]) + ")" * len(self.methods)
+        weights = str(self.scheme)
+        for each in reversed(self.methods):
+            weights = each.around(weights)
         return weights if self.inputs is None else f"{weights} | {self.inputs}"
 
 
-def _weights(text: str) -> tuple[tuple[str, ...], Spec]:
-    name, given = _called(text)
-    if name not in METHODS:
-        return (), _scheme(text, "method", list(METHODS))
-    items = listed(given)
-    if len(items) != 1:
-        raise ValueError(f"{text!r}: the method {name} takes one scheme, such as {name}(int4@32)")
-    inner, spec = _weights(items[0])
-    if inner and any(METHODS[each].learned for each in (name, *inner)):
-        raise ValueError(f"{text!r}: {' and '.join((name, *inner))} cannot be joined; lsq learns by training alone")
-    if METHODS[name].makes_up and any(METHODS[each].makes_up for each in inner):
-        raise ValueError(f"{text!r}: {name} and {inner[-1]} both make up for changed inputs; leave one out")
-    if METHODS[name].chooses and any(METHODS[each].chooses for each in inner):
-        raise ValueError(f"{text!r}: {name} and {inner[-1]} both choose the codes; leave one out")
-    return (name, *inner), spec
-
-
-def _called(text: str) -> tuple[str, str]:
-    """The word before a bracket that spans the rest of the text, and what is inside; empty if there is none."""
-    return split_call(text) if re.fullmatch(r"\w+\(.*\)", text) else ("", "")
+def _weights(text: str) -> tuple[tuple[Call, ...], Spec]:
+    calls, inner = read_calls(text)
+    spec = _scheme(inner, "method", list(METHODS))
+    check_order(calls, text)
+    for each in calls:
+        if any(isinstance(part, Fitting) for part in each.parts):
+            spec = fitted(each, spec)
+    return tuple(each for each in calls if not any(isinstance(part, Fitting) for part in each.parts)), spec
 
 
 def _scheme(text: str, kind: str, words: Sequence[str]) -> Spec:
@@ -157,7 +167,7 @@ def _scheme(text: str, kind: str, words: Sequence[str]) -> Spec:
     try:
         return scheme(text)
     except ValueError as error:
-        name, given = _called(text)
+        name, given = called(text)
         try:
             scheme(listed(given)[0])
         except (ValueError, IndexError):
@@ -168,7 +178,7 @@ def _scheme(text: str, kind: str, words: Sequence[str]) -> Spec:
 
 
 def _inputs(text: str) -> Inputs:
-    name, given = _called(text)
+    name, given = called(text)
     if name not in MODES[1:]:
         return Inputs(_scheme(text, "word for inputs", MODES[1:]))
     first, *rest = listed(given) or [""]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,8 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from qresearch.coders.gradient import narrowed, straight_through
-from qresearch.coders.qtensor import Fitted, QTensor
+from qresearch.coders.qtensor import Fitted
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range
 from qresearch.models.rule import Inputs, Rule
@@ -20,6 +18,7 @@ from qresearch.models.site import Site
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held
 from qresearch.solving.moments import Moments
+from qresearch.solving.transforms import Divide, Rotate, Transform, chained
 
 
 def mapped(function: Callable[[Any, Array | None], Any], stack: int, key: Array | None) -> Callable[[Any], Any]:
@@ -39,31 +38,35 @@ def mapped(function: Callable[[Any, Array | None], Any], stack: int, key: Array 
     return run
 
 
-def divisors(program: Traced, rules: Mapping[str, Rule], state: Any) -> Held:
-    """What the inputs of sites are divided by, and their weights multiplied: site -> float32 [stack..., in]."""
+def transforms(program: Traced, rules: Mapping[str, Rule], state: Any) -> Held:
+    """Site -> what changes its weight and its inputs, in order, with the axes of its stack in front of every array."""
     leaves, shared, found = jax.tree.leaves(state.params), owners(program.sites, rules), {}
     for site in program.sites:
-        if rules[site.name].divides:
+        rule = rules[site.name]
+        if rule.divides:
             weight = site.canonical(program.graph.value(site.node, leaves)).astype(jnp.float32)
             moments = _spread(state.moments[shared[site.name]], site)
-            found[site.name] = one_by_one(partial(divisor, rules[site.name]), site.stack, lax.stop_gradient(weight), moments)
+            found[site.name] = one_by_one(partial(transforms_of, rule), site.stack, lax.stop_gradient(weight), moments)
+        elif rule.transforms:
+            found[site.name] = tuple(part for part in rule.transforms if isinstance(part, Rotate))
     return found
 
 
-def divisor(rule: Rule, weight: Array, moments: Moments) -> Array:
-    """float32 [in]: what the inputs of one weight [out, in] are divided by."""
-    found, coder = jnp.ones(weight.shape[-1]), build(str(rule.scheme))
-    for row in rule.rows:
-        if row.divide:
-            found = found * row.divide(weight * found[None], moments.divided(found), coder)
-    return found
+def transforms_of(rule: Rule, weight: Array, moments: Moments) -> tuple[Transform, ...]:
+    """What changes one weight [out, in] and its inputs."""
+    found: list[Transform] = []
+    for part in rule.transforms:
+        made = part if isinstance(part, Rotate) else part.made(weight, moments, build(str(rule.scheme)))
+        weight, moments = made.weight(weight), made.moments(moments)
+        found.append(made)
+    return tuple(found)
 
 
 def each_weight(
     program: Traced,
     rules: Mapping[str, Rule],
     state: Any,
-    divided: Held,
+    changed: Held,
     learned: Held,
     key: Array | None,
     nearest: Callable[[Array, Any, Any], Any],
@@ -75,25 +78,29 @@ def each_weight(
         program: the traced model.
         rules: of its sites.
         state: of the plan, or a `Trainable`.
-        divided: `divisors`.
+        changed: `transforms`.
         learned: site -> the scales of a weight, where these are learned.
         key: a JAX random key, for stochastic rounding.
         nearest: (weight, scheme or fitted scales, key) -> result, for weights that are rounded to the nearest level.
         solving: (rule, weight, moments) -> result, for the others.
     """
     found = {}
-    shared = owners(program.sites, rules)
     for site, rule, weight, own in canonical_weights(program, rules, state.params, key):
-        by = divided.get(site.name)
-        if by is not None:
-            weight = weight.astype(jnp.float32) * by[..., None, :]
-        if rule.solved:
-            moments = _spread(state.moments[shared[site.name]], site)
-            moments = moments if by is None else moments.divided(by)
+        chain = changed.get(site.name, ())
+        weight = chained(chain, "weight", weight.astype(jnp.float32)) if chain else weight
+        if rule.steps or rule.correction is not None:
+            moments = moments_of(program, rules, state, site, chain)
             found[site.name] = one_by_one(partial(solving, rule), site.stack, weight, moments)
         else:
             found[site.name] = mapped(_with(nearest, rule.scheme), site.stack, own)((weight, learned.get(site.name)))
     return found
+
+
+def moments_of(program: Traced, rules: Mapping[str, Rule], state: Any, site: Site, chain: Any) -> Moments | None:
+    """The moments of the changed inputs of a site; None if its rule needs none."""
+    if not rules[site.name].needs_moments:
+        return None
+    return chained(chain, "moments", _spread(state.moments[owners(program.sites, rules)[site.name]], site))
 
 
 def canonical_weights(
@@ -149,19 +156,7 @@ def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
     }
 
 
-def solved(rule: Rule, weight: Array, moments: Moments) -> QTensor:
-    """A weight in codes, by the method of its rule."""
-    (solve,) = (row.solve for row in rule.rows if row.solve)
-    return dataclasses.replace(solve(weight, moments.mean, rule.scheme), dtype=str(weight.dtype))
-
-
-def fake_solved(rule: Rule, weight: Array, moments: Moments) -> Array:
-    """The same in floating point, with a straight-through gradient."""
-    value = solved(rule, lax.stop_gradient(weight), moments).dequantize()
-    return straight_through(weight, lax.stop_gradient(narrowed(value, weight.dtype)), jnp.ones(weight.shape, bool))
-
-
-def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range], divided: Held) -> Held:
+def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range], changed: Held) -> Held:
     """The scales of static inputs, fitted to what was observed: site -> parameters, with the axes of its lanes in front.
 
     For a split with fixed columns these are bool [lanes..., 1, in]: true for those that held a large magnitude.
@@ -171,13 +166,14 @@ def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]
         inputs = rules[site.name].inputs
         if inputs is None or not inputs.observed:
             continue
-        found[site.name] = fitted_inputs(inputs, seen[site.name].sample(), site.lanes, divided.get(site.name))
+        found[site.name] = fitted_inputs(inputs, seen[site.name].sample(), site.lanes, changed.get(site.name, ()))
     return found
 
 
-def fitted_inputs(inputs: Inputs, sample: Array, lanes: int, by: Array | None) -> Any:
+def fitted_inputs(inputs: Inputs, sample: Array, lanes: int, chain: Any) -> Any:
     """The same for one site, from a sample [lanes..., numbers, channels] of its inputs before they are divided."""
-    sample = sample if by is None else sample / by[..., None, :]
+    for each in chain:
+        sample = each.inputs(sample) if isinstance(each, Divide) else sample  # rotated inputs were observed
     if inputs.fixed:
         return jnp.any(jnp.abs(sample) >= float(inputs.argument), -2, keepdims=True)
     return lax.stop_gradient(mapped(fitting(inputs.scheme), lanes, None)(sample))

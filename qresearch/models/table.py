@@ -15,13 +15,15 @@ from qresearch.models.state import State
 
 
 def stored_bits(site: Site, rule: Rule) -> int:
-    """The bits of a site's weight, stored.
+    """The bits of a site's weight, stored, and of what corrects it.
 
     Raises `ValueError` if the size depends on the codes, as with entropy coders.
     """
     if rule.scheme is None:
         return 8 * site.dtype.itemsize * site.size
-    return math.prod(site.shape[: site.stack]) * build(rule.scheme).storage_bits(site.shape[site.stack :])
+    layers, shape = math.prod(site.shape[: site.stack]), site.shape[site.stack :]
+    beside = 0 if rule.correction is None else 16 * rule.correction.rank * (shape[0] + shape[-1])
+    return layers * (build(rule.scheme).storage_bits(shape) + beside)
 
 
 def row(site: Site, rule: Rule, state: State | None) -> dict[str, Any]:

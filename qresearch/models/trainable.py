@@ -48,7 +48,7 @@ class Trainable:
 def trainable(program: Traced, rules: Mapping[str, Rule], state: State, key: Any) -> Trainable:
     """A state as training begins with it. Raises `ValueError` for methods that choose codes by what was observed."""
     for site in program.sites:
-        if rules[site.name].needs_moments:
+        if rules[site.name].parts:
             method, scheme = rules[site.name].method, rules[site.name].scheme
             raise ValueError(f"{site.name!r}: {method} is not for training; write lsq({scheme}) or {scheme}, and plan again")
     weights, inputs = weight_steps(program, rules, state, key), input_scales(program, rules, state, {})
@@ -77,11 +77,11 @@ def weight_steps(program: Traced, rules: Mapping[str, Rule], state: State | Trai
     return jax.lax.stop_gradient(found)
 
 
-def input_scales(program: Traced, rules: Mapping[str, Rule], state: State | Trainable, divided: Held) -> Held:
-    """Site -> the parameters of static or learned inputs, which may be divided (`stacks.divisors`)."""
+def input_scales(program: Traced, rules: Mapping[str, Rule], state: State | Trainable, changed: Held) -> Held:
+    """Site -> the parameters of static or learned inputs, which may be changed (`stacks.transforms`)."""
     if isinstance(state, Trainable):
         return _joined(state, "inputs", program, rules)
-    return fitted(program, rules, state.seen, divided)
+    return fitted(program, rules, state.seen, changed)
 
 
 def _joined(state: Trainable, kind: str, program: Traced, rules: Mapping[str, Rule]) -> Held:

@@ -99,6 +99,14 @@ class Use:
             return None
         return (self.weight.sizes(self.weight.inner), *(str(self.params[name]) for name in sorted(self.params)))
 
+    def unplaced(self, result: Array) -> Array:
+        """[batch..., tokens, out]: the inverse of `placed`."""
+        assert self.tokens is not None
+        tokens = math.prod(self.tokens.sizes(self.tokens.free))
+        shape = (*self.batch, tokens, -1) if self.right else (*self.batch, -1, tokens)
+        found = result.reshape(shape)
+        return found if self.right else found.swapaxes(-1, -2)
+
     @property
     def indexed(self) -> bool:
         """Whether an index takes the weight from a stack."""

@@ -19,14 +19,23 @@ from qresearch.models.expressions import Graph
 from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.use import Use
+from qresearch.solving.transforms import Rotate, chained
 
 Run = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
 class Observe:
-    """Leaves the model as it is, and adds the inputs of every product to the observation of its site."""
+    """Leaves the model as it is, and adds the inputs of every product to the observation of its site.
 
+    The range is that of rotated inputs, where a rule rotates them; moments are those of the inputs as they are.
+
+    Attributes:
+        rules: of the sites.
+        mask: which rows take part.
+    """
+
+    rules: Mapping[str, Rule]
     mask: Any = None
 
     def weight(self, site: Site, use: Use, operand: Any, held: Any) -> Any:
@@ -43,7 +52,12 @@ class Observe:
         seen, moments = state
         if moments is not None:
             moments = moments.add(use.rows(x).astype(jnp.float32), rows_kept(site, use, self.mask, kept))
-        return run(x, weight), (seen.add(flat, kept), moments)
+        return run(x, weight), (seen.add(turned(self.rules[site.name], flat), kept), moments)
+
+
+def turned(rule: Rule, tokens: Array) -> Array:
+    """The inputs as the observation of their range sees them: rotated, where the rule rotates them."""
+    return chained([part for part in rule.transforms if isinstance(part, Rotate)], "inputs", tokens)
 
 
 def tokens_of(use: Use, x: Array) -> Array:
@@ -111,13 +125,15 @@ class Quantized:
         inputs = self.rules[site.name].inputs
         if held["weight"] is None:
             return run(x, weight), None
-        tokens, times = divided_tokens(use, x, held), self.times(site, use, weight, held, run)
+        tokens, times = transformed_tokens(use, x, held), self.times(site, use, weight, held, run)
         if inputs is None:
-            return times(tokens), None
+            return transformed_back(use, times(tokens), held), None
         if inputs.mode == "split":
             rest, kept = parted(inputs, tokens, held["inputs"])
-            return times(_inputs(inputs, rest, None, held["key"], self.gradient)) + times(kept), None
-        return times(_inputs(inputs, tokens, held["inputs"], held["key"], self.gradient)), None
+            y = times(_inputs(inputs, rest, None, held["key"], self.gradient)) + times(kept)
+        else:
+            y = times(_inputs(inputs, tokens, held["inputs"], held["key"], self.gradient))
+        return transformed_back(use, y, held), None
 
     def times(self, site: Site, use: Use, weight: Any, held: Any, run: Run) -> Callable[[Array], Array]:
         """The product of [batch..., tokens, in] and the held weight, in floating point, as a function of the tokens."""
@@ -131,10 +147,18 @@ class Quantized:
         return lambda tokens: run(side.restored(tokens), weight)
 
 
-def divided_tokens(use: Use, x: Array, held: Any) -> Array:
-    """[batch..., tokens, in]: the inputs, divided by what is held for each channel."""
-    tokens, by = tokens_of(use, x), held.get("divisor")
-    return tokens if by is None else (tokens / by[..., None, :]).astype(tokens.dtype)
+def transformed_tokens(use: Use, x: Array, held: Any) -> Array:
+    """[batch..., tokens, in]: the inputs, divided or rotated as their weight was."""
+    tokens, transforms = tokens_of(use, x), held["transforms"]
+    return chained(transforms, "inputs", tokens.astype(jnp.float32)).astype(tokens.dtype) if transforms else tokens
+
+
+def transformed_back(use: Use, y: Array, held: Any) -> Array:
+    """The result of a product, rotated back where the outputs of its weight were rotated."""
+    transforms = held["transforms"]
+    if not any(each.changes_outputs for each in transforms):
+        return y
+    return use.placed(chained(transforms, "outputs", use.unplaced(y).astype(jnp.float32)))
 
 
 def reconstructed(site: Site, weight: Any) -> Array:

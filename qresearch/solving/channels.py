@@ -34,26 +34,29 @@ def smoothing(w: Array, moments: Moments, coder: Coder, alpha: float = 0.5) -> A
         float32 [in]; 1 where it would not be finite.
     """
     largest = jnp.maximum(jnp.max(jnp.abs(w), 0, initial=0), LEAST)
-    return _finite(jnp.maximum(moments.largest**alpha / largest ** (1 - alpha), LEAST))
+    return _finite(jnp.maximum(moments.peak**alpha / largest ** (1 - alpha), LEAST))
 
 
-def activation_aware(w: Array, moments: Moments, coder: Coder) -> Array:
+def activation_aware(w: Array, moments: Moments, coder: Coder, duo: bool = False) -> Array:
     """S = mean|x|^r, with the r of least error of the output: channels that matter more are rounded more finely.
 
-    AWQ (Lin et al. 2023, arXiv 2306.00978). The error of a candidate is measured with the diagonal of H.
+    AWQ (Lin et al. 2023, arXiv 2306.00978). The error of a candidate is measured with the diagonal of H. The variant `duo` is
+    mean|x|^r / (mean|w|^(1 - r) + 1e-4), as in AutoAWQ, but there |w| is first divided by the largest of its group.
 
     Args:
         w: float32 [out, in].
         moments: of the inputs.
         coder: of the weight.
+        duo: whether channels of small weights get larger divisors too.
 
     Returns:
         float32 [in]; 1 where it would not be finite.
     """
-    energy = jnp.diagonal(moments.mean)
+    energy, size = jnp.diagonal(moments.mean), jnp.mean(jnp.abs(w), 0)
 
     def divisor(ratio: Array) -> Array:
-        s = jnp.maximum(moments.magnitude**ratio, 1e-4)
+        s = moments.magnitude**ratio
+        s = jnp.maximum(s / (size ** (1 - ratio) + 1e-4) if duo else s, 1e-4)
         return _finite(s / jnp.sqrt(jnp.max(s) * jnp.min(s)))
 
     def error(ratio: Array) -> Array:

@@ -1,12 +1,13 @@
 """Rounding with feedback: the error of each column is passed on to the columns after it, so that the output errs least.
 
 GPTQ (Frantar et al. 2022, arXiv 2210.17323) in the form of LDLQ (Chee et al. 2023, arXiv 2307.13304): column k is rounded at
-w_k + sum_{j<k} (w_j - q_j) U_jk. The scales are those of the original weight, so every scheme works in which each element has a
-code of its own.
+w_k + sum_{j<k} (w_j - q_j) U_jk. The scales are those of the original weight. Where neighbours share a code, a column is a
+block of them, and U has identities in its diagonal blocks (QuIP#, Tseng et al. 2024, arXiv 2402.04396).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,45 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from qresearch.coders.coder import Coder
+from qresearch.scales.params import Encoded
+from qresearch.solving.columns import Columns, Pieces, columns, refused
+from qresearch.solving.ldl import DAMPING, Factors, blocked, factors
 
-COLUMNS = 128
-"""Columns in a piece: errors reach the other pieces by one product for a whole piece."""
+
+@dataclass(frozen=True)
+class Feedback:
+    """A rounding step: all codes anew, with feedback.
+
+    Attributes:
+        order: whether columns of more energy are rounded first. That needs no stored permutation: groups of scales stay.
+        damping: the share of the mean diagonal that is added to that of H.
+    """
+
+    order: bool = True
+    damping: float = DAMPING
+
+    def refused(self, coder: Coder, shape: tuple[int, ...]) -> str:
+        """Why it cannot be used; empty if it can."""
+        return refused(coder, shape)
+
+    def places(self, h: Array, group: int) -> Array:
+        """int32 [steps]: the order in which steps are rounded."""
+        energy = jnp.sum(jnp.diagonal(h).reshape(-1, group), -1)
+        return jnp.argsort(-energy, stable=True) if self.order else jnp.arange(len(energy))
+
+    def __call__(self, w: Array, h: Array, coder: Coder, encoded: Encoded) -> Encoded:
+        """The codes of a weight [out, in], with the parameters that are there."""
+        return self.factored(w, h, coder, encoded)[0]
+
+    def factored(self, w: Array, h: Array, coder: Coder, encoded: Encoded) -> tuple[Encoded, Factors]:
+        """The same, and the factors of H; their diagonal is in the order of the columns of w."""
+        group = coder.element.group
+        order = self.places(h, group)
+        places = Pieces.of(order, group).places
+        found = factors(h[places][:, places], self.damping)
+        codes = feedback(w, encoded.params, coder, blocked(found.upper, group), order)
+        diagonal = jnp.zeros_like(found.diagonal).at[places].set(found.diagonal)
+        return Encoded(codes, encoded.params, encoded.whole), found._replace(diagonal=diagonal)
 
 
 def feedback(w: Array, params: Any, coder: Coder, upper: Array, order: Array) -> Array:
@@ -26,43 +63,35 @@ def feedback(w: Array, params: Any, coder: Coder, upper: Array, order: Array) ->
     Args:
         w: float32 [out, in].
         params: of the coder, fitted to w.
-        coder: a separable one.
-        upper: U, float32 [in, in], for the columns in their order.
-        order: int32 [in]: the order in which the columns are rounded.
+        coder: one that `columns` can cut.
+        upper: U, float32 [in, in], for the columns in their order; with identities as diagonal blocks of a group.
+        order: int32 [in / group]: the order in which the columns, or groups of them, are rounded.
 
     Returns:
-        Codes [out, in], in the order of w.
+        Codes [out, in / group], in the order of w.
     """
-    alone, each = coder.pointwise(params, w.shape)
-    count = w.shape[1]
-    pieces = -(-count // COLUMNS)
-    width = pieces * COLUMNS
-
-    def cut(x: Array) -> Array:
-        """[out, in, ...] -> [pieces, COLUMNS, out, ...], in the order of rounding; the last piece is filled with copies."""
-        moved = jnp.moveaxis(x, 1, 0)[order]
-        filled = jnp.concatenate([moved, jnp.repeat(moved[-1:], width - count, 0)])
-        return filled.reshape(pieces, COLUMNS, *filled.shape[1:])
-
-    rows = jnp.pad(upper, ((0, width - count), (0, width - count))).reshape(pieces, COLUMNS, width)
-    begin = jnp.zeros((width, w.shape[0]))
-    _, codes = lax.scan(partial(_piece, alone), begin, (cut(w), jax.tree.map(cut, each), rows, jnp.arange(pieces)))
-    codes = codes.reshape(width, w.shape[0])[:count]
-    return jnp.moveaxis(jnp.zeros_like(codes).at[order].set(codes), 0, 1)
+    cut = columns(coder, params, w.shape)
+    pieces = Pieces.of(order, cut.group)
+    begin = jnp.zeros((pieces.width, w.shape[0]))
+    each = (pieces.numbers(w), jax.tree.map(pieces.steps, cut.params), pieces.squares(upper), jnp.arange(pieces.pieces))
+    return pieces.back(lax.scan(partial(_piece, cut), begin, each)[1])
 
 
-def _piece(coder: Coder, shift: Array, at: Any) -> tuple[Array, Array]:
+def _piece(cut: Columns, shift: Array, at: Any) -> tuple[Array, Array]:
     """Rounds the columns of a piece one after the other. `shift` [width, out] is what earlier errors add to each column."""
     w, params, rows, number = at
-    inside = lax.dynamic_slice_in_dim(rows, number * COLUMNS, COLUMNS, 1)
-    mine = lax.dynamic_slice_in_dim(shift, number * COLUMNS, COLUMNS, 0)
+    steps, group, size = w.shape[0], cut.group, rows.shape[0]
+    inside = lax.dynamic_slice_in_dim(rows, number * size, size, 1).reshape(steps, group, size)
+    mine = lax.dynamic_slice_in_dim(shift, number * size, size, 0)
 
-    def column(mine: Array, at: Any) -> tuple[Array, tuple[Array, Array]]:
-        w, params, row, k = at
-        codes = coder.encode_drawn(w + mine[k], params, None)
-        error = w - coder.decode(codes, params, w.shape)
+    def step(mine: Array, at: Any) -> tuple[Array, tuple[Array, Array]]:
+        w, params, rows, k = at
+        codes = cut.encode(w + lax.dynamic_slice_in_dim(mine, k * group, group, 0), params)
+        error = w - cut.decode(codes, params)
         error = jnp.where(jnp.isfinite(error), error, jnp.float32(0))  # a NaN poisons its own block alone
-        return mine + row[:, None] * error[None], (codes, error)
+        for column in range(group):
+            mine = mine + rows[column][:, None] * error[column][None]
+        return mine, (codes, error)
 
-    _, (codes, errors) = lax.scan(column, mine, (w, params, inside, jnp.arange(COLUMNS)))
-    return shift + jnp.matmul(rows.T, errors, precision=lax.Precision.HIGHEST), codes
+    _, (codes, errors) = lax.scan(step, mine, (w, params, inside, jnp.arange(steps)))
+    return shift + jnp.matmul(rows.T, errors.reshape(size, -1), precision=lax.Precision.HIGHEST), codes

@@ -60,3 +60,16 @@ def factors(h: Array, damping: float = DAMPING) -> Factors:
     upper = jnp.where(fine, upper, eye)
     roots = jnp.diagonal(upper)
     return Factors(upper / roots[None], roots**2, jnp.where(fine, share, jnp.float32(jnp.inf)))
+
+
+def blocked(upper: Array, group: int) -> Array:
+    """U of blocks from U of columns: with identities as diagonal blocks of `group` columns. H = U D U^T, D of such blocks."""
+    if group == 1:
+        return upper
+    count = len(upper) // group
+    own = jnp.arange(count)
+    blocks = upper.reshape(count, group, count, group)[own, :, own]
+    inverse = jnp.linalg.inv(blocks)
+    moved = jnp.einsum("nkg,kgh->nkh", upper.reshape(-1, count, group), inverse, precision=lax.Precision.HIGHEST)
+    tidy = moved.reshape(count, group, count, group).at[own, :, own].set(jnp.eye(group))
+    return tidy.reshape(upper.shape)

@@ -18,9 +18,12 @@ from qresearch import api
 from qresearch.base.part import part
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.coders.quantizer import Quantizer
+from qresearch.solving.transforms import Divide, Transform
 
 STEPS = 200
 """Steps of descent. The first is 1 / STEPS long, so that all together reach the ends of the offsets."""
+
+Chain = tuple[Transform, ...]
 
 LEAST_SCALE = 0.5
 """Of the scale that the scheme fits."""
@@ -40,9 +43,14 @@ class Learned:
     factors: Array | None
     logarithms: Array | None
 
-    def divisor(self, by: Array | None) -> Array | None:
-        """What inputs are divided by, from what it was at first."""
-        return by if by is None or self.logarithms is None else by * jnp.exp(self.logarithms)
+    def transforms(self, chain: Chain) -> Chain:
+        """The transforms of the weight, with the divisors of the last division as they are now."""
+        if self.logarithms is None:
+            return chain
+        place = max(number for number, each in enumerate(chain) if isinstance(each, Divide))
+        last = chain[place]
+        assert isinstance(last, Divide)
+        return (*chain[:place], Divide(last.divisor * jnp.exp(self.logarithms)), *chain[place + 1 :])
 
 
 def why_not(coder: Any) -> str:

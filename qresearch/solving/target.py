@@ -1,38 +1,37 @@
-"""What a weight should be when its inputs are no longer those of the float model: X~ Q^T close to X W^T, not to X~ W^T."""
+"""The target of rounding where earlier layers are quantized: the inputs x of a layer are not those y of the exact model.
+
+The output of the exact layer is W y, and Q x is wanted near it, not near W x. The least squares solution without rounding is
+W C H^-1 = W (I + D H^-1), with H the mean of x x^T, C that of y x^T, and D = C - H. `alpha` moves from W to it.
+
+GPTAQ (Li et al. 2025, arXiv 2504.02692) with alpha 0.25, QEP (Arai and Ichikawa 2025, arXiv 2504.09629) with 0.5.
+"""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.linalg import cho_factor, cho_solve
+from jax.scipy.linalg import solve_triangular
 
-from qresearch.solving.ldl import DAMPING
+from qresearch.solving.ldl import DAMPING, factors
 
 
 def target(w: Array, h: Array, cross: Array, alpha: float = 0.5, damping: float = DAMPING) -> Array:
-    """W* = W (I + alpha D H~^-1) with D = (X - X~)^T X~ / T, which makes up for what the weights before have changed.
-
-    With alpha = 1 and no damping it is the weight of least squares; less of it fits the calibration data less closely. QEP
-    (Arai and Ichikawa 2025, arXiv 2504.09629), GPTAQ (Li et al. 2025, arXiv 2504.02692).
+    """W (I + alpha D H^-1): what is rounded in place of W.
 
     Args:
         w: float32 [out, in].
-        h: float32 [in, in]: H~, the moments of the inputs X~ that the layer has.
-        cross: float32 [in, in]: D.
-        alpha: the share that is made up for.
-        damping: the share of the mean diagonal of H~ that is added to it.
+        h: float32 [in, in]: the mean of x x^T over tokens.
+        cross: float32 [in, in]: the mean of y x^T.
+        alpha: 0 leaves W as it is.
+        damping: the share of the mean diagonal that is added to that of H before it is inverted.
 
     Returns:
-        float32 [out, in]; W itself where H~ has no inverse, or something is not finite.
-
-    >>> import jax
-    >>> x, w = jax.random.normal(jax.random.key(0), (64, 4)), jax.random.normal(jax.random.key(1), (2, 4))
-    >>> other = 2 * x  # the inputs have doubled: half the weight gives the same outputs
-    >>> found = target(w, other.T @ other / 64, (x - other).T @ other / 64, alpha=1, damping=0)
-    >>> bool(jnp.allclose(found, w / 2, atol=1e-5))
-    True
+        float32 [out, in]; w where H could not be used.
     """
-    numbers = jnp.diagonal(h)
-    base = h + jnp.diag(jnp.where(numbers == 0, jnp.float32(1), damping * jnp.mean(numbers)))
-    change = cho_solve(cho_factor(base), jnp.matmul(w, cross, precision=lax.Precision.HIGHEST).T).T
-    return jnp.where(jnp.all(jnp.isfinite(change)), w + jnp.float32(alpha) * change, w)
+    found = factors(h, damping)
+    change = jnp.matmul(w, cross - h, precision=lax.Precision.HIGHEST)
+    # H = U D U^T, so H^-1 = U^-T D^-1 U^-1: two triangular systems, of the transposed rows
+    half = solve_triangular(found.upper, change.T, unit_diagonal=True) / found.diagonal[:, None]
+    whole = solve_triangular(found.upper, half, trans=1, unit_diagonal=True).T
+    moved = w + jnp.float32(alpha) * whole
+    return jnp.where(jnp.isfinite(found.damping) & jnp.all(jnp.isfinite(whole)), moved, w)

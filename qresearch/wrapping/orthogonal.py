@@ -68,9 +68,13 @@ def orthogonal(inner: Coder, size: int, seed: int = 0) -> Rotated:
     if seed < 0:
         raise ValueError(f"orthogonal({size},{seed}): a seed must not be negative; write orthogonal({size},{-seed})")
     refuse_unsigned("orthogonal", inner)
+    return Rotated(inner, Orthogonal(haar(size, seed).astype(np.float32)), size)
+
+
+def haar(size: int, seed: int) -> np.ndarray:
+    """float64 [size, size]: a random orthogonal matrix."""
     q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))
-    matrix = q * np.where(np.diag(r) < 0, -1.0, 1.0)
-    return Rotated(inner, Orthogonal(matrix.astype(np.float32)), size)
+    return q * np.where(np.diag(r) < 0, -1.0, 1.0)
 
 
 WRAPPERS.add(

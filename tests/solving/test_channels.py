@@ -121,8 +121,8 @@ def test_errors_of_weights_are_those_of_the_weights_that_the_model_has(model):
     plan, state = planned(model, "awq(int4@16)")
     frozen = plan.freeze(state)
     table = plan.errors(state, x).set_index(["site", "layer"])
-    by = frozen.scales.divisors["head"]
+    by = frozen.scales.transforms["head"][0].divisor
     held = frozen.weights["head"].dequantize() / by[None]
     wanted = jnp.linalg.norm(held - params["head"]) / jnp.linalg.norm(params["head"])
     assert table.loc[("head", ""), "weight_error"] == pytest.approx(float(wanted), rel=1e-5)
-    assert frozen.nbytes == plan.nbytes + sum(each.nbytes for each in frozen.scales.divisors.values())
+    assert frozen.nbytes == plan.nbytes + sum(each.nbytes for each in jax.tree.leaves(frozen.scales.transforms))

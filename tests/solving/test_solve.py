@@ -47,7 +47,7 @@ def by_definition(w, h, scale, zero, low, high, order, damping):
 @pytest.mark.parametrize("tokens", [400, 30])
 def test_codes_are_those_of_the_definition_in_float64(text, low, high, order, tokens):
     w, x = layer(tokens=tokens)
-    found = qr.solving.solve(w, moments(x), text, order)
+    found = qr.solving.solve(w, moments(x), text, [qr.solving.Feedback(order)])
     block = w.shape[1] // found.q.scales.shape[1]
     scale = np.repeat(np.asarray(found.q.scales, np.float64), block, 1)
     zero = np.zeros(w.shape) if found.q.offsets is None else np.repeat(np.asarray(found.q.offsets, np.float64), block, 1)
@@ -77,7 +77,7 @@ def test_the_error_of_the_output_is_less_than_that_of_the_nearest(text):
 def test_with_a_diagonal_h_it_is_the_nearest(text, order):
     w, _ = layer()
     h = jnp.diag(jnp.asarray(np.random.default_rng(1).uniform(0.1, 4, w.shape[1]), jnp.float32))
-    found = qr.solving.solve(w, h, text, order)
+    found = qr.solving.solve(w, h, text, [qr.solving.Feedback(order)])
     assert (found.q.codes == qr.quantize(w, text).codes).all()
     assert found.error == found.nearest
 
@@ -143,7 +143,11 @@ def test_a_nan_in_the_weight_poisons_its_own_block_alone():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("vq4x2@32", "share codes"), ("int4@32~stochastic", "rounds stochastically"), ("int4@32 + outliers(0.05)", "share codes")],
+    [
+        ("vq4x2@32 + hadamard(32)", "vectors inside a wrapper"),
+        ("int4@32~stochastic", "rounds stochastically"),
+        ("int4@32 + outliers(0.05)", "share codes"),
+    ],
 )
 def test_schemes_that_have_no_feedback_are_refused(text, words):
     w, x = layer(width=64)
