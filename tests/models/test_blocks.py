@@ -85,7 +85,7 @@ def test_divisors(rule):
 
     def product(x, name, number):
         w = learned.weights[f"layers/{name}"].dequantize()[number]
-        by = learned.scales.divisors[f"layers/{name}"][number]
+        by = learned.scales.transforms[f"layers/{name}"][0].divisor[number]
         return qr.fake_quantize(x / by[None], "int6@row") @ w.T
 
     for number in range(LAYERS):  # by hand, from what is stored
