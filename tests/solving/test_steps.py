@@ -1,5 +1,7 @@
 """Steps after one another: descent, refit, weighted fits and vectors, against definitions in float64, and their laws."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +72,7 @@ def test_no_step_raises_the_error(seed, kind):
             assert jnp.isfinite(q).all()
             errors.append(exact(w, q, h))
         slack = 1e-5 * exact(w, 0, h) + 1e-12  # changes are summed in float32
-        assert all(later <= earlier + slack for earlier, later in zip(errors, errors[1:])), errors
+        assert all(later <= earlier + slack for earlier, later in pairwise(errors)), errors
 
 
 @settings(max_examples=8, deadline=None)
@@ -81,8 +83,6 @@ def test_feedback_stays_below_its_bound_and_near_its_law(seed):
     assert float(found.error) <= float(found.bound)
     # J is a sum of 1024 squares of uniform numbers, of which the first few D hold most: 25 % is about three sigma
     assert float(found.error) == pytest.approx(float(found.law), rel=0.35)
-    diagonal = factors(jnp.asarray(h_of(x))).diagonal
-    del diagonal
     assert float(found.law) == pytest.approx(float(found.bound) / 3, rel=1e-6)
 
 
