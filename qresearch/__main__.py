@@ -65,7 +65,7 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
     "designs": ("Codebook designs", "name | for | options | what it is", qr.designs, _design),
     "methods": (
         "Methods of models",
-        "written, with defaults | what it does | cost: m x n, T tokens",
+        "with defaults | what it does | cost, m x n, T tokens",
         qr.model.methods,
         _method,
     ),

@@ -1,7 +1,7 @@
 """GPTQ, HQQ and divisors of channels: llm-compressor, hqq, torchao and GPTQModel beside `qr.solving`.
 
 One weight of 48 outputs and 256 inputs, on 512 correlated tokens. Codes are compared at given scales. A reason is given only if
-it was checked: codes that differ are compared with those of float64, and an error that is no worse is a comparison of one number.
+it was checked: codes that differ are compared with those of float64. An error that is no worse is a comparison of one number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 import qresearch as qr
 from experiments.peers.row import comparison
-from qresearch.solving import Feedback, Moments
+from qresearch.solving import Feedback, Moments, Refit
 from qresearch.solving.channels import activation_aware, smoothing
 
 OUT, IN, TOKENS, GROUP = 48, 256, 512, 64
@@ -104,7 +104,7 @@ def _hqq(w: np.ndarray, x: np.ndarray) -> Iterator[dict[str, Any]]:
     zero, scale = (np.asarray(meta[name], np.float64).reshape(-1, 1) for name in ("zero", "scale"))
     q = qr.quantize(w, str(qr.model.Rule.parse(f"hqq(int3-offset@{GROUP})").scheme))
     values = ((codes.float().numpy().reshape(-1, GROUP) - zero) * scale).reshape(w.shape)
-    ours, theirs = (np.mean(np.abs(np.asarray(each, np.float64) - w) ** 0.7) for each in (q.dequantize(), values))
+    ours, theirs = (float(np.mean(np.abs(np.asarray(each, np.float64) - w) ** 0.7)) for each in (q.dequantize(), values))
     form = f"hqq(int3-offset@{GROUP})"
     yield comparison(form, "", "mean of |error|^0.7 no worse", [True], [bool(ours <= theirs * (1 + 1e-6))])
     own = np.asarray(q.codes, np.int32)
@@ -155,7 +155,19 @@ def _gptqmodel(w: np.ndarray, x: np.ndarray) -> Iterator[dict[str, Any]]:
     solver.quantizer.configure(perchannel=True)
     solver.add_batch(torch.from_numpy(x)[None], None)
     values = solver.quantize()[0].float().numpy().reshape(w.shape)
-    ours = qr.solving.solve(w, Moments.start(IN).add(jnp.asarray(x)), f"int4-full@{GROUP}", [Feedback(False)]).q.dequantize()
-    errors = [np.square(x.astype(np.float64) @ (np.asarray(each, np.float64) - w).T).mean() for each in (ours, values)]
-    what = f"error of the output no worse, without order: {errors[0] / errors[1]:.2f} of theirs"
-    yield comparison(f"ldlq(int4@{GROUP})", "", what, [True], [bool(errors[0] <= errors[1])])
+    moments, error = Moments.start(IN).add(jnp.asarray(x)), _output_error(w, x)
+    theirs = error(values)
+    for form, steps in _VARIANTS.items():
+        share = error(qr.solving.solve(w, moments, f"int4-full@{GROUP}", steps).q.dequantize()) / theirs
+        what = f"error of the output no worse: {share:.2f} of theirs"
+        yield comparison(form.format(f"int4-full@{GROUP}"), "", what, [True], [bool(share <= 1)], GROUPS)
+
+
+GROUPS = "theirs fits the scales of a group when it comes to it, with errors passed on to it; ours to the weight as it was"
+
+_VARIANTS = {"ldlq({})": (Feedback(False),), "ldlq(refit({}))": (Feedback(False), Refit()), "gptq({})": (Feedback(),)}
+"""GPTQModel without order; ours without and with it."""
+
+
+def _output_error(w: np.ndarray, x: np.ndarray) -> Callable[[Any], float]:
+    return lambda q: float(np.square(x.astype(np.float64) @ (np.asarray(q, np.float64) - w).T).mean())

@@ -58,6 +58,7 @@ def test_descent_is_its_definition_in_float64(start):
     assert (np.asarray(found.codes) == wanted).all()  # a tie within float32 would be one of about 10^5 numbers
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["full", "few", "one", "dead", "ones", "zero"]))
 def test_no_step_raises_the_error(seed, kind):
