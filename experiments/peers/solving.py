@@ -80,7 +80,7 @@ def _llm_compressor(w: np.ndarray, x: np.ndarray) -> Iterator[dict[str, Any]]:
 
 def float64_codes(w: np.ndarray, h: np.ndarray, scale: np.ndarray, order: bool) -> np.ndarray:
     """Codes from -8 to 7 of feedback with damping 0.01, in float64, by elimination from the last column on."""
-    w, h = np.float64(w), np.float64(h)
+    w, h = np.asarray(w, np.float64), np.asarray(h, np.float64)
     places = np.argsort(-np.diag(h), kind="stable") if order else np.arange(len(h))
     rest = (h + 0.01 * np.mean(np.diag(h)) * np.eye(len(h)))[places][:, places]
     upper, codes, error = np.eye(len(h)), np.zeros(w.shape), np.zeros(w.shape)
