@@ -1,7 +1,7 @@
 """`python -m qresearch` prints every table of the library as Markdown; `make docs` writes it to `docs/tables.md`.
 
 python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | sums | distributions |
-    limits | designs] ...
+    limits | designs | methods] ...
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ def _design(row: Row[qr.Recipe]) -> list[object]:
     return [f"`{row.name}`", " or ".join(row.value.sources) or "-", ", ".join(row.value.options), row.doc]
 
 
+def _method(row: Row[Any]) -> list[object]:
+    return [f"`{row.value.usage(row.name)}`", row.doc, row.value.cost]
+
+
 TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]]] = {
     "presets": ("Presets", "name | scheme | true bits, 4096 x 4096 | a NaN | what it is", qr.presets, _preset),
     "names": ("Names of compressed-tensors", "name | scheme of weights | scheme of activations", HUGGING_FACE, _pair),
@@ -59,6 +63,12 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
     "distributions": ("Distributions", "name | what it is", qr.distributions, _plain),
     "limits": ("Limits", "name | what it is", qr.theory.LIMITS, _plain),
     "designs": ("Codebook designs", "name | for | options | what it is", qr.designs, _design),
+    "methods": (
+        "Methods of models",
+        "with defaults | what it does | cost, m x n, T tokens",
+        qr.model.methods,
+        _method,
+    ),
 }
 
 

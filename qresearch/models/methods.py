@@ -129,7 +129,7 @@ class Method:
 
     def usage(self, name: str) -> str:
         """How it is written, with its defaults."""
-        given = "".join(f", {each} {default:g}" for each, default in self.numbers)
+        given = "".join(f", {each}={default:g}" for each, default in self.numbers)
         return f"{name}(weights{given}{''.join(f', {word}' for word in self.words)})"
 
 

@@ -2,7 +2,7 @@
 
     recipe = [ "in order:" ] ( rule | { pattern "=" rule ";" } )
     rule   = "none" | weights [ "|" inputs ]
-    weights = scheme | method "(" weights ")"
+    weights = scheme | method "(" weights { "," number } { "," word } ")"
     inputs = scheme | ( "static(" | "lsq(" ) scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
 `qresearch.models.rule` says what the words mean.

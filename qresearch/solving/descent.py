@@ -63,7 +63,7 @@ def _diagonal(h: Array, pieces: Pieces) -> tuple[Array, Array]:
     own = jnp.arange(steps)
     blocks = h.reshape(steps, group, steps, group)[own, :, own]
     floor = FLOOR * jnp.mean(jnp.diagonal(h)) * jnp.eye(group)
-    inverse = jnp.where(blocks == 0, 0, 1 / blocks) if group == 1 else jnp.linalg.inv(blocks + floor)
+    inverse = jnp.where(blocks == 0, 0, 1 / blocks) if group == 1 else jnp.linalg.inv(blocks + floor[None])
     inverse = jnp.where(jnp.isfinite(inverse), inverse, jnp.float32(0))
     more = ((0, pieces.pieces * pieces.each - steps), (0, 0), (0, 0))
     shape = (pieces.pieces, pieces.each, group, group)

@@ -33,7 +33,8 @@ def turn(x: Array, size: int, seed: int, back: bool = False) -> Array:
     if not back:
         groups = groups * signs
     parts = groups.reshape(*groups.shape[:-1], size // power, power)
-    parts = rounded(transform(parts) * np.float32(1 / np.sqrt(power)))
+    if power > 1:
+        parts = rounded(transform(parts) * np.float32(1 / np.sqrt(power)))
     if matrix is not None:
         across = parts.swapaxes(-1, -2)
         parts = (matrix.turn_back(across) if back else matrix.turn(across)).swapaxes(-1, -2)

@@ -89,7 +89,7 @@ def test_gradients_pass_straight_through(model):
     [
         ("gptq(vq4x2@8 + hadamard(8))", "has vectors inside a wrapper or in a flattened array"),
         ("gptq(int4@8~stochastic)", "rounds stochastically"),
-        ("gptq(int4@8, 3, 4)", "gptq takes 1 numbers, not 2; write gptq(weights, damping 0.01)"),
+        ("gptq(int4@8, 3, 4)", "gptq takes 1 numbers, not 2; write gptq(weights, damping=0.01)"),
         ("gptq(ldlq(int4@8))", "gptq and ldlq both choose the codes"),
         ("smooth(int8@row) | static(int8-kl)", "a histogram is kept per tensor"),
         ("gptk(int4@8)", "gptk"),
