@@ -250,7 +250,7 @@ def _zeros(subject: Subject) -> None:
         levels = np.asarray(element.decode(element.grid.codes())).reshape(-1, element.group)
         if element.group > 1:
             norms = (levels**2).sum(-1)
-            if len(levels) < 2.0 ** (int(element.bits) * element.per_group):  # a sample: none of it is nearer to zero
+            if len(levels) < 2 ** (int(element.bits) * element.per_group):  # a sample: none of it is nearer to zero
                 assert (got.values[:, : element.group] ** 2).sum(-1).max() <= norms.min(), "zeros have a nearer level"
                 return
             nearest = levels[np.argmin(norms)]
