@@ -9,8 +9,8 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     running     functions are compiled ahead, batches of rows are measured, progress is shown
     store       the results folder: log, manifest, lock
     showing     theory beside the rows, verdicts, summaries, tables
-    figures     figures of the rows, and of theory; decides which outputs are out of date; `python -m experiments.figures`
-                makes all of them from the log alone
+    figures     figures of the rows, and of theory; decides which outputs are out of date; report.html, one file
+                for people who have only a browser; `python -m experiments.figures` makes all of them from the log alone
     report      the lines that a sweep prints
     loop        sources are made and their rows measured, one after the other
     alone       the same in a process of its own, for rows that may end it

@@ -19,6 +19,7 @@ from itertools import chain
 from experiments.alone import alone
 from experiments.config import Config, ConfigError, load
 from experiments.figures.outputs import make_outputs
+from experiments.figures.page.report import make_report
 from experiments.loop import measured
 from experiments.report import conclusion, describe, ending, few_seeds, introduction, tried_alone, vanished
 from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
@@ -118,6 +119,7 @@ def run(
             if news:
                 results.explain(plan)
                 results.note(manifest)
+            make_report(config, config.folder)
             reporter.say(*conclusion(results, plan, pending, manifest, len(made.files)), *vanished(lost, results))
         return 0 if all(map(results.done, plan.rows)) and not lost else 1
 

@@ -44,13 +44,14 @@ _learned = jax.jit(
 )
 
 
-def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
+def quantize(x: Any, scheme: SchemeLike, key: Array | None = None, weights: Any = None) -> QTensor:
     """Quantizes an array.
 
     Args:
         x: floating-point, any shape; converted to float32.
         scheme: text, Spec or Coder.
         key: a JAX random key. Schemes with stochastic rounding need one, others ignore it.
+        weights: as in `fit`; the importance matrix of llama.cpp for K-quants, one number for each column.
 
     Returns:
         QTensor: codes in the shape of x, scales and offsets.
@@ -63,6 +64,8 @@ def quantize(x: Any, scheme: SchemeLike, key: Array | None = None) -> QTensor:
     (2, 1)
     """
     quantizer = build(scheme)
+    if weights is not None:
+        return encode(x, fit(x, quantizer, weights, key), key)
     encoded = _quantize(quantizer, to_float32(x), checks.random_key(key), kernels=state())
     return QTensor.of(encoded, quantizer, dtype_name(x))
 

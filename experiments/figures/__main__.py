@@ -1,4 +1,4 @@
-"""Writes the tables and figures of a results folder again, from its configuration and its log alone.
+"""Writes the tables, figures and report of a results folder again, from its configuration and its log alone.
 
     python -m experiments.figures results/NAME
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from experiments.config import ConfigError
 from experiments.figures.outputs import make_outputs
+from experiments.figures.page.report import make_report
 from experiments.running.progress import Reporter
 from experiments.store import saved_config
 
@@ -29,13 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = saved_config(folder, trust=options.trust)
         with Reporter(0) as reporter:
             made = make_outputs(config, folder, reporter.say, reporter.each, again=True)
+            report = make_report(config, folder, again=True)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
         print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
-    print(*made.files, sep="\n")
+    print(*made.files, report, sep="\n")
     return 0
 
 

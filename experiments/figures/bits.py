@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config.row_outputs import ErrorOverBits
+from experiments.figures import points
 from experiments.figures.lines import divided
 from experiments.figures.style import legend_below, name_axes, parts, scale_values
 from experiments.showing.best import direction
-from experiments.showing.summary import label, means
+from experiments.showing.summary import cells, label, means, number
 from experiments.showing.theory import LIMIT
 
 FLOAT = "none"
@@ -80,8 +81,8 @@ def _limit(axes: Axes, part: pd.DataFrame, column: str) -> np.ndarray:
         return np.zeros(0)
     drawn = part.dropna(subset=[column])
     for _, line in drawn.groupby("source", sort=False):
-        points = line.drop_duplicates("true_bits").sort_values("true_bits")
-        axes.plot(points["true_bits"], points[column], color="0.35", linestyle=":", marker="none", label=BOUND, zorder=1)
+        bound = line.drop_duplicates("true_bits").sort_values("true_bits")
+        axes.plot(bound["true_bits"], bound[column], color="0.35", linestyle=":", marker="none", label=BOUND, zorder=1)
     return drawn[column].to_numpy(np.float64)
 
 
@@ -100,10 +101,18 @@ def _line(axes: Axes, table: pd.DataFrame, y: str, name: str, look: dict, pooled
     best = table[np.concatenate([np.ones(min(len(key), 1), bool), better])]
     others = table.drop(best.index)
     line = look if sign else look | {"linestyle": "none"}
-    axes.errorbar(best["true_bits"], best["mean"], None if pooled else yerror(best), label=name, elinewidth=0.7, **line)
+    drawn = axes.errorbar(best["true_bits"], best["mean"], None if pooled else yerror(best), label=name, elinewidth=0.7, **line)
+    points.name(drawn.lines[0], _titles(best, y), best["scheme"].tolist())
     faint = {key: value for key, value in look.items() if key in ("color", "marker")}
-    axes.plot(others["true_bits"], others["mean"], linestyle="none", alpha=FAINT, **faint)
+    (beaten,) = axes.plot(others["true_bits"], others["mean"], linestyle="none", alpha=FAINT, **faint)
+    points.name(beaten, _titles(others, y), others["scheme"].tolist())
     return len(others) > 0
+
+
+def _titles(table: pd.DataFrame, y: str) -> list[str]:
+    """What is shown when the pointer is on a point."""
+    columns = zip(table["scheme"], table["true_bits"], cells(table, y))
+    return [f"{scheme}\n{number(bits)} bits, {label(y)} {value}" for scheme, bits, value in columns]
 
 
 def yerror(table: pd.DataFrame) -> np.ndarray | None:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from experiments.config.row_outputs import ErrorOverBlock
+from experiments.figures import points
 from experiments.figures.bits import mean_label, yerror
 from experiments.figures.lines import divided
 from experiments.figures.style import NO_ROWS, Undrawn, legend_below, name_axes, parts, scale_values
-from experiments.showing.summary import label, means
+from experiments.showing.summary import cells, label, means
 
 MOST_LABELS = 10
 """Up to this number of values, each gets a label below the axis."""
@@ -31,7 +32,14 @@ def error_over_block(options: ErrorOverBlock, frame: pd.DataFrame) -> Figure:
             table = means(line, [options.x], options.y)
             table = table[np.isfinite(table["mean"])].assign(at=lambda t: t[options.x].map(order)).sort_values("at")
             errors = None if found.over else yerror(table)
-            each.errorbar(table["at"], table["mean"], errors, label=name, elinewidth=0.7, **found.looks[name])
+            drawn = each.errorbar(table["at"], table["mean"], errors, label=name, elinewidth=0.7, **found.looks[name])
+            schemes = line.groupby(options.x, dropna=False)["scheme"].agg(
+                lambda every: every.iloc[0] if every.nunique() == 1 else ""
+            )
+            titled = [
+                f"{name}, {options.x} {x}\n{label(options.y)} {y}" for x, y in zip(table[options.x], cells(table, options.y))
+            ]
+            points.name(drawn.lines[0], titled, [schemes[x] for x in table[options.x]])
         _ticks(each, order)
         each.set_title(title)
     scale_values(axes, options.y, frame[options.y].to_numpy(np.float64), options.ylim)

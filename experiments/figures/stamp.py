@@ -18,7 +18,7 @@ from experiments.base.files import write
 from experiments.store.manifest import version
 
 FILE = "made.json"
-DRAWING = ("base", "config", "rows", "store", "showing", "figures")
+DRAWING = ("base", "config", "rows", "store", "showing", "figures", "figures/page")
 """The folders of the runner that decide what tables and figures look like."""
 
 PACKAGES = ("matplotlib", "fonttools", "pillow", "pandas", "tabulate", "numpy", "scipy", "jax")
@@ -78,7 +78,7 @@ class Stamp:
 def drawing() -> str:
     """The digest of what makes tables and figures of rows: our code, the style sheet, and the versions of packages."""
     runner = OURS[1]
-    files = [*OURS[0].rglob("*.py"), *(file for name in DRAWING for file in (runner / name).glob("*.py"))]
+    files = [*OURS[0].rglob("*.py"), *(file for name in DRAWING for file in (runner / name).glob("*.*"))]
     return "-".join([digest(map(str, [*files, runner / "paper.mplstyle"])), *map(version, PACKAGES)])
 
 

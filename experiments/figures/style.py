@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from experiments.base.files import replacing
 from experiments.config.reported import reported
 from experiments.config.style import WIDTHS
+from experiments.figures.points import with_titles
 
 SHEET = Path(__file__).parent.parent / "paper.mplstyle"
 COLUMN, PAGE = WIDTHS["column"], WIDTHS["page"]
@@ -39,7 +40,11 @@ NARROWEST = 1.7
 Ends = tuple[float, ...] | None
 Panels = tuple[Figure, list[Axes]]
 
-FORMATS: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
+FORMATS: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
 """File format -> metadata: without time and version, so that redrawing gives the same bytes."""
 
 
@@ -76,6 +81,8 @@ def save(figure: Figure, path: Path) -> Iterator[Path]:
         with replacing(target) as temporary, mpl.rc_context({"figure.constrained_layout.use": False}):
             figure.set_layout_engine(None)
             figure.savefig(temporary, format=suffix, metadata=metadata)
+            if suffix == "svg":
+                with_titles(temporary)
         yield target
 
 

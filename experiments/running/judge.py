@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -65,18 +66,25 @@ def judged(row: Row, given: Judged, key: Array) -> Outcome:
         found = _measured(given, given.scores) | {"bytes": float(size)}
         return Outcome(row, found, 8 * size / numbers, time.perf_counter() - started, notes=task.notes)
     plan = qr.model.plan(task.apply, task.params, treatment.recipe, *task.calibration[0])
-    state = plan.start(task.params)
-    for batch, mask in zip(task.calibration, task.masks or [None] * len(task.calibration)):
-        state = plan.observe(state, *batch, mask=mask)
-    if treatment.epochs:
-        state = trained(plan, state, task, treatment.epochs, row.seed)
     drawn = key if any(qr.build(each).stochastic for each in _schemes(treatment)) else None
-    frozen = plan.freeze(state, drawn)
-    errors = plan.errors(state, *task.calibration[0], key=drawn, weights=frozen.weights)
+    state, frozen = _frozen(plan, task, treatment.epochs, row.seed, drawn)
+    errors = plan.errors(state, *task.calibration[0], key=drawn, frozen=frozen)
     found = _measured(given, task.judge(frozen)) | {"bytes": float(frozen.nbytes)}
     sites = tuple(_plain(each) for each in errors.to_dict("records"))
     seconds = time.perf_counter() - started
     return Outcome(row, found, 8 * frozen.nbytes / numbers, seconds, sites=sites, notes=task.notes)
+
+
+def _frozen(plan: Any, task: Task, epochs: int, seed: int, key: Array | None) -> tuple[Any, Any]:
+    """The state before a model was frozen, and the frozen model."""
+    masks, state = task.masks or [None] * len(task.calibration), plan.start(task.params)
+    if plan.recipe.in_order:
+        batch = jax.tree.map(lambda *each: jnp.concatenate(each), *task.calibration)
+        return state, plan.in_order(task.params, *batch, mask=None if masks[0] is None else jnp.concatenate(masks))
+    for batch, mask in zip(task.calibration, masks):
+        state = plan.observe(state, *batch, mask=mask)
+    state = trained(plan, state, task, epochs, seed) if epochs else state
+    return state, plan.freeze(state, key)
 
 
 def _schemes(treatment: Treatment) -> list[Any]:

@@ -17,9 +17,9 @@ _NUMBER = re.compile(
     r"(?P<open>\()?(?P<mean>-?\d+(?:\.\d+)?)(?: ± (?P<error>\d+(?:\.\d+)?))?(?(open)\))(?:e(?P<power>[+-]?\d+))?"
 )
 _SPECIAL = {letter: "\\" + letter for letter in "&%$#_{}"}
-_LETTERS = str.maketrans(
-    _SPECIAL | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "±": r"$\pm$"}
-)
+_NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "|": "bar", "<": "less", ">": "greater"}
+_WORDS = {letter: rf"\text{name}{{}}" for letter, name in _NAMED.items()}
+_LETTERS = str.maketrans(_SPECIAL | _WORDS | {"−": "$-$", "±": r"$\pm$", '"': "''"})
 
 
 class Number(NamedTuple):

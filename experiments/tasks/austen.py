@@ -21,7 +21,7 @@ from experiments.tasks.perplexity import Judge, batches, windows
 from experiments.tasks.task import TASKS, Batch, Kind, Task, Training
 
 LAYERS, WIDTH, HEADS, TIME = 4, 128, 4, 128
-BATCH, STEPS, RATE = 16, 1000, 2e-3
+BATCH, STEPS, RATE, WARM_UP = 16, 2000, 3e-3, 100
 
 
 @lru_cache(maxsize=1)
@@ -85,11 +85,11 @@ def drawn(text: np.ndarray, steps: int, epoch: int, seed: int) -> Iterator[tuple
 
 
 def train(text: np.ndarray, seed: int) -> Any:
-    """The parameters after training with Adam, whose rate falls to 0 along a cosine."""
+    """The parameters after training with Adam, whose rate rises for some steps and then falls to 0 along a cosine."""
     import optax
 
     params = start(jax.random.key(seed), len(characters()))
-    optimiser = optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
+    optimiser = optax.adam(optax.warmup_cosine_decay_schedule(0, RATE, WARM_UP, STEPS), b2=0.99)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: Any, tokens: Array, targets: Array) -> Any:
@@ -107,7 +107,9 @@ def train(text: np.ndarray, seed: int) -> Any:
 def task(seed: int, windows_: int) -> Task:
     """The trained model on windows of *Persuasion*."""
     text = encoded(novels.others())
-    settings = hashlib.sha256(repr((LAYERS, WIDTH, HEADS, TIME, BATCH, STEPS, RATE, characters())).encode()).hexdigest()[:8]
+    settings = hashlib.sha256(
+        repr((LAYERS, WIDTH, HEADS, TIME, BATCH, STEPS, RATE, WARM_UP, characters())).encode()
+    ).hexdigest()[:8]
     params = kept(f"austen-gpt-{settings}-{seed}", start(jax.random.key(0), len(characters())), lambda: train(text, seed))
     judge = Judge(apply, params, windows(encoded(novels.held_out()), TIME, windows_))
     calibration = batches(windows(text[len(text) // 2 :], TIME, 16))

@@ -112,7 +112,7 @@ def lowered(x: Array) -> Array:
     return lax.bitcast_convert_type((x * np.float32(2.0**125)).astype(jnp.int32), jnp.float32)
 
 
-def quotient(numerator: Array, denominator: Array) -> Array:
+def quotient(numerator: Array | np.float32, denominator: Array | np.float32) -> Array:
     """The correctly rounded quotient of two float32 arrays, broadcast against each other."""
     numerator, denominator = jnp.broadcast_arrays(numerator, denominator)
     return divided(numerator, denominator)

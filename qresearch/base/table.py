@@ -105,6 +105,7 @@ class Table(Generic[V]):
         self._rows: dict[str, Row[V]] = {}
         self._patterns: dict[str, re.Pattern[str]] = {}
         self._aliases: dict[str, str] = {}
+        self._found: dict[str, Match[V]] = {}
         self.elsewhere: Callable[[str], str] = lambda name: ""
         """What an error says of an unknown name that other libraries use (`grammar.other_names`), in place of a suggestion."""
 
@@ -132,9 +133,11 @@ class Table(Generic[V]):
         self.trust(name, value, doc=doc, aliases=aliases, examples=examples)
         caller = sys._getframe(1).f_code.co_filename  # results of the row depend on the code in this file
         self._rows[name] = replace(self._rows[name], added_by=caller)
+        self._found.clear()
 
     def trust(self, name: str, value: V, *, doc: str = "", aliases: Iterable[str] = (), examples: Iterable[str] = ()) -> None:
         """`add` without its checks, for rows of the package itself. It makes importing faster; a test does the checks."""
+        self._found.clear()
         self._rows[name] = Row(name, value, doc, tuple(examples) or (name,))
         if _HOLE.search(name):
             escaped = re.escape(name).replace(r"\{", "{").replace(r"\}", "}")
@@ -163,7 +166,14 @@ class Table(Generic[V]):
 
     def find(self, name: str) -> Match[V]:
         """The row with this name or alias, or whose pattern matches it. Raises `UnknownName`, with a suggestion."""
-        name = self.canonical(name)
+        found = self._found.get(name)
+        if (
+            found is None or self._rows.get(found.row.name) is not found.row
+        ):  # a sweep of 100,000 schemes looks up millions of names, and the same ones
+            found = self._found[name] = self._find(self.canonical(name))
+        return found
+
+    def _find(self, name: str) -> Match[V]:
         if name in self._rows:
             return Match(self._rows[name], {})
         for key, pattern in self._patterns.items():

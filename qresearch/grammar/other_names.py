@@ -54,18 +54,15 @@ _WHOLE_MODELS = {
 _VECTORS = ("VPTQ", "EXL2")
 """Formats of vectors and trellises that are not here."""
 
-_K_QUANTS = (
-    "GGUF's K-quants are not here as schemes, though interop.load_gguf reads them; the older blocks are:"
-    " 'q4_0', 'q4_1', 'q5_0', 'q5_1' and 'q8_0'"
-)
-_I_QUANTS = "of GGUF's I-quants only 'iq4_nl' is here as a scheme, though interop.load_gguf reads the others"
+_K_QUANTS = "GGUF's K-quants are 'q2_k', 'q3_k', 'q4_k', 'q5_k' and 'q6_k'; S, M and L are mixtures of them for a whole model"
+_I_QUANTS = "of GGUF's I-quants 'iq4_nl' and 'iq4_xs' are here as schemes; interop.load_gguf reads the others too"
 _TERNARY = "ternary weights are 'bitnet' or 'codebook(-1,0,1)@64:bf16', or in GGUF's blocks 'tq1_0' and 'tq2_0'"
 _SENTENCES = {
     "fp8 float8 f8 hf8": "FP8 has two formats, 'e4m3' and 'e5m2'",
     "fp6 float6 f6": "FP6 has two formats, 'e2m3' and 'e3m2'",
     "fp4 float4 f4": "FP4 is 'e2m1', in blocks 'mxfp4' or 'nvfp4'; the FP4 of bitsandbytes is 'fp4bnb@64'",
     "mxfp8 mx8": "MXFP8 has two formats, 'mxfp8-e4m3' and 'mxfp8-e5m2'",
-    "mxfp6 mx6": "MXFP6 has two formats, 'mxfp6-e2m3' and 'mxfp6-e3m2'",
+    "mxfp6": "MXFP6 has two formats, 'mxfp6-e2m3' and 'mxfp6-e3m2'",
     "mx4": "MXFP4 is 'mxfp4'",
     "mxint4": "integers with a shared exponent are 'int4@32:e8m0'",
     "nvint4": "integers in blocks as in NVFP4 are 'int4@16:e4m3'",

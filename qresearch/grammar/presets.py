@@ -92,7 +92,6 @@ _add(
 _add("e8p-row", "e8p@row", "E8P of QuIP#: eight numbers in 16 bits, 2 bits for each number")
 _add("mx9", "smx9@16:e8m0", "MX9: pairs share a bit, 16 numbers an exponent (shared micro-exponents)")
 _add("mx6", "smx6@16:e8m0", "MX6")
-_add("msfp12", "int4@16:e8m0", "MSFP with magnitudes of 3 bits")
 _add("cast-hif8", "hif8", "a cast to HiF8 of Huawei")
 _add("bitnet", "int2-absmean", "ternary weights of BitNet b1.58: the scale is the mean magnitude")
 _add("signs", "codebook(-1,1)-absmean@64:bf16", "signs, scaled by the mean magnitude: the least squared error")
@@ -145,6 +144,13 @@ _add("q5_0", "int5-full-firstmax-exact@32~add_half:f16 + ggml_q5_0", "GGUF Q5_0,
 _add("q5_1", "uint5-offset-exact-divided@32~add_half:f16 + ggml_q5_1", "GGUF Q5_1, byte for byte")
 _add("q8_0", "int8-exact-divided@32~half_away:f16 + ggml_q8_0", "GGUF Q8_0, byte for byte")
 _add("iq4_nl", "iq4nl-firstmax-exact-divided@32~half_up:f16 + ggml_iq4_nl", "GGUF IQ4_NL; ggml also refines the scale")
+_add("iq4_nl-refined", "iq4nl-firstmax-exact@32~half_up:f16 + ggml_iq4_nl_refined", "GGUF IQ4_NL, byte for byte")
+_add("iq4_xs", "iq4nl-firstmax-exact@32~half_up:int6-full@8:f16 + ggml_iq4_xs", "GGUF IQ4_XS, byte for byte")
+_add("q2_k", "uint2-offset(uint4-signmax@16:f16)@16:uint4@16:f16 + ggml_q2_k", "GGUF Q2_K, byte for byte")
+_add("q3_k", "int3-full@16:int6-full@16:f16 + ggml_q3_k", "GGUF Q3_K, byte for byte")
+_add("q4_k", "uint4-offset(uint6-signmax@8:f16)@32:uint6@8:f16 + ggml_q4_k", "GGUF Q4_K, byte for byte")
+_add("q5_k", "uint5-offset(uint6-signmax@8:f16)@32:uint6@8:f16 + ggml_q5_k", "GGUF Q5_K, byte for byte")
+_add("q6_k", "int6-full@16:int8-full@16:f16 + ggml_q6_k", "GGUF Q6_K, byte for byte")
 _add("tq1_0", "int2-exact@256~half_away:f16 + ggml_tq1_0", "GGUF TQ1_0: ternary, five codes per byte")
 _add("tq2_0", "int2-exact@256~half_away:f16 + ggml_tq2_0", "GGUF TQ2_0: ternary, four codes per byte")
 _add("gguf-mxfp4", "e2m1@32~half_toward_zero:e8m0 + ggml_mxfp4", "OCP MXFP4 as GGUF stores it, without -0")
@@ -180,6 +186,7 @@ _add(
     "int4@16:e8m0",
     "block floating point: sign, three bits and a shared exponent, as in MSFP-12 (Darvish Rouhani et al. 2020)",
 )
+_add("msfp16", "int8@16:e8m0", "block floating point: sign, seven bits and a shared exponent, as in MSFP-16")
 _add("bfp8-tile-rceil", "int8-rceil@8x8:e8m0", "block floating point in tiles, with scales that never clip")
 _add(
     "nvfp4-4over6",

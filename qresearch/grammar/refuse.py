@@ -94,5 +94,6 @@ def _check_storages(spec: Spec, form: Form, statistic: Statistic, scale: Coder |
 
 
 def _unsigned(coder: Coder) -> bool:
-    """Whether a scheme can store no negative number."""
-    return not coder.scaling.form.asymmetric and coder.element.grid.ends[0] >= 0
+    """Whether a scheme can store no negative number. With a signed statistic, a block may hold negative numbers alone."""
+    scaling = coder.scaling
+    return not scaling.form.asymmetric and not scaling.statistic.signed and coder.element.grid.ends[0] >= 0

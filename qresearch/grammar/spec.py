@@ -155,7 +155,7 @@ class Spec:
         return "" if self.form == "sym" else self.form
 
     def _range_word(self) -> str | None:
-        return self.range if self.range and self.range != Spec(self.element, self.form).range else ""
+        return self.range if self.range and not (self.row.ranges and self.range == self._default_range()) else ""
 
     def _statistic_word(self) -> str:
         default = self.row.statistic if self.form == "sym" else "minmax"

@@ -16,16 +16,23 @@ import numpy as np
 from qresearch.api import from_packed
 from qresearch.base.table import shown, suggestion
 from qresearch.coders.qtensor import QTensor
+from qresearch.grammar.build import build
 from qresearch.interop.gguf_header import GGUFTensor, gguf_tensors
 from qresearch.interop.gguf_values import PLAIN, little_endian, plain, refusal, values
+from qresearch.scales.params import Encoded, Params
 from qresearch.wrapping.ggml import GGML, LAYOUTS
+from qresearch.wrapping.k_quants import KQuant
+from qresearch.wrapping.super_block_layouts import LAYOUTS as SUPER_BLOCKS
 
-PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in LAYOUTS}
+PRESETS = {name: f"gguf-{name}" if name in ("mxfp4", "nvfp4") else name for name in (*LAYOUTS, *SUPER_BLOCKS)}
 """Name of a type in ggml -> the preset that reads and writes it."""
 
 
 def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], architecture: str = "qresearch") -> None:
     """Writes arrays quantized with the presets of `PRESETS`, and other arrays as they are.
+
+    The preset `nvfp4` has a float32 scale for the whole tensor, for which the type in ggml has no place: it becomes a tensor of
+    its own, `blk.0.attn_q.scale` for `blk.0.attn_q.weight`, by which llama.cpp multiplies the product.
 
     Args:
         path: of the file.
@@ -40,6 +47,7 @@ def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], arc
     """
     import gguf
 
+    tensors = dict(tensors) | _tensor_scales(tensors)
     ready = {
         name: _quantized(name, each) if isinstance(each, QTensor) else _plain(name, each) for name, each in tensors.items()
     }
@@ -52,15 +60,36 @@ def save_gguf(path: str | Path, tensors: Mapping[str, QTensor | np.ndarray], arc
     writer.close()
 
 
+def _tensor_scales(tensors: Mapping[str, QTensor | np.ndarray]) -> dict[str, np.ndarray]:
+    """The scales of whole tensors in NVFP4, float32 [1], by the names that llama.cpp gives them."""
+    found = {}
+    for name, each in tensors.items():
+        if isinstance(each, QTensor) and each.quantizer is build("nvfp4"):
+            scale = f"{name.removesuffix('.weight')}.scale"
+            if scale in tensors:
+                raise ValueError(f"{scale!r} is taken, but it is the name of the scale of {name!r}; rename one of them")
+            found[scale] = np.asarray(each.fitted.params.scale.params.scale, np.float32).reshape(1)
+    return found
+
+
 def _quantized(name: str, q: QTensor) -> tuple[np.ndarray, str]:
     coder = q.quantizer
-    if not isinstance(coder, GGML):
+    if coder is build("nvfp4"):
+        coder, q = build("gguf-nvfp4"), _without_scale(q)
+    if not isinstance(coder, GGML | KQuant):
         known = ", ".join(PRESETS.values())
         raise ValueError(f"{name!r}: only the presets {known} have a type in GGUF files; quantize with one of them")
     length = coder.stored.length
     if not q.shape or q.shape[-1] % length:
         raise ValueError(f"{name!r} has the shape {q.shape}; the last axis of a GGUF tensor must be a multiple of {length}")
     return np.ascontiguousarray(q.pack()["blocks"]), coder.name
+
+
+def _without_scale(q: QTensor) -> QTensor:
+    """The same codes and block scales of NVFP4 with 1 as the scale of the tensor, and no negative zero."""
+    coder = build("gguf-nvfp4")
+    codes = jnp.where(q.codes == np.uint8(8), np.uint8(0), q.codes)
+    return QTensor.of(Encoded(codes, Params(Encoded(q.fitted.params.scale.codes, Params()))), coder)
 
 
 def _plain(name: str, given: Any) -> tuple[np.ndarray, str]:
@@ -87,7 +116,7 @@ def load_gguf(path: str | Path, names: str | Iterable[str] | None = None) -> dic
 
     Returns:
         name -> tensor. Types with a preset (`interop.gguf_file.PRESETS`) are a `QTensor`; floats and integers an array of their
-        dtype; the other types that gguf decodes, such as K- and I-quants, the float32 array that they stand for. Without
+        dtype; the other types that gguf decodes, such as most I-quants, the float32 array that they stand for. Without
         `names`, tensors that cannot be read are left out, and a warning lists them with their types.
 
     Raises:

@@ -22,6 +22,9 @@ DIVERSIONS = {"cond", "a loop that changes it", "select_n", "an index", "dynamic
 """Operations behind which a parameter may be a weight that the walk does not see."""
 
 
+GROUPS = ("feature_group_count", "batch_group_count")
+
+
 def hidden(example: Traced, shapes: Any) -> list[str]:
     """Parameters of two long axes or more that are no site and go where the walk cannot follow."""
     read = {number for site in example.sites for number in site.leaves}
@@ -161,8 +164,11 @@ def check_method(site: Site, rule: Rule) -> None:
         raise ValueError(
             f"{site.name!r}: an index takes it from a stack, and {rule.method} needs a scan; leave {rule.method} out"
         )
-    if any(use.kind != "dense" for use in site.uses) or len(site.shape) != site.stack + 2:
-        words = f"{rule.method} is for [out, in] of dense products; give it the scheme alone"
+    grouped = any(use.kind == "conv" and max(map(use.params.get, GROUPS)) > 1 for use in site.uses)
+    kinds = {"dense"} if rule.divides else {"dense", "conv"}
+    if any(use.kind not in kinds for use in site.uses) or grouped or len(site.shape) != site.stack + 2:
+        of = "of dense products" if rule.divides else "of dense products and of convolutions without groups"
+        words = f"{rule.method} is for [out, in] {of}; give it the scheme alone"
         raise ValueError(f"{site.name!r} is {site.kind} {list(site.shape[site.stack :])}, and {words}")
     assert rule.scheme is not None
     coder = build(rule.scheme)

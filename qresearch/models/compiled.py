@@ -12,6 +12,7 @@ from qresearch import api
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.models.comparing import Compare, nothing, weight_errors
 from qresearch.models.executing import Scales, execute, held_by
+from qresearch.models.in_order import in_order as solve_in_order
 from qresearch.models.stacks import divisors, each_weight, fake_solved, solved
 from qresearch.models.state import State
 from qresearch.models.trainable import Trainable, input_scales, weight_steps
@@ -68,3 +69,9 @@ def scales(plan: Any, state: State | Trainable) -> Scales:
 
 def _codes(weight: Array, scheme: Any, key: Array | None) -> QTensor:
     return api.encode(weight, scheme, key) if isinstance(scheme, Fitted) else api.quantize(weight, scheme, key)
+
+
+@partial(jax.jit, static_argnums=0)
+def in_order(plan: Any, params: Any, inputs: Any, mask: Any) -> tuple[Held, Scales, Held]:
+    """Site -> QTensor, what is held of the inputs, and what was observed of them."""
+    return solve_in_order(plan.program(inputs), plan.rules, params, inputs, mask)

@@ -6,7 +6,7 @@ A `View` is a node seen through layout operations (transpose, squeeze, casts ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class Node:
         leaves: the parameters that it depends on.
         compute: the value from those of the parameters; None for a parameter.
         whole: the one parameter that it holds all numbers of, in another layout; else None.
+        note: the slices that lead to it, for its name.
     """
 
     shape: tuple[int, ...]
@@ -116,7 +117,7 @@ class Graph:
             number,
             tuple(arguments),
         )
-        note = _note(equation, number)
+        note = _common(self.nodes[each.node].note for each in arguments if self.leaves(each)) + _note(equation, number)
         made = self.add(key, lambda: Node((*lead, *aval.shape), aval.dtype, leaves, compute, whole, note))
         axes = tuple(range(len(lead), len(lead) + len(aval.shape)))
         return View(made.node, axes, tuple(enumerate(choosers)))
@@ -164,6 +165,12 @@ class Graph:
         shape += [1 if axis is None else value.shape[axis] for axis in view.axes]
         axes = tuple(axis for axis in range(len(view.axes)))
         return value.transpose(self.order(view, axes)).reshape(shape)
+
+
+def _common(notes: Iterable[str]) -> str:
+    """The slices that all arguments which are slices have in common; nothing if they differ."""
+    found = set(notes) - {""}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _note(equation: Any, number: int) -> str:

@@ -17,7 +17,7 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.models.adapters import Adapters, check_adapters
 from qresearch.models.executing import Scales, execute
 from qresearch.models.integer import integer_sites
-from qresearch.models.recipe import matches
+from qresearch.models.patterns import matches
 from qresearch.models.traced import Traced
 
 if TYPE_CHECKING:

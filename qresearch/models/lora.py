@@ -19,7 +19,7 @@ from qresearch.base.table import shown, suggestion
 from qresearch.coders.gradient import narrowed
 from qresearch.models.adapters import Adapters, Pair, check_adapters
 from qresearch.models.frozen import Frozen, is_quantized
-from qresearch.models.recipe import matches
+from qresearch.models.patterns import matches
 from qresearch.models.site import Site
 
 

@@ -27,6 +27,7 @@ from qresearch.coders.qtensor import QTensor
 from qresearch.models import compiled
 from qresearch.models.checking import check_seen, observer
 from qresearch.models.comparing import lines
+from qresearch.models.cutting import Cuts
 from qresearch.models.estimate import lines as estimated
 from qresearch.models.executing import Scales
 from qresearch.models.frozen import Frozen, absorbed
@@ -55,6 +56,7 @@ class Plan:
         rules: the same for every site by name.
         example: the traced program for the inputs of the plan.
         shapes: the parameters as `jax.ShapeDtypeStruct`.
+        cuts: the stacks in which some layers have rules of their own.
     """
 
     model: Callable[..., Any]
@@ -62,6 +64,7 @@ class Plan:
     rules: Mapping[str, Rule]
     example: Traced
     shapes: Any
+    cuts: Cuts = ()
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -77,7 +80,7 @@ class Plan:
         seen = {site.name: observer(site, self.rules[site.name]) for site in self.sites if site.multiplies}
         holders = set(owners(self.sites, self.rules).values())
         moments = {
-            site.name: Moments.start(site.width, site.shape[: site.lanes]) for site in self.sites if site.name in holders
+            site.name: Moments.start(site.shape[-1], site.shape[: site.lanes]) for site in self.sites if site.name in holders
         }
         return State(params, seen, moments)
 
@@ -119,6 +122,8 @@ class Plan:
         >>> slope.params["w"].shape, slope.steps["weights"]["w"].scale.shape, slope.steps["inputs"]["w"].scale.shape
         ((8, 2), (2, 1), (1, 1))
         """
+        if self.recipe.in_order:
+            raise ValueError("a recipe that quantizes in order is not for training; leave out 'in order:', and plan again")
         check_seen(self.sites, self.rules, check_state(state, State))
         return trainable(self.example, self.rules, state, key)
 
@@ -134,7 +139,7 @@ class Plan:
         Raises:
             ValueError: for static inputs that nothing was observed of.
         """
-        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+        self._ready(state)
         return compiled.apply(self, state, inputs, key, gradient)
 
     def quantize(self, state: State | Trainable, key: Array | None = None) -> dict[str, QTensor]:
@@ -142,7 +147,7 @@ class Plan:
 
         Raises `ValueError` for parameters with NaN or infinity, and for static inputs without data.
         """
-        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+        self._ready(state)
         check_numbers(self.example, {name for name, rule in self.rules.items() if rule.scheme is not None}, state)
         return compiled.quantize(self, state, key)
 
@@ -156,11 +161,49 @@ class Plan:
             key: a JAX random key, for stochastic rounding: the same as for `apply`.
             weights: what `quantize` returned, if it is there already.
         """
-        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+        self._ready(state)
         found = self.quantize(state, key) if weights is None else dict(weights)
-        leaves = dict(zip(self.example.names, jax.tree.leaves(state.params)))
-        params, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], found)
-        return Frozen(params, extra, compiled.scales(self, state), self)
+        return self._frozen(state.params, found, compiled.scales(self, state))
+
+    def in_order(self, params: Any, *inputs: Any, mask: Any = None) -> Frozen:
+        """Quantizes a model whose recipe begins with `in order:`, in one run over all calibration data.
+
+        Args:
+            params: in floating point.
+            inputs: all data in one batch, as `apply` takes it.
+            mask: as in `observe`.
+
+        Raises:
+            ValueError: for another recipe, for sites that cannot be quantized in order, for NaN, and for sites without tokens.
+
+        >>> import jax, jax.numpy as jnp, qresearch as qr
+        >>> w, x = jax.random.normal(jax.random.key(0), (2, 64, 64)) / 8, jax.random.normal(jax.random.key(1), (256, 64))
+        >>> def apply(w, x):
+        ...     return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, w)[0]
+        >>> frozen = qr.model.plan(apply, w, "in order: gptq(int4@64)", x).in_order(w, x)
+        >>> frozen.bits
+        4.5
+        """
+        if not self.recipe.in_order:
+            raise ValueError(f"the recipe {str(self.recipe)!r} does not begin with 'in order:'; call observe and freeze")
+        state = self.start(params)
+        check_numbers(self.example, {name for name, rule in self.rules.items() if rule.scheme is not None}, state)
+        weights, scales, seen = compiled.in_order(self, params, inputs, as_mask(mask))
+        check_seen(self.sites, self.rules, dataclasses.replace(state, seen=state.seen | seen))
+        return self._frozen(params, weights, scales)
+
+    def _ready(self, state: Any) -> None:
+        """Raises `ValueError` where something was not observed that a rule needs."""
+        if self.recipe.in_order:
+            raise ValueError(
+                "the recipe quantizes in order, for which the data are needed again; call plan.in_order(params, x)"
+            )
+        check_seen(self.sites, self.rules, check_state(state, State, Trainable))
+
+    def _frozen(self, params: Any, weights: dict[str, QTensor], scales: Scales) -> Frozen:
+        leaves = dict(zip(self.example.names, jax.tree.leaves(params)))
+        tree, extra = absorbed(self.example, self.shapes, lambda name, _: leaves[name], weights)
+        return Frozen(tree, extra, scales, self)
 
     def scales_shape(self) -> Scales:
         """The shapes of what is held of the inputs."""
@@ -179,16 +222,14 @@ class Plan:
 
         return pd.DataFrame([row(site, self.rules[site.name], state) for site in self.sites]).set_index("site")
 
-    def errors(
-        self, state: State | Trainable, *inputs: Any, key: Array | None = None, weights: Mapping[str, QTensor] | None = None
-    ) -> Any:
+    def errors(self, state: State | Trainable, *inputs: Any, key: Array | None = None, frozen: Frozen | None = None) -> Any:
         """How much each weight changes, on a batch of inputs that pass through the float model.
 
         Args:
             state: of this plan.
             inputs: a batch, as `apply` takes it.
             key: a JAX random key, for stochastic rounding.
-            weights: what `quantize` returned, if it is there already.
+            frozen: the frozen model, if it is there already.
 
         Returns:
             A data frame, one row for each quantized weight; the layers of a stack are rows of their own. `weight_error` and
@@ -197,9 +238,9 @@ class Plan:
         """
         import pandas as pd
 
-        found = self.quantize(state, key) if weights is None else dict(weights)
-        errors, sums = compiled.errors(self, state, inputs, found, compiled.scales(self, state), key)
-        return pd.DataFrame(list(lines(self.sites, found, errors, sums)))
+        made = self.freeze(state, key) if frozen is None else frozen
+        errors, sums = compiled.errors(self, state, inputs, made.weights, made.scales, key)
+        return pd.DataFrame(list(lines(self.sites, made.weights, errors, sums)))
 
     def estimate(self) -> pd.DataFrame:
         """What quantizing will cost, a row for each site: bytes before and after, and seconds.
@@ -233,7 +274,7 @@ class Plan:
 
     def program(self, inputs: tuple[Any, ...]) -> Traced:
         """The traced program for inputs of these shapes. Raises `ValueError` if its sites are others than those of the plan."""
-        found = traced(self.model, signature(self.shapes, inputs))
+        found = traced(self.model, signature(self.shapes, inputs), self.cuts)
         if [site.name for site in found.sites] != [site.name for site in self.sites]:
             raise ValueError("with inputs of these shapes the model has other sites than those of the plan; make another plan")
         return found

@@ -1,30 +1,39 @@
 """Recipes: which scheme and method each weight of a model gets, and what its inputs get. Text, YAML and Python say the same.
 
-    recipe = rule | { pattern "=" rule ";" }
+    recipe = [ "in order:" ] ( rule | { pattern "=" rule ";" } )
     rule   = "none" | weights [ "|" inputs ]
     weights = scheme | method "(" weights ")"
     inputs = scheme | ( "static(" | "lsq(" ) scheme [ "," observer ] ")" | "split(" scheme [ "," threshold [ "," "fixed" ] ] ")"
 
 `qresearch.models.rule` says what the words mean.
 
-The first pattern that matches the name of a site decides. `*` stands for any text, `?` for one character.
+The first pattern that matches the name of a site decides. `*` stands for any text, `?` for one character, and a last `[0:4]`
+for some layers of a stack.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qresearch.base.table import suggestion
 from qresearch.grammar.letters import split
+from qresearch.models.patterns import Run, cuts, matches
 from qresearch.models.rule import Rule
+
+IN_ORDER = "in order:"
+"""Before the rules of a recipe: weights are quantized one after the other."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Patterns of site names, each with its rule, in the order in which they are tried.
+
+    Attributes:
+        rules: pairs of a pattern and its rule.
+        in_order: whether each weight is solved for the inputs that it has after those before it were quantized; else for the
+            inputs of the float model.
 
     >>> recipe = Recipe.parse("head = int8@row; * = int4@64")
     >>> print(recipe.rule("layers/wq"), recipe.rule("head"))
@@ -32,6 +41,7 @@ class Recipe:
     """
 
     rules: tuple[tuple[str, Rule], ...]
+    in_order: bool = False
 
     @classmethod
     def parse(cls, given: Recipe | Mapping[str, Any] | str | Rule | None) -> Recipe:
@@ -41,6 +51,9 @@ class Recipe:
         """
         if isinstance(given, Recipe):
             return given
+        ordered = isinstance(given, str) and given.strip().startswith(IN_ORDER)
+        if isinstance(given, str) and ordered:
+            given = given.strip().removeprefix(IN_ORDER)
         if isinstance(given, str) and "=" in given:
             pairs: list[tuple[str, Any]] = [_pair(each) for each in split(given, ";") if each]
         elif isinstance(given, Mapping):
@@ -59,39 +72,36 @@ class Recipe:
                 raise ValueError(f"the rule of {pattern!r}: {error}") from error
         if not rules:
             raise ValueError("the recipe has no rule; write one, such as 'int4@64' or {'*': 'int4@64'}")
-        return cls(tuple(rules))
+        return cls(tuple(rules), ordered)
 
     def __str__(self) -> str:
+        before = f"{IN_ORDER} " if self.in_order else ""
         if len(self.rules) == 1 and self.rules[0][0] == "*":
-            return str(self.rules[0][1])
-        return "; ".join(f"{pattern} = {rule}" for pattern, rule in self.rules)
+            return before + str(self.rules[0][1])
+        return before + "; ".join(f"{pattern} = {rule}" for pattern, rule in self.rules)
 
-    def rule(self, name: str) -> Rule | None:
-        """The rule of the first pattern that matches a name; None if none does."""
-        return next((rule for pattern, rule in self.rules if matches(pattern, name)), None)
+    def rule(self, name: str, run: Run | None = None) -> Rule | None:
+        """The rule of the first pattern that matches a name, or the layers of a stack; None if none does."""
+        return next((rule for pattern, rule in self.rules if matches(pattern, name, run)), None)
 
-    def assign(self, names: Sequence[str]) -> dict[str, Rule]:
+    def cuts(self, stacks: Mapping[str, int], names: Sequence[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Stacks (name -> number of layers) in which some layers have rules of their own, and where these begin and end."""
+        found = cuts([pattern for pattern, _ in self.rules], stacks, names)
+        return tuple((stack, tuple(sorted(edges))) for stack, edges in found.items())
+
+    def assign(self, names: Sequence[str], runs: Mapping[str, Run] | None = None) -> dict[str, Rule]:
         """The rule of every site. Raises `ValueError` for sites without a rule and for rules that no site uses."""
-        found = {name: self.rule(name) for name in names}
+        runs = {} if runs is None else runs
+        found = {name: self.rule(name, runs.get(name)) for name in names}
         missing = [name for name, rule in found.items() if rule is None]
         if missing:
             raise ValueError(f"no rule for {_some(missing)}; end the recipe with '* = none' to leave the rest in float")
-        first = {name: next(pattern for pattern, _ in self.rules if matches(pattern, name)) for name in names}
+        first = {name: next(pattern for pattern, _ in self.rules if matches(pattern, name, runs.get(name))) for name in names}
         unused = [pattern for pattern, _ in self.rules if pattern not in first.values()]
         if unused and not (unused == ["*"] and len(self.rules) > 1):
             near = suggestion(unused[0], names)
             raise ValueError(f"no site is left for the pattern {unused[0]!r}{near}; the sites are {_some(list(names))}")
         return {name: rule for name, rule in found.items() if rule is not None}
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Whether a name matches a pattern, in which `*` is any text and `?` one character.
-
-    >>> matches("layers/*/w?", "layers/attention/wq"), matches("w", "layers/w")
-    (True, False)
-    """
-    parts = (".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in pattern)
-    return re.fullmatch("".join(parts), name) is not None
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -101,12 +101,27 @@ class Rule:
     @property
     def needs_moments(self) -> bool:
         """Whether moments of the inputs are needed."""
-        return self.solved or self.divides
+        return self.solved or self.divides or self.target is not None
 
     @property
     def learned(self) -> bool:
         """Whether training learns the scales of the weight."""
         return any(row.learned for row in self.rows)
+
+    @property
+    def target(self) -> float | None:
+        """The share of the changes of its inputs that the weight makes up for; None if it does not."""
+        return next((row.target for row in self.rows if row.target is not None), None)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether rounding is learned, block by block."""
+        return any(row.rounds for row in self.rows)
+
+    @property
+    def learns_divisors(self) -> bool:
+        """Whether it learns divisors of the inputs in place of offsets."""
+        return any(row.rounds and row.divide for row in self.rows)
 
     def __str__(self) -> str:
         if self.scheme is None:
@@ -125,7 +140,9 @@ def _weights(text: str) -> tuple[tuple[str, ...], Spec]:
     inner, spec = _weights(items[0])
     if inner and any(METHODS[each].learned for each in (name, *inner)):
         raise ValueError(f"{text!r}: {' and '.join((name, *inner))} cannot be joined; lsq learns by training alone")
-    if any(METHODS[each].solve for each in inner) and METHODS[name].solve:
+    if METHODS[name].makes_up and any(METHODS[each].makes_up for each in inner):
+        raise ValueError(f"{text!r}: {name} and {inner[-1]} both make up for changed inputs; leave one out")
+    if METHODS[name].chooses and any(METHODS[each].chooses for each in inner):
         raise ValueError(f"{text!r}: {name} and {inner[-1]} both choose the codes; leave one out")
     return (name, *inner), spec
 

@@ -15,7 +15,7 @@ from qresearch.coders.gradient import narrowed, straight_through
 from qresearch.coders.qtensor import Fitted, QTensor
 from qresearch.grammar.build import build
 from qresearch.models.observers import Range
-from qresearch.models.rule import Rule
+from qresearch.models.rule import Inputs, Rule
 from qresearch.models.site import Site
 from qresearch.models.traced import Traced
 from qresearch.models.walk import Held
@@ -46,11 +46,12 @@ def divisors(program: Traced, rules: Mapping[str, Rule], state: Any) -> Held:
         if rules[site.name].divides:
             weight = site.canonical(program.graph.value(site.node, leaves)).astype(jnp.float32)
             moments = _spread(state.moments[shared[site.name]], site)
-            found[site.name] = one_by_one(partial(_divisor, rules[site.name]), site.stack, lax.stop_gradient(weight), moments)
+            found[site.name] = one_by_one(partial(divisor, rules[site.name]), site.stack, lax.stop_gradient(weight), moments)
     return found
 
 
-def _divisor(rule: Rule, weight: Array, moments: Moments) -> Array:
+def divisor(rule: Rule, weight: Array, moments: Moments) -> Array:
+    """float32 [in]: what the inputs of one weight [out, in] are divided by."""
     found, coder = jnp.ones(weight.shape[-1]), build(str(rule.scheme))
     for row in rule.rows:
         if row.divide:
@@ -142,7 +143,10 @@ def owners(sites: Sequence[Site], rules: Mapping[str, Rule]) -> dict[str, str]:
     """Site that needs moments -> the site that has them: the first one that reads the same data."""
     first: dict[Any, str] = {}
     needing = [site for site in sites if rules[site.name].needs_moments]
-    return {site.name: first.setdefault((site.group, site.lanes, site.width), site.name) for site in needing}
+    kinds = {site.name: tuple(use.alike for use in site.uses) for site in needing}
+    return {
+        site.name: first.setdefault((site.group, site.lanes, site.shape[-1], kinds[site.name]), site.name) for site in needing
+    }
 
 
 def solved(rule: Rule, weight: Array, moments: Moments) -> QTensor:
@@ -167,15 +171,16 @@ def fitted(program: Traced, rules: Mapping[str, Rule], seen: Mapping[str, Range]
         inputs = rules[site.name].inputs
         if inputs is None or not inputs.observed:
             continue
-        sample = seen[site.name].sample()
-        if site.name in divided:
-            sample = sample / divided[site.name][..., None, :]
-        if not inputs.fixed:
-            found[site.name] = lax.stop_gradient(mapped(fitting(inputs.scheme), site.lanes, None)(sample))
-        else:
-            ends = jnp.abs(sample)
-            found[site.name] = jnp.any(ends >= float(inputs.argument), -2, keepdims=True)
+        found[site.name] = fitted_inputs(inputs, seen[site.name].sample(), site.lanes, divided.get(site.name))
     return found
+
+
+def fitted_inputs(inputs: Inputs, sample: Array, lanes: int, by: Array | None) -> Any:
+    """The same for one site, from a sample [lanes..., numbers, channels] of its inputs before they are divided."""
+    sample = sample if by is None else sample / by[..., None, :]
+    if inputs.fixed:
+        return jnp.any(jnp.abs(sample) >= float(inputs.argument), -2, keepdims=True)
+    return lax.stop_gradient(mapped(fitting(inputs.scheme), lanes, None)(sample))
 
 
 def fitting(scheme: Any) -> Callable[[Array, Array | None], Any]:

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
+from qresearch.base.sharding import given
+from qresearch.models.cutting import Cuts, cut, places
 from qresearch.models.expressions import Graph
 from qresearch.models.site import Site, sites
 from qresearch.models.tracing import trace
@@ -40,13 +42,20 @@ class Traced:
     others: dict[str, tuple[str, ...]]
 
     def run(
-        self, visitor: Visitor, leaves: Sequence[Any], inputs: Any, held: Held, state: Held, names: Any = None
+        self,
+        visitor: Visitor,
+        leaves: Sequence[Any],
+        inputs: Any,
+        held: Held,
+        state: Held,
+        names: Any = None,
+        walk: Callable[[Sequence[Site], Visitor], Walk] = Walk,
     ) -> tuple[Any, Held]:
         """The outputs with a visitor, and the new state. Leaves may be `ABSENT`. With `names` it visits these sites alone."""
         after = dict(state)
         chosen = [site for site in self.sites if names is None or site.name in names]
         values = [*leaves, *jax.tree.leaves(inputs)]
-        found = Walk(chosen, visitor).run(self.program.jaxpr, self.program.consts, values, held, after)
+        found = walk(chosen, visitor).run(self.program.jaxpr, self.program.consts, values, held, after)
         lost = [name for name, value in zip(self.names, leaves) if value is ABSENT]
         assert not any(each is ABSENT for each in found), f"an output needs one of {lost}"
         return jax.tree.unflatten(self.result, found), after
@@ -95,8 +104,11 @@ class Signature:
 
 
 def signature(params: Any, inputs: tuple[Any, ...]) -> Signature:
-    """The key of a call."""
+    """The key of a call. Raises `ValueError` for arrays on a mesh with explicit axes: a program is traced without shardings."""
     leaves, structure = jax.tree.flatten((params, inputs))
+    if any(isinstance(leaf, jax.Array) and given(leaf) for leaf in leaves):
+        way_out = "make it with axis_types=(jax.sharding.AxisType.Auto, ...)"
+        raise ValueError(f"params or inputs lie on a mesh whose axes are explicit, and models need automatic ones; {way_out}")
     return Signature(structure, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in map(_array, leaves)))
 
 
@@ -105,8 +117,8 @@ def _array(leaf: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def traced(apply: Callable[..., Any], key: Signature) -> Traced:
-    """Traces a model once for inputs of some shapes.
+def traced(apply: Callable[..., Any], key: Signature, cuts: Cuts = ()) -> Traced:
+    """Traces a model once for inputs of some shapes, and once more if some of its stacks are cut into runs of layers.
 
     Raises:
         ValueError: where a parameter goes into an operation that the walk cannot follow.
@@ -123,6 +135,10 @@ def traced(apply: Callable[..., Any], key: Signature) -> Traced:
         )
 
     program, shapes = jax.make_jaxpr(apply, return_shape=True)(params, *inputs)
+    if cuts:
+        runs = places(traced(apply, key).sites, cuts)
+        whole = program
+        program = jax.make_jaxpr(lambda *values: cut(whole, runs, values))(*jax.tree.leaves((params, inputs)))
     found = trace(program, len(leaves), refuse)
     made = tuple(sites(found, names))
     others = {names[leaf]: tuple(sorted(operations)) for leaf, operations in found.others.items()}

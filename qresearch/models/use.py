@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax.numpy as jnp
 from jax import Array, lax
 
 from qresearch.models.expressions import Graph, Place, View
@@ -70,6 +72,32 @@ class Use:
     def placed(self, out: Array) -> Array:
         """[batch..., tokens, out] in the shape and dtype that the model expects."""
         return (out if self.right else out.swapaxes(-1, -2)).reshape(self.result.shape).astype(self.result.dtype)
+
+    def rows(self, x: Array) -> Array:
+        """[batch..., rows, in]: what each output is the product of; for a convolution, the patches that its window sees."""
+        assert self.tokens is not None
+        if self.kind != "conv":
+            tokens = self.tokens.tokens(x)
+            return tokens.reshape(*self.batch, -1, tokens.shape[-1])
+        assert self.weight is not None
+        *window, channels = self.weight.sizes(self.weight.inner)
+        names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers", "precision")
+        given = {name: self.params[name] for name in names}
+        patches = jnp.moveaxis(lax.conv_general_dilated_patches(x, tuple(window), **given), self._features, -1)
+        patches = jnp.moveaxis(patches.reshape(-1, channels, math.prod(window)), 1, 2)
+        return patches.reshape(patches.shape[0], -1)
+
+    @property
+    def _features(self) -> int:
+        return self.params["dimension_numbers"].out_spec[1]
+
+    @property
+    def alike(self) -> Any:
+        """What uses of the same data must have in common to see the same rows: of a convolution its window and its steps."""
+        assert self.weight is not None
+        if self.kind != "conv":
+            return None
+        return (self.weight.sizes(self.weight.inner), *(str(self.params[name]) for name in sorted(self.params)))
 
     @property
     def indexed(self) -> bool:

@@ -40,7 +40,10 @@ class Observe:
         assert use.tokens is not None
         flat = tokens_of(use, x).astype(jnp.float32)
         kept = kept_rows(site, use, self.mask, flat.shape[:-1])
-        return run(x, weight), tuple(None if each is None else each.add(flat, kept) for each in state)
+        seen, moments = state
+        if moments is not None:
+            moments = moments.add(use.rows(x).astype(jnp.float32), rows_kept(site, use, self.mask, kept))
+        return run(x, weight), (seen.add(flat, kept), moments)
 
 
 def tokens_of(use: Use, x: Array) -> Array:
@@ -67,6 +70,20 @@ def kept_rows(site: Site, use: Use, mask: Any, shape: tuple[int, ...]) -> Array:
     rest = free[1:] if merged else free[count:]
     spread = jnp.broadcast_to(rows.reshape(*rows.shape, *(1 for _ in rest)), (*rows.shape, *rest))
     return jnp.broadcast_to(spread.reshape(-1), shape)
+
+
+def rows_kept(site: Site, use: Use, mask: Any, kept: Array) -> Array:
+    """The same for `use.rows`: of a convolution, one row for each output. Raises `ValueError` where a mask says more."""
+    if use.kind != "conv":
+        return kept
+    samples, features = use.params["dimension_numbers"].out_spec[:2]
+    shape = use.result.shape
+    if mask is not None and mask.shape != (shape[samples],):
+        words = f"a convolution with a method, for which a mask has the shape [{shape[samples]}]"
+        raise ValueError(f"{site.name!r} is {words}, not {list(mask.shape)}")
+    rows = jnp.ones(shape[samples], bool) if mask is None else mask
+    rows = rows.reshape([-1 if axis == samples else 1 for axis in range(len(shape))])
+    return jnp.broadcast_to(rows, [1 if axis == features else length for axis, length in enumerate(shape)]).reshape(-1)
 
 
 @dataclass(frozen=True)

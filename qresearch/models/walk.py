@@ -72,11 +72,15 @@ class Walk:
             known.update(zip(equation.outvars, found))
         return list(map(read, program.outvars))
 
+    def evaluate(self, equation: Any, *values: Any) -> list[Any]:
+        """The results of an equation in which no weight meets data."""
+        return evaluate(equation, *values)
+
     def equation(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         """The results of one equation."""
         absent = any(value is ABSENT for value in values)
         if place not in self.inside and not absent:
-            return evaluate(equation, *values)
+            return self.evaluate(equation, *values)
         name = equation.primitive.name
         if name in CALLS:
             return self._call(equation, values, held, state, place)
@@ -96,7 +100,7 @@ class Walk:
             values[number] = self.visitor.weight(site, use, values[number], held.get(site.name))
         if place in self.products:
             return self._product(equation, values, held, state, place)
-        return evaluate(equation, *values)
+        return self.evaluate(equation, *values)
 
     def _product(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         site, use = self.products[place]
@@ -154,7 +158,7 @@ class Walk:
             present, held_slice, state_slice = rows
             after = dict(after) | state_slice
             inputs = [*fixed, *carried.filled(numbers), *known.filled(present)]
-            found = self.run(closed.jaxpr, closed.consts, inputs, held_fixed | held_slice, after, place)
+            found = self.body(closed, inputs, held_fixed | held_slice, after, place)
             state_slice, after = _split(after, here)
             ends = found[: len(carried.marks)]
             shown[:] = [each is not ABSENT for each in found[len(ends) :]]
@@ -166,6 +170,10 @@ class Walk:
         (ends, after), (ys, stacked) = lax.scan(body, begin, (known.present, held_rows, state_rows), **rest)
         state.update(after | stacked)
         return [*carried.filled(ends), *filled(shown, ys)]
+
+    def body(self, closed: Any, values: Sequence[Any], held: Held, state: Held, place: Place) -> list[Any]:
+        """The outputs of the body of a scan. `state` is changed."""
+        return self.run(closed.jaxpr, closed.consts, values, held, state, place)
 
     def _while(self, equation: Any, values: list[Any], held: Held, state: Held, place: Place) -> list[Any]:
         params = equation.params

@@ -84,9 +84,9 @@ class ZeroPoint(Symmetric):
 
     def params(self, steps: Steps, element: Element, extent: Any, trial: Trial) -> Params:
         """The scale spans the interval. The zero point follows from the lower end and the *stored* scale. A factor multiplies
-        both ends.
+        both ends; those that are finite stay so.
         """
-        low, high = (times(end, trial.factor) for end in extent[:2])
+        low, high = (jnp.where(jnp.isfinite(end), saturate(times(end, trial.factor)), end) for end in extent[:2])
         params = steps.stored(steps.raw(half_span(low, high), extent[2]), None, trial)
         least, most = _ends(element)
         lowest = jnp.round(self.on_grid(low, self.divisor(steps.encoding_scale(params)), None))

@@ -94,9 +94,9 @@ class GGMLPacker(Packer):
         """The codes, scales and minima of one block after another."""
         layout, codes = self.coder.stored, jnp.atleast_1d(encoded.codes)
         excess = jnp.uint8(layout.excess)
-        parts = {"codes": _filled(codes, layout.length).astype(jnp.uint8) + excess}
+        parts = {"codes": filled(codes, layout.length).astype(jnp.uint8) + excess}
         for name, count in layout.counts.items():
-            parts[name] = _filled(jnp.atleast_1d(getattr(encoded.params, name).codes), count)
+            parts[name] = filled(jnp.atleast_1d(getattr(encoded.params, name).codes), count)
         return {"blocks": layout.write(parts)}
 
     def unpack(self, packed: dict[str, Any], shape: tuple[int, ...]) -> Encoded:
@@ -107,21 +107,21 @@ class GGMLPacker(Packer):
         if data.dtype != jnp.uint8 or data.shape != wanted:
             raise ValueError(f"an array of shape {shape} takes blocks of uint8{wanted}, not {data.dtype}{data.shape}")
         parts = layout.read(data, blocks)
-        codes = _emptied(parts["codes"] - jnp.uint8(layout.excess), shape)
+        codes = emptied(parts["codes"] - jnp.uint8(layout.excess), shape)
         grid = self.coder.layout(shape).grid
-        stored = {name: Encoded(_emptied(parts[name], grid), Params()) for name in layout.counts}
+        stored = {name: Encoded(emptied(parts[name], grid), Params()) for name in layout.counts}
         codes = lax.bitcast_convert_type(codes, self.coder.element.code_dtype)
         return Encoded(codes, Params(stored["scale"], stored.get("offset")))
 
 
-def _filled(codes: Array, count: int) -> Array:
+def filled(codes: Array, count: int) -> Array:
     """[..., n] -> [..., blocks, count], padded with zeros."""
     short = -(-codes.shape[-1] // count) * count - codes.shape[-1]
     whole = jnp.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, short)])
     return whole.reshape(*codes.shape[:-1], whole.shape[-1] // count, count)
 
 
-def _emptied(parts: Array, shape: tuple[int, ...]) -> Array:
+def emptied(parts: Array, shape: tuple[int, ...]) -> Array:
     """[..., blocks, count] -> `shape`, without the padding."""
     flat = parts.reshape(*parts.shape[:-2], parts.shape[-2] * parts.shape[-1])
     return flat[..., : (shape or (1,))[-1]].reshape(shape)

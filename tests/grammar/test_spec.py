@@ -275,7 +275,7 @@ def test_a_name_of_other_libraries_is_answered_with_schemes_that_build(row):
         ("fp8", "'e4m3' and 'e5m2'"),
         ("FP4@32", "'e2m1'"),
         ("torch.float8_e4m3fnuz@32", "is 'e4m3fnuz'"),
-        ("Q4_K_M", "K-quants are not here"),
+        ("Q4_K_M", "K-quants are 'q2_k'"),
         ("int4@32 + gptq", "not here"),
         ("int4@32:fp8", "'e4m3'"),
         ("NF4@64", "did you mean 'nf4'?"),

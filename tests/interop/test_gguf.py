@@ -167,3 +167,26 @@ def test_every_damaged_file_gives_one_error_that_names_it(tmp_path):
             refused.append(str(error))
     assert all(str(path) in message for message in refused)
     assert len(refused) > len(damaged) / 4
+
+
+@pytest.mark.parametrize("name", ["q3_k", "q4_k", "iq4_nl-refined"])
+def test_k_quants_there_and_back(tmp_path, name):
+    q = qr.quantize(X, name)
+    interop.save_gguf(tmp_path / "x.gguf", {"w": q})
+    (tensor,) = gguf.GGUFReader(tmp_path / "x.gguf").tensors
+    np.testing.assert_array_equal(gguf.quants.dequantize(tensor.data, tensor.tensor_type), q.dequantize())
+    np.testing.assert_array_equal(interop.load_gguf(tmp_path / "x.gguf")["w"].dequantize(), q.dequantize())
+
+
+def test_nvfp4_has_its_scale_in_a_tensor_of_its_own(tmp_path):
+    q = qr.quantize(X, "nvfp4")
+    interop.save_gguf(tmp_path / "x.gguf", {"blk.0.attn_q.weight": q})
+    found = {each.name: each for each in gguf.GGUFReader(tmp_path / "x.gguf").tensors}
+    weight, scale = found["blk.0.attn_q.weight"], found["blk.0.attn_q.scale"].data
+    assert scale.shape == (1,)
+    assert weight.tensor_type.name == "NVFP4"
+    values = gguf.quants.dequantize(weight.data, weight.tensor_type) * scale
+    # A product with the scale of the block is rounded here, and exact there: two roundings against one.
+    np.testing.assert_allclose(values, q.dequantize(), rtol=2.0**-23, atol=0)
+    with pytest.raises(ValueError, match=r"'w\.scale' is taken"):
+        interop.save_gguf(tmp_path / "y.gguf", {"w.weight": q, "w.scale": X})

@@ -110,12 +110,13 @@ def test_a_site_without_tokens_or_with_nan_is_named(model):
         plan.freeze(state)
 
 
-def test_convolutions_are_refused():
+def test_convolutions_in_groups_are_refused():
     def conv(w, x):
-        return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=2)
 
     with pytest.raises(ValueError, match=r"'params' is conv .* and gptq is for"):
-        qr.model.plan(conv, jnp.ones((3, 3, 4, 8)), "gptq(int4@4)", jnp.ones((1, 5, 5, 4)))
+        qr.model.plan(conv, jnp.ones((3, 3, 2, 8)), "gptq(int4@4)", jnp.ones((1, 5, 5, 4)))
 
 
 @pytest.mark.parametrize("width", [1, 7, 32, 512])
@@ -127,3 +128,47 @@ def test_no_nan_is_lost_while_observing(recipe, width):
         state = plan.observe(plan.observe(plan.start(jnp.ones((width, 3))), x), jnp.ones((40, width)))
         with pytest.raises(ValueError, match=r"'params' has .* and has seen NaN or infinity"):
             plan.freeze(state)
+
+
+CONV = {"strides": (2, 1), "padding": ((1, 1), (0, 1)), "rhs_dilation": (1, 2), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+
+def images(params, x):
+    def conv(x, w, strides=(1, 1)):
+        return jax.lax.conv_general_dilated(x, w, strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    y = jnp.tanh(jax.lax.conv_general_dilated(x, params["first"], CONV["strides"], CONV["padding"], **_rest(CONV)))
+    return conv(y, params["a"]), conv(y, params["b"], (2, 2)), conv(y, params["a2"])
+
+
+def _rest(given):
+    return {key: given[key] for key in ("rhs_dilation", "dimension_numbers")}
+
+
+def test_convolutions_are_solved_for_the_patches_that_they_see():
+    draw = np.random.default_rng(3)
+    shapes = {"first": (3, 2, 3, 8), "a": (2, 2, 8, 6), "b": (2, 2, 8, 6), "a2": (2, 2, 8, 5)}
+    params = {name: jnp.asarray(draw.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
+    x = jnp.asarray(np.cumsum(draw.normal(size=(5, 9, 8, 3)), 1), jnp.float32)
+    plan = qr.model.plan(images, params, "gptq(int3@row)", x)
+    state = plan.observe(plan.start(params), x)
+    assert set(state.moments) == {"first", "a", "b"}  # a2 sees the patches of a; b takes other steps
+    padded = np.pad(x, ((0, 0), (1, 1), (0, 1), (0, 0)))
+    rows = [padded[n, 2 * i : 2 * i + 3, j : j + 3 : 2].reshape(-1) for n in range(5) for i in range(5) for j in range(7)]
+    h = np.mean([np.outer(row, row) for row in np.asarray(rows, np.float64)], 0)
+    np.testing.assert_allclose(state.moments["first"].mean, h, rtol=1e-4, atol=1e-4)
+    codes = plan.quantize(state)["first"].codes
+    wanted = qr.solving.solve(params["first"].reshape(18, 8).T, jnp.asarray(h, jnp.float32), "int3@row").q.codes
+    assert (codes == wanted).mean() > 0.98  # H is summed in another order
+    nearest, solved = (qr.model.quantize(images, params, rule, [x]) for rule in ("int3@row", "gptq(int3@row)"))
+    errors = [sum(float(jnp.sum((a - b) ** 2)) for a, b in zip(run(x), images(params, x))) for run in (solved, nearest)]
+    assert errors[0] < 0.7 * errors[1]
+    ordered = qr.model.quantize(images, params, "in order: qep(gptq(int3@row))", [x])
+    assert sum(float(jnp.sum((a - b) ** 2)) for a, b in zip(ordered(x), images(params, x))) < errors[0]
+    mask = jnp.arange(5) < 3
+    some = plan.observe(plan.start(params), x, mask=mask)
+    np.testing.assert_allclose(some.moments["b"].mean, plan.observe(plan.start(params), x[:3]).moments["b"].mean, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"a mask has the shape \[5\]"):
+        plan.observe(plan.start(params), x, mask=jnp.ones((5, 9), bool))
+    with pytest.raises(ValueError, match="awq is for"):
+        qr.model.plan(images, params, "awq(int4@row)", x)

@@ -7,8 +7,10 @@ import pytest
 from scipy.stats import entropy
 
 import qresearch as qr
+from qresearch import testing
 from qresearch.scales.kl import divergence
 from qresearch.testing import describe
+from qresearch.testing.laws.agreement import assert_oracle
 from qresearch.testing.laws.law import assert_same
 from qresearch.testing.oracle import reference as oracle
 
@@ -169,3 +171,11 @@ def test_a_family_shares_one_trace(family):
     for text in FAMILIES[family]:
         round_trip(qr.build(text), jnp.asarray(X))
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("text", ["uint16-asym-among(1,1.5)@tensor", "int4-asym-among(1,4)@tensor", "int4-asym-search@tensor"])
+def test_a_factor_leaves_finite_ends_finite(text):
+    largest = np.finfo(np.float32).max
+    for x in (np.array(-largest), np.array([largest, -1]), np.array([-largest, largest])):
+        composed = testing.Subject.of(text)
+        assert_oracle(composed, x.astype(np.float32), composed.run(x.astype(np.float32)))

@@ -17,7 +17,7 @@ MOST_AXIS_ELEMENTS = 32
 class Tile:
     """Replaces a `Block` inside a kernel: every block of a tile has its own scale."""
 
-    def layout(self, shape: tuple[int, ...], group: int = 1) -> TileLayout:
+    def layout(self, shape: tuple[int, ...], group: int = 1, per_group: int = 1) -> TileLayout:
         """The layout of a tile of this shape."""
         return TileLayout(shape)
 

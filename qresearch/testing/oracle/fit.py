@@ -80,7 +80,7 @@ def _trial(extent: list[np.ndarray], scheme: Description, storing: _Storing, fac
     elif scheme.form == "asym":
         low, high = np.minimum(low, 0), np.maximum(high, 0)
         if factor is not None:
-            low, high = arithmetic.product(low, factor), arithmetic.product(high, factor)
+            low, high = (np.where(np.isfinite(e), limited(arithmetic.product(e, factor)), e) for e in (low, high))
         raw = _interval_scale(low, high, scheme, arithmetic)
     elif scheme.form == "edge":
         low, high = _drawn_in(low, high, factor, arithmetic)

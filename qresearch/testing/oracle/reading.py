@@ -93,7 +93,7 @@ def describe(scheme: Any) -> Description:
 
 def _described(coder: Coder, spec: Spec | None) -> Description:
     """Describes a coder; `spec` is the scheme that it was built from, None if that is not known."""
-    if isinstance(coder, GGML):
+    if type(coder) is GGML:
         layout, inside = coder.stored, _described(coder.inner, spec)
         return dataclasses.replace(inside, minus_zero=layout.minus_zero, stored=(layout.length, layout.nbytes))
     wrappers: list[Wrapping] = []

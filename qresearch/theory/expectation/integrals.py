@@ -85,7 +85,7 @@ def expected_sums(
 
 def _quantizer(scheme: Any) -> Quantizer:
     coder = build(scheme)
-    while isinstance(coder, Coded) or (isinstance(coder, GGML) and coder.stored.minus_zero):  # changes no number and no code
+    while isinstance(coder, Coded) or (type(coder) is GGML and coder.stored.minus_zero):  # changes no number and no code
         coder = coder.inner  # type: ignore[attr-defined]
     if not isinstance(coder, Quantizer):
         raise refused(f"'{scheme}' has the wrapper {type(coder).__name__} around it; take the scheme inside")

@@ -1,12 +1,16 @@
 """Tables for papers: numbers as siunitx reads them, the best in bold, words left alone."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.showing.best import best
-from experiments.showing.latex import MOST_LINES_OF_A_PAGE, latex, number_of
+from experiments.showing.latex import MOST_LINES_OF_A_PAGE, escaped, latex, number_of
 from experiments.showing.summary import written
 from experiments.showing.tables import for_readers
 
@@ -56,6 +60,28 @@ def test_a_table_for_a_paper():
     assert r"int4 & {diverges} & 50\% \& more \\" in lines
     assert "longtable" not in "".join(lines)
     assert r"\begin{longtable}" in latex(pd.concat([frame] * MOST_LINES_OF_A_PAGE))
+
+
+NASTY = pd.DataFrame({"a | b": ['x < y > "z" \\ ~ ^ $ % # & _ { }', "-"], "x^2": ["1.5 ± 0.2", "(1.25 ± 0.03)e-05"]})
+
+
+def test_signs_that_the_usual_font_of_latex_does_not_have():
+    assert escaped("int8@row | int8 < 3") == r"int8@row \textbar{} int8 \textless{} 3"  # | would print as a dash
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_committed_tables_and_a_nasty_one(tmp_path):
+    root = Path(__file__).parents[3] / "results"
+    texts = [path.read_text() for path in sorted(root.rglob("*.tex"))] + [latex(NASTY, "R $2^b$ | 50 %")]
+    packages = r"\usepackage[margin=5mm,paperwidth=90cm]{geometry}\usepackage{booktabs,siunitx,longtable}\sisetup{detect-all}"
+    body = "\n\\clearpage\n".join(texts)
+    whole = rf"\documentclass{{article}}{packages}\begin{{document}}" + f"\n{body}\n" + r"\end{document}"
+    (tmp_path / "t.tex").write_text(whole)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in done.stdout
 
 
 def test_the_best_of_each_column_and_source():
