@@ -21,6 +21,9 @@ from qresearch.element.rounding import Rounding
 GROUP = 2
 """Numbers that share a micro-exponent."""
 
+LISTED_BITS, SAMPLED_CODES = 4, 2**12
+"""Of wider magnitudes than these, `codes` draws so many pairs."""
+
 
 @part
 class MicroExponents(Grouped):
@@ -77,20 +80,21 @@ class MicroExponents(Grouped):
         return pairs.reshape(*pairs.shape[:-2], pairs.shape[-2] * GROUP)
 
     def codes(self) -> np.ndarray:
-        """The codes that `encode` gives, in their order; of magnitudes of more than 4 bits every 97th."""
+        """The codes that `encode` gives, in their order; of magnitudes of more than 4 bits some, drawn by a fixed seed."""
         return _codes(self.magnitude_bits).astype(self.dtype)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _codes(magnitude_bits: int) -> np.ndarray:
     top, width = 2**magnitude_bits, magnitude_bits + 1
-    fields = [0, *range(1, top), *range(top + 1, 2 * top)]
-    size = np.array([field % top for field in fields])
-    pairs = np.array(list(product(range(len(fields)), repeat=2)))
-    codes = np.array(fields)[pairs[:, 1]] | np.array(fields)[pairs[:, 0]] << width
-    coarse = size[pairs].max(1) >= top // 2  # otherwise the pair has the finer step
-    found = np.sort(np.concatenate([codes[coarse], codes | 1 << 2 * width]))
-    return found if magnitude_bits <= 4 else found[::97]
+    if magnitude_bits <= LISTED_BITS:
+        pairs = np.array(list(product(range(2 * top), repeat=2)))
+    else:
+        pairs = np.random.default_rng(0).integers(0, 2 * top, (SAMPLED_CODES, 2))
+    pairs = pairs[(pairs != top).all(1)]  # minus zero
+    codes = pairs[:, 0] | pairs[:, 1] << width
+    coarse = (pairs % top).max(1) >= top // 2  # otherwise the pair has the finer step
+    return np.unique(np.concatenate([codes[coarse], codes | 1 << 2 * width]))
 
 
 def micro_exponents(magnitude_bits: int) -> MicroExponents:
