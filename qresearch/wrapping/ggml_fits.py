@@ -43,11 +43,7 @@ def in_order(term: Callable[..., tuple[Array, ...]], *operands: Array) -> tuple[
 
     first = term(*(each[0] for each in operands))
     start = tuple(rounded(each) for each in first)
-    return lax.scan(step, start, tuple(each[1:] for each in operands), unroll=UNROLL)[0]
-
-
-UNROLL = 5
-"""How many steps of a sum are compiled into one."""
+    return lax.scan(step, start, tuple(each[1:] for each in operands))[0]
 
 
 def first_largest(x: Array) -> Array:

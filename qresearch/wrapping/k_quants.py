@@ -38,7 +38,7 @@ from qresearch.wrapping.super_blocks import Chosen, Procedure, WithMinimum, fini
 from qresearch.wrapping.table import WRAPPERS
 from qresearch.wrapping.wrapper import Wrapper
 
-SUPER_BLOCKS_AT_A_TIME = 512
+SUPER_BLOCKS_AT_A_TIME = 256
 """How many super-blocks are searched together; their arrays then stay in the cache."""
 
 

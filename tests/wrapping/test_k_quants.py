@@ -1,5 +1,7 @@
 """K-quants and IQ4_XS against plain loops, and against gguf's reader."""
 
+from functools import lru_cache
+
 import jax
 import jax.numpy as jnp
 import k_quants_in_loops as loops
@@ -32,6 +34,12 @@ def importance():
     return np.random.default_rng(4).uniform(0, 3, 256).astype(np.float32)
 
 
+@lru_cache
+def quantized(name):
+    """The samples without weights."""
+    return qr.quantize(samples(), name)
+
+
 def stored(q):
     """Codes, scales and units (and the minima) as they are stored."""
     params = jax.tree.map(np.asarray, q.fitted.params)
@@ -46,7 +54,7 @@ def stored(q):
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_numbers_are_those_of_the_loops(name, weighted):
     x, weights = samples(), importance() if weighted else None
-    got = stored(qr.quantize(x, name, weights=weights))
+    got = stored(qr.quantize(x, name, weights=weights) if weighted else quantized(name))
     for row, numbers in enumerate(x):
         wanted = loops.quantize(name, numbers, weights)
         for a, b in zip(got, wanted, strict=True):
@@ -58,8 +66,7 @@ def test_gguf_reads_the_same_numbers(name):
     gguf = pytest.importorskip("gguf")
     layout = LAYOUTS[name]
     kind = gguf.GGMLQuantizationType[name.upper()]
-    x = samples()
-    q = qr.quantize(x, name)
+    q = quantized(name)
     np.testing.assert_array_equal(gguf.quants.dequantize(np.asarray(q.pack()["blocks"]), kind), q.dequantize())
     data = np.random.default_rng(6).integers(0, 256, (40, layout.nbytes), np.uint8)
     with np.errstate(all="ignore"):
@@ -72,7 +79,7 @@ def test_gguf_reads_the_same_numbers(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_true_bits_and_bytes_there_and_back(name):
-    q = qr.quantize(samples(), name)
+    q = quantized(name)
     assert q.bits == BITS[name]
     packed = q.pack()
     again = qr.from_packed(packed, name, q.shape)
@@ -118,6 +125,7 @@ def test_other_schemes_before_the_wrapper_are_refused():
             qr.build(text)
 
 
+@SLOW
 def test_gradients_pass():
     x = jnp.asarray(samples())
     assert np.asarray(jax.grad(lambda x: qr.fake_quantize(x, "q4_k").sum())(x)).sum() > 0

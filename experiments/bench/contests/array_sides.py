@@ -36,6 +36,22 @@ def searchsorted(count: int) -> Maker:
     return make
 
 
+def ggml_quantize(name: str) -> Maker:
+    """The C code of ggml on one row, one core: the codes, as our reader takes them from the bytes."""
+
+    def make(x: np.ndarray) -> Work:
+        from experiments.peers import k_quants
+
+        k_quants.library()
+
+        def answer(found: np.ndarray) -> np.ndarray:
+            return np.asarray(qr.from_packed({"blocks": found}, name, (1, x.size)).codes).ravel()
+
+        return first(lambda: k_quants.quantize(name, x[None]), x.size, answer)
+
+    return make
+
+
 def brute_force(element: str, block: int, share: int) -> Maker:
     """Compares every number with every level, on one of `share` numbers."""
     grid: Any = qr.build(element).element.grid

@@ -58,6 +58,19 @@ CONTESTS: list[Contest] = [
     ),
     *_DECODING,
     *[replace(each, name=f"{each.name}, kept", kept=True) for each in _DECODING],
+    *[
+        Contest(
+            f"encode {name}, packed",
+            f"the bytes of GGUF's {name.upper()}",
+            ours.encode_packed(name),
+            "ggml-compiler",
+            f"quantize_{name[:-1]}K of ggml, in C, one core",
+            array_sides.ggml_quantize(name),
+            bars,
+            ours.TO_BYTES,
+        )
+        for name, bars in {"q4_k": Bars(bar=1), "q3_k": Bars()}.items()
+    ],
     Contest(
         "encode int8@64",
         "scales and codes of 8-bit integers, B = 64",
