@@ -15,6 +15,7 @@ LAYERS = {
     ),
     "experiments": (
         *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep"),
+        *("status", "compare", "check", "merge"),
         *("gallery", "catalogue", "peers", "bench", "proofs", ""),
     ),
 }
