@@ -23,6 +23,7 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     proofs      every float32 through every small grid; exact expected errors against samples
 """
 
-from experiments.base.starting import quiet
+from experiments.base.starting import complete, quiet
 
 quiet()
+complete()
