@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "qresearch": (
         *("base", "arithmetic", "floats", "densities", "element.levels", "element", "scales", "coders", "wrapping", "grammar"),
-        *("measuring", "designing", "theory", "api", "solving", "models", "plot", "interop", "testing", "", "__main__"),
+        *("measuring", "designing", "theory", "api", "solving", "models", "plot", "interop", "testing", "run", "", "__main__"),
     ),
     "experiments": (
         *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep"),
