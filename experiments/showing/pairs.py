@@ -15,6 +15,9 @@ NEW, GONE, BETTER, WORSE, OTHER, SAME = "new", "gone", "better", "worse", "other
 VERDICTS = (WORSE, GONE, OTHER, BETTER, NEW, SAME)
 """In the order in which they are shown. `other` is a difference of a metric that has no direction."""
 
+ROUNDING = 1e-6
+"""Relative. Sums in float32 differ by as much when their order changes, so smaller differences say nothing."""
+
 KEYS = ["source", "scheme"]
 BITS = "true_bits"
 
@@ -73,7 +76,7 @@ def compared(old: pd.Series, new: pd.Series, better: int, errors: float) -> tupl
 def _verdict(a: float, b: float, allowed: float, better: int) -> str:
     if math.isnan(a) or math.isnan(b):  # undefined numbers are worse than any
         return BETTER if math.isnan(a) else WORSE
-    if math.isfinite(allowed) and abs(b - a) <= allowed:
+    if math.isfinite(b - a) and abs(b - a) <= max(allowed, ROUNDING * abs(a)):
         return SAME
     return {0: OTHER, 1: BETTER, -1: WORSE}[int(math.copysign(1, b - a)) * better]
 
