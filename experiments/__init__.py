@@ -15,6 +15,7 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     loop        sources are made and their rows measured, one after the other
     alone       the same in a process of its own, for rows that may end it
     sweep       the command line of a sweep
+    status      where a sweep stands; `compare` pairs the rows of two folders, `check` reads one, `merge` adds rows
     gallery     several sweeps on one page
     catalogue   the page of all formats
     peers       comparisons with other libraries
@@ -22,6 +23,7 @@ Folders and modules, each of which imports only those above it (`tests/test_laye
     proofs      every float32 through every small grid; exact expected errors against samples
 """
 
-from experiments.base.starting import quiet
+from experiments.base.starting import complete, quiet
 
 quiet()
+complete()

@@ -22,7 +22,7 @@ from experiments.figures.outputs import make_outputs
 from experiments.figures.page.report import make_report
 from experiments.loop import measured
 from experiments.report import conclusion, describe, ending, few_seeds, introduction, tried_alone, vanished
-from experiments.rows.plan import Plan, Row, TooManyRows, make_plan
+from experiments.rows.plan import NoRows, Plan, Row, TooManyRows, make_plan
 from experiments.running.compiled import keep, programs
 from experiments.running.judge import meter_of
 from experiments.running.measure import Outcome
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.dry_run:
             print(describe(config, plan))
             return 0
-        limit = Timeout(options.timeout, words)
-        return run(config, plan, options.only_failed, options.fail_fast, options.force, limit, not options.no_lock)
-    except (ConfigError, TooManyRows) as error:
+        limit, chosen = Timeout(options.timeout, words), plan.chosen(options.only) if options.only else None
+        return run(config, plan, options.only_failed, options.fail_fast, options.force, limit, not options.no_lock, chosen)
+    except (ConfigError, TooManyRows, NoRows) as error:
         return _stopped(2, str(error))
     except Busy as error:
         return _stopped(1, str(error))
@@ -68,6 +68,7 @@ def run(
     force: bool = False,
     limit: Timeout | None = None,
     locked: bool = True,
+    chosen: frozenset[str] | None = None,
 ) -> int:
     """Measures the missing rows, then writes all tables and figures.
 
@@ -79,9 +80,10 @@ def run(
         force: whether finished rows are measured again.
         limit: the time that rows may take.
         locked: whether the file system of the folder must have locks.
+        chosen: the ids of the rows that may be measured; None for all.
 
     Returns:
-        0 if all rows are done, else 1.
+        0 if all rows (of those that were chosen) are done, else 1.
 
     Raises:
         Busy: if another runner uses the folder.
@@ -92,7 +94,8 @@ def run(
     with Stop() as stop, Results.open(config.folder, locked) as results:
         manifest = surroundings() | {"plan": plan.tag, "seeds": list(config.seeds), "rows": len(plan.rows)}
         wanted = results.failed if only_failed else lambda row: force or not results.done(row)
-        pending = [row for row in plan.rows if wanted(row)]
+        asked = [row for row in plan.rows if chosen is None or row.id in chosen]
+        pending = list(filter(wanted, asked))
         news = bool(pending) or not results.describes(plan)  # else the manifest keeps saying how the rows were made
         results.begin(config, plan, manifest if news else None)
         suspects = list(filter(results.suspect, pending))
@@ -121,7 +124,7 @@ def run(
                 results.note(manifest)
             make_report(config, config.folder)
             reporter.say(*conclusion(results, plan, pending, manifest, len(made.files)), *vanished(lost, results))
-        return 0 if all(map(results.done, plan.rows)) and not lost else 1
+        return 0 if all(map(results.done, asked)) and not lost else 1
 
 
 def _begin(results: Results, limit: Timeout) -> Callable[[Sequence[Row]], None]:
@@ -156,6 +159,9 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--only-failed", action="store_true", help="run only rows that failed before")
     which.add_argument("--force", action="store_true", help="measure finished rows again")
+    parser.add_argument(
+        "--only", metavar="PATTERN", help="rows whose scheme or source is like it: nf4*, or 'int4@32 on normal*'"
+    )
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first row that fails")
     parser.add_argument("--no-lock", action="store_true", help="for file systems without locks")
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="of a row; one that takes longer has failed")

@@ -51,7 +51,7 @@ from qresearch.wrapping.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from qresearch import models as model
-    from qresearch import solving, theory
+    from qresearch import plot, solving, theory
     from qresearch.designing.table import DESIGNS as designs
     from qresearch.designing.table import Design, Recipe, design
 
@@ -61,7 +61,7 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  by subject
     "quantize", "dequantize", "fake_quantize", "fit", "encode", "compare", "measure", "notes", "keep_compiled",
     "quantize_packed", "from_packed", "pack", "unpack", "footprint",
-    "scheme", "build", "levels", "design", "theory", "solving", "model", "types", "finfo", "fields", "digits", "draw",
+    "scheme", "build", "levels", "design", "theory", "solving", "model", "plot", "types", "finfo", "fields", "digits", "draw",
     "elements", "formats", "roundings", "statistics", "rules", "wrappers", "presets",  # tables
     "metrics", "sums", "distributions", "designs",
     "levels_row", "float_row", "FloatFormat", "Rounding", "Metric", "Sum", "Distribution", "Family", "Recipe",  # for their rows
@@ -74,6 +74,7 @@ IMPORTED_ON_FIRST_USE = {
     "theory": ("qresearch.theory", ""),
     "solving": ("qresearch.solving", ""),
     "model": ("qresearch.models", ""),
+    "plot": ("qresearch.plot", ""),
     "designs": ("qresearch.designing.table", "DESIGNS"),
     **{name: ("qresearch.designing.table", name) for name in ("Design", "Recipe", "design")},
 }

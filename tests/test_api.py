@@ -168,7 +168,7 @@ def test_dir_shows_public_names_only():
     assert shown == {*qr.__all__, "__version__"}
     assert len(qr.__all__) == len(set(qr.__all__))
     modules = {name for name in qr.__all__ if isinstance(getattr(qr, name), types.ModuleType)}
-    assert modules == {"measure", "model", "solving", "theory"}
+    assert modules == {"measure", "model", "plot", "solving", "theory"}
     assert not shown & {"base", "coders", "grammar", "importlib", "annotations", "Any"}
     defined = {name for name in vars(qr) if not name.startswith("_") and not isinstance(vars(qr)[name], types.ModuleType)}
     assert defined - shown <= {"TYPE_CHECKING", "Any", "IMPORTED_ON_FIRST_USE"}  # every imported name is public

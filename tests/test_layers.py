@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     "qresearch": (
         *("base", "arithmetic", "floats", "densities", "element.levels", "element", "scales", "coders", "wrapping", "grammar"),
-        *("measuring", "designing", "theory", "api", "solving", "models", "interop", "testing", "", "__main__"),
+        *("measuring", "designing", "theory", "api", "solving", "models", "plot", "interop", "testing", "run", "", "__main__"),
     ),
     "experiments": (
         *("base", "tasks", "config", "rows", "running", "store", "showing", "figures", "report", "loop", "alone", "sweep"),
+        *("status", "compare", "check", "merge"),
         *("gallery", "catalogue", "peers", "bench", "proofs", ""),
     ),
 }

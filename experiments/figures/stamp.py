@@ -79,7 +79,7 @@ def drawing() -> str:
     """The digest of what makes tables and figures of rows: our code, the style sheet, and the versions of packages."""
     runner = OURS[1]
     files = [*OURS[0].rglob("*.py"), *(file for name in DRAWING for file in (runner / name).glob("*.*"))]
-    return "-".join([digest(map(str, [*files, runner / "paper.mplstyle"])), *map(version, PACKAGES)])
+    return "-".join([digest(map(str, [*files, OURS[0] / "paper.mplstyle"])), *map(version, PACKAGES)])
 
 
 def origin(*parts: Any) -> str:

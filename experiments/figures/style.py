@@ -23,8 +23,8 @@ from experiments.base.files import replacing
 from experiments.config.reported import reported
 from experiments.config.style import WIDTHS
 from experiments.figures.points import with_titles
+from qresearch.plot import SHEET
 
-SHEET = Path(__file__).parent.parent / "paper.mplstyle"
 COLUMN, PAGE = WIDTHS["column"], WIDTHS["page"]
 """Inches."""
 

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,7 @@ from experiments.rows.sources import Source, sources
 from experiments.rows.streams import streamed
 from experiments.rows.structures import Functions, Structure, functions_of
 from experiments.tasks.recipe import Treatment
+from qresearch.base.table import suggestion
 
 FORMAT = 2
 """Part of every row's identity: a change makes all rows new."""
@@ -67,6 +69,11 @@ class Row:
             "axes": dict(self.scheme.axes),
         }
 
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What `--only` looks at: its scheme, its source, and its text."""
+        return self.scheme.text, self.source.name, str(self)
+
     def __str__(self) -> str:
         return f"{self.scheme.text} on {self.source.name}, seed {self.seed}"
 
@@ -79,6 +86,10 @@ def notes_on(row: Row, clipped: float | None = None) -> list[str]:
         return qr.notes(row.scheme.text, row.source.shape, clipped)
     except ValueError:  # the shape does not fit: the row fails and says so
         return []
+
+
+class NoRows(ValueError):
+    """A pattern that no row matches."""
 
 
 Batch = tuple[Row, ...]
@@ -101,6 +112,18 @@ class Plan:
     def tag(self) -> str:
         """The hash of the rows and their labels, which marks the lines of the log that belong to this plan."""
         return digest([[row.id, row.labels()] for row in self.rows])
+
+    def chosen(self, pattern: str) -> frozenset[str]:
+        """The ids of the rows whose scheme, source or text (`nf4@64 on normal, seed 0`) is like a pattern with `*` and `?`.
+
+        Raises:
+            NoRows: if there are none.
+        """
+        found = [row for row in self.rows if any(fnmatchcase(each, pattern) for each in row.names)]
+        if not found:
+            known = {row.scheme.text for row in self.rows} | {row.source.name for row in self.rows}
+            raise NoRows(f"--only: no row is like {pattern!r}{suggestion(pattern, known)}; a row is written {self.rows[0]}")
+        return frozenset(row.id for row in found)
 
     @cached_property
     def positions(self) -> dict[str, int]:

@@ -48,9 +48,9 @@ def test_a_sweep_leaves_everything_that_it_promises(work):
         for kind in ("csv", "md", "tex")
     ]
     names = ("error_vs_bits_r", "error_vs_block_r", "heatmap_sqnr", "codebooks", "error_over_input")
-    figures = [f"figures/{name}.{kind}" for name in names for kind in ("pdf", "png")]
+    figures = [f"figures/{name}.{kind}" for name in names for kind in ("pdf", "png", "svg")]
     assert listing(work.results) == sorted(
-        [".lock", "config.yaml", "made.json", "manifest.json", "rows.jsonl", *tables, *figures]
+        [".lock", "config.yaml", "made.json", "manifest.json", "report.html", "rows.jsonl", *tables, *figures]
     )
     manifest = json.loads((work.results / "manifest.json").read_text())
     assert manifest["rows"] == manifest["done"] == 28
@@ -329,7 +329,7 @@ def test_redrawing_needs_the_rows_alone(work, environment):
     work.run(work.write(**OUTPUTS, sources={"x": {"file": "x.npy"}}))
     before = {name: (work.results / name).read_bytes() for name in listing(work.results)}
     for kept in work.results.iterdir():
-        if kept.name not in ("config.yaml", "rows.jsonl"):
+        if kept.name not in ("config.yaml", "rows.jsonl", "manifest.json"):  # the report has the last as provenance
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
     (work.folder / "x.npy").unlink()
     done = subprocess.run(

@@ -221,7 +221,7 @@ def test_the_page_of_contests_has_a_line_for_each_and_says_what_is_asked_for(tmp
     rows += [row(contest="import", peer="jax", unit="s", ours=2.0, ours_least=1.0, ours_most=3.0, bar=0.15, reached="yes")]
     assert {path.name for path in contest_page.leave(tmp_path, rows, {"power": 20})} == {
         f"{name}.{kind}"
-        for name, kinds in (("peers", "csv md tex json pdf png"), ("sizes", "pdf png"))
+        for name, kinds in (("peers", "csv md tex json pdf png svg"), ("sizes", "pdf png svg"))
         for kind in kinds.split()
     }
     assert tuple(pd.read_csv(tmp_path / "peers.csv")) == COLUMNS
