@@ -66,16 +66,17 @@ def test_targets_make_up_for_what_was_changed_before():
         h = h + 0.01 * np.trace(h) / len(h) * np.eye(len(h))
         return qr.quantize(jnp.asarray(w + 0.5 * w @ cross @ np.linalg.inv(h), jnp.float32), "int3@8").dequantize()
 
-    for a, b in zip(PARAMS["layers"]["a"], PARAMS["layers"]["b"]):
-        weights["layers/a"].append(aimed(a, x, y))
-        inner = np.tanh(x @ a.T), np.tanh(y @ weights["layers/a"][-1].T)
-        weights["layers/b"].append(aimed(b, *inner))
-        x, y = x + inner[0] @ b.T, y + inner[1] @ weights["layers/b"][-1].T
-    weights["head"] = [aimed(PARAMS["head"], x, y)]
     frozen = qr.model.quantize(apply, PARAMS, "in order: emb = none; * = qep(int3@8)", [TOKENS])
+    held = {name: np.asarray(weight.dequantize()) for name, weight in frozen.weights.items()}
+    for number, (a, b) in enumerate(zip(PARAMS["layers"]["a"], PARAMS["layers"]["b"])):
+        weights["layers/a"].append(aimed(a, x, y))
+        inner = np.tanh(x @ a.T), np.tanh(y @ held["layers/a"][number].T)  # a code that differs is not carried on
+        weights["layers/b"].append(aimed(b, *inner))
+        x, y = x + inner[0] @ b.T, y + inner[1] @ held["layers/b"][number].T
+    weights["head"] = [aimed(PARAMS["head"], x, y)]
     for name, wanted in weights.items():
-        found = frozen.weights[name].dequantize().reshape(jnp.stack(wanted).shape)
-        assert np.mean(np.abs(found - jnp.stack(wanted)) < 1e-5) > 0.9, name  # C - H in float32: scales move
+        found = held[name].reshape(jnp.stack(wanted).shape)
+        assert np.mean(np.abs(found - jnp.stack(wanted)) < 1e-3) > 0.99, name  # float32: a number beside a tie changes sides
 
     def error(rule):
         model = qr.model.quantize(apply, PARAMS, f"in order: emb = none; * = {rule}", [TOKENS])

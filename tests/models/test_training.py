@@ -159,7 +159,7 @@ def test_steps_that_are_stored_by_a_scheme_are_learned_through_its_own():
         ("lsq(int4@8 + feedback)", "has no gradient to its scales"),
         ("int8 | lsq(int8@row)", "per tensor or per channel"),
         ("int8 | lsq(int8:bf16)", "stores its scales in 'bf16'"),
-        ("lsq(int4, 2)", "the method lsq takes one scheme"),
+        ("lsq(int4, 2)", "lsq takes 0 numbers, not 1"),
         ("awq(lsq(int4))", "awq and lsq cannot be joined"),
         ("int8 | lsq()", r"write lsq\(int8, minmax\)"),
     ],

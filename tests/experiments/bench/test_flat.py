@@ -45,7 +45,7 @@ def test_the_page_of_flatness_says_where_time_hangs_on_the_size(tmp_path):
         for power, each in zip((20, 22, 24), found)
     ]
     written = {path.name for path in flat_page.leave(tmp_path, rows, {})}
-    assert written == {f"flat.{kind}" for kind in ("csv", "md", "tex", "json", "pdf", "png")}
+    assert written == {f"flat.{kind}" for kind in ("csv", "md", "tex", "json", "pdf", "png", "svg")}
     lines = [line.split("|")[1:-1] for line in (tmp_path / "flat.md").read_text().splitlines() if line.startswith("| ")]
     assert [[cell.strip() for cell in line[-3:]] for line in lines[1:]] == [
         ["1.25", "at most 1.3", "yes"],
