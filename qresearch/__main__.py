@@ -2,6 +2,8 @@
 
 python -m qresearch [presets | names | elements | statistics | roundings | rules | wrappers | metrics | sums | distributions |
     limits | designs | methods] ...
+python -m qresearch quantize SOURCE TARGET RECIPE
+    quantizes a checkpoint (a folder, .safetensors, its index, or .gguf) into one .safetensors file, tensor by tensor
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 import qresearch as qr
 from qresearch.base.table import Row, Table, suggestion
 from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
+from qresearch.interop.quantize_file import quantize_file
 
 
 def _markdown(heading: str, columns: str, rows: Iterable[Iterable[object]]) -> str:
@@ -72,11 +75,27 @@ TABLES: dict[str, tuple[str, str, Table[Any], Callable[[Row[Any]], list[object]]
 }
 
 
+def _quantize(arguments: list[str]) -> int:
+    """Returns the exit status: 1 for a file or a recipe that is refused, 2 for a wrong number of arguments."""
+    if len(arguments) != 3:
+        usage = "python -m qresearch quantize SOURCE TARGET RECIPE, such as: folder w4.safetensors 'head* = none; * = int4@32'"
+        print(f"usage: {usage}", file=sys.stderr)
+        return 2
+    try:
+        print(quantize_file(*arguments))
+    except (OSError, ValueError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(names: list[str]) -> int:
-    """Prints the named tables, or all tables. Returns the exit status: 2 for an unknown name."""
+    """Prints the named tables, or all tables, or quantizes a file. Returns the exit status: 2 for an unknown name."""
     if {"-h", "--help"} & set(names):
         print(__doc__)
         return 0
+    if names[:1] == ["quantize"]:
+        return _quantize(names[1:])
     for name in names:
         if name not in TABLES:
             print(f"no table {name!r}{suggestion(name, TABLES) or '.'} Tables: {', '.join(TABLES)}", file=sys.stderr)

@@ -8,6 +8,7 @@ interop.HUGGING_FACE["W8A8"].activations                        # 'int8-full@row
 interop.save_safetensors("w.safetensors", {"w": q}, "nvfp4")    # and load_safetensors
 interop.save_gguf("w.gguf", {"w": qr.quantize(x, "q4_0")})      # and load_gguf
 interop.load("folder")                                          # of compressed-tensors, GPTQ, AWQ, bitsandbytes
+interop.quantize_file("folder", "w4.safetensors", "int4@32")    # tensor by tensor; qr.model.load reads it
 interop.to_torch(q)["scale"].dtype                              # the name of a torch dtype; .data holds the bytes
 """
 
@@ -15,6 +16,7 @@ from qresearch.grammar.hugging_face import HUGGING_FACE, Pair
 from qresearch.interop.checkpoint import load
 from qresearch.interop.gguf_file import load_gguf, save_gguf
 from qresearch.interop.parts import StoredPart, stored_parts, to_torch
+from qresearch.interop.quantize_file import quantize_file
 from qresearch.interop.safetensors_file import load_safetensors, save_safetensors
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "load",
     "load_gguf",
     "load_safetensors",
+    "quantize_file",
     "save_gguf",
     "save_safetensors",
     "stored_parts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,21 +14,9 @@ import numpy as np
 from qresearch.base.table import shown, suggestion
 from qresearch.coders.qtensor import QTensor
 from qresearch.interop.layouts import LAYOUTS, LEAVES, Module
+from qresearch.interop.tensor_files import WORDS, safetensors_header
 
-DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn",
-    "F8_E5M2": "float8_e5m2",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
+DTYPES = {word: dtype for word, dtype in WORDS.items() if word not in ("F8_E8M0", "U16", "U32", "U64")}
 """The name of a dtype in safetensors -> in NumPy or ml_dtypes. Tensors of others are no part of a layout."""
 
 
@@ -112,20 +101,11 @@ def _config(folder: Path) -> dict[str, object]:
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a file, mapped. safetensors' own reader validates it first."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), "np"):
-            pass
-    except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    with path.open("rb") as stream:
-        start = 8 + int.from_bytes(stream.read(8), "little")
-        entries = json.loads(stream.read(start - 8))
+    header = safetensors_header(path)
     data = np.memmap(path, np.uint8, "r")
     found = {}
-    for name, each in entries.items():
-        if name != "__metadata__" and (dtype := DTYPES.get(each["dtype"])) is not None:
-            first, last = each["data_offsets"]
-            found[name] = np.asarray(data[start + first : start + last]).view(jnp.dtype(dtype)).reshape(each["shape"])
+    for name, (word, shape, place) in header.items():
+        if (dtype := DTYPES.get(word)) is not None:
+            size = math.prod(shape) * jnp.dtype(dtype).itemsize
+            found[name] = np.asarray(data[place : place + size]).view(jnp.dtype(dtype)).reshape(shape)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +40,31 @@ def save(frozen: Frozen, path: str | Path) -> None:
     tensors: dict[str, np.ndarray] = {}
     about: dict[str, Any] = {}
     for name, weight in frozen.weights.items():
-        about[name] = {"scheme": weight.scheme, "shape": list(weight.shape), "dtype": weight.dtype}
+        about[name] = entry(weight, frozen.plan.site(name).order)
         tensors |= _packed(f"weights.{name}", weight, frozen.plan.site(name).stack)
     for name, leaf in zip(frozen.plan.example.names, frozen.leaves):
         if leaf is not None and not is_quantized(leaf):
             tensors[f"params.{name}"] = np.ascontiguousarray(leaf)
     for label in ("static", "transforms", "corrections"):
-        for name, leaf in _flat("scales" if label == "static" else label, getattr(frozen.scales, label)):
+        for name, leaf in flat("scales" if label == "static" else label, getattr(frozen.scales, label)):
             tensors[name] = np.ascontiguousarray(leaf)
-    text = json.dumps({"format": FORMAT, "recipe": str(frozen.plan.recipe), "weights": about})
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        save_file(tensors, str(temporary), metadata={KEY: text})
+        save_file(tensors, str(temporary), metadata=metadata(str(frozen.plan.recipe), about))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def entry(weight: QTensor, order: Sequence[int]) -> dict[str, Any]:
+    """What a file says of a weight. `order`: the axes of the parameter that became [stack..., out..., in]."""
+    return {"scheme": weight.scheme, "shape": list(weight.shape), "dtype": weight.dtype, "order": list(order)}
+
+
+def metadata(recipe: str, weights: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a file. `weights`: name -> what `entry` returned."""
+    return {KEY: json.dumps({"format": FORMAT, "recipe": recipe, "weights": weights})}
 
 
 def _packed(name: str, weight: QTensor, stack: int) -> dict[str, np.ndarray]:
@@ -65,14 +74,15 @@ def _packed(name: str, weight: QTensor, stack: int) -> dict[str, np.ndarray]:
     for place in np.ndindex(*shape):
         one = jax.tree.map(lambda leaf, place=place: np.asarray(leaf)[place], weight)
         label = "".join(f"[{number}]" for number in place)
-        found |= {part: np.ascontiguousarray(leaf) for part, leaf in _flat(f"{name}{label}", one.pack())}
+        found |= {part: np.ascontiguousarray(leaf) for part, leaf in flat(f"{name}{label}", one.pack())}
     return found
 
 
-def _flat(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
+def flat(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    """The leaves of a tree, each with its path after `name`: `weights.w.scale.codes`."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
-            yield from _flat(f"{name}.{key}", value)
+            yield from flat(f"{name}.{key}", value)
         return
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         yield name + "".join(f".{getattr(key, 'name', getattr(key, 'key', key))}" for key in path), leaf
@@ -122,6 +132,11 @@ class _Reader:
             if site.name not in self.about or self.about[site.name]["shape"] != list(site.shape):
                 known = self.about.get(site.name, {}).get("shape", "nothing")
                 raise ValueError(f"{self.path} has {known} for {site.name!r}, and the model has {list(site.shape)}")
+            if (order := self.about[site.name].get("order")) not in (None, list(site.order)):
+                raise ValueError(
+                    f"{self.path}: the axes {order} of {site.name!r} are [out..., in] in the file, and {list(site.order)} in "
+                    "the model; apply must contract the same axis: x @ w.T for a weight [out, in] that was quantized in a file"
+                )
             weights[site.name] = self._weight(site.name, site.shape, site.stack)
         params, extra = absorbed(self.plan.example, self.plan.shapes, self._params, weights)
         scales = self._scales()
@@ -158,5 +173,5 @@ class _Reader:
     def _scales(self) -> Scales:
         wanted = self.plan.scales_shape()
         parts = {"scales": wanted.static, "transforms": wanted.transforms, "corrections": wanted.corrections}
-        names = [name for label, part in parts.items() for name, _ in _flat(label, part)]
+        names = [name for label, part in parts.items() for name, _ in flat(label, part)]
         return jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(self.take(name)) for name in names])
