@@ -6,6 +6,8 @@ import pytest
 import qresearch as qr
 from experiments import catalogue
 
+pytestmark = pytest.mark.slow  # the page has a line for every element and every preset
+
 
 @pytest.fixture(scope="module")
 def found():

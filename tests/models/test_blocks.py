@@ -66,6 +66,7 @@ def test_the_weights_are_within_a_step_of_the_float_ones():
         assert float(steps.max()) <= 1.0 + 0.02  # bfloat16 scales clip a little
 
 
+@pytest.mark.slow
 def test_checkpoints_and_mixed_methods():
     recipe = "in order: head = gptq(int4@8); *a = autoround(int3@8); * = awq(gptq(int4@8)) | static(int8)"
     frozen = qr.model.quantize(remembered, PARAMS, recipe, [X])

@@ -85,7 +85,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     "recipes",
     [
-        RECIPES[:2],
+        RECIPES[:1],
         pytest.param([*RECIPES, "emb = none; * = awq(int4@32)", "int8@row | split(int8@row, 1)"], marks=pytest.mark.slow),
     ],
 )

@@ -77,7 +77,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [RECIPES[0], *(pytest.param(each, marks=pytest.mark.slow) for each in RECIPES[1:])])
 def test_frozen_outputs_are_those_of_fake_quantization_and_come_back_from_a_file(model, recipe, tmp_path):
     plan, state = planned(model, recipe)
     frozen = plan.freeze(state)
@@ -102,6 +102,7 @@ def error(model, recipe):
     return float(jnp.mean((plan.freeze(state)(x) - apply(params, x)) ** 2))
 
 
+@pytest.mark.slow
 def test_it_helps_where_some_channels_are_large(model):
     assert error(model, "awq(int4@16)") < 0.8 * error(model, "int4@16")
     assert error(model, "smooth(int8@row) | static(int8)") < 0.5 * error(model, "int8@row | static(int8)")
