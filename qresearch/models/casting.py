@@ -127,7 +127,8 @@ def footprint(model: Any, before: Any = None) -> Footprint:
     if isinstance(model, Frozen):
         return Footprint(tuple(_of_frozen(model)))
     leaves, structure = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_quantized)
-    were: list[Any] = [None] * len(leaves) if before is None else structure.flatten_up_to(before)
+    tree: Any = structure
+    were: list[Any] = [None] * len(leaves) if before is None else tree.flatten_up_to(before)
     return Footprint(tuple(_row(plain(path), leaf, was) for (path, leaf), was in zip(leaves, were)))
 
 
