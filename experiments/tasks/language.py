@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.tasks import llama, llama_files, novels
 from experiments.tasks.data import path
+from experiments.tasks.hub import PREFIX, checkpoint
 from experiments.tasks.perplexity import Judge, batches, windows
 from experiments.tasks.task import TASKS, Kind, Task, Unavailable
 from experiments.tasks.tokens import encoded
@@ -50,14 +51,15 @@ def perplexity(seed: int, model: str, folder: str, text: str, calibration: str, 
     if model not in MODELS:
         raise ValueError(f"model: got {model!r}; allowed: {', '.join(MODELS)}")
     for option, value in (("folder", folder), ("text", text)):
-        if not value or not Path(value).exists():
+        if not value or not ((option == "folder" and value.startswith(PREFIX)) or Path(value).exists()):
             raise Unavailable(
                 f"{option}: {value!r} is not there; give the path of a {'checkpoint' if option == 'folder' else 'text'}"
             )
-    shape, params = MODELS[model](Path(folder))
+    place = checkpoint(folder)
+    shape, params = MODELS[model](place)
     judged = Path(text).read_text(encoding="utf-8")
     known = Path(calibration).read_text(encoding="utf-8") if calibration else judged[len(judged) // 2 :]
-    return _task("perplexity", (Path(folder), shape, params), known, judged, (calibration_windows, windows), ())
+    return _task("perplexity", (place, shape, params), known, judged, (calibration_windows, windows), ())
 
 
 def _llama(place: Path) -> tuple[Any, Any]:
@@ -77,5 +79,5 @@ TASKS.add(
 TASKS.add(
     "perplexity",
     Kind(perplexity, PERPLEXITY, MEASURED, random=False),
-    doc="your own checkpoint (a folder or .gguf) predicts your own text; calibration: another text, or the half of it",
+    doc="your own checkpoint (folder, .gguf, hub:owner/name) predicts your text; calibration: another text, or the half of it",
 )

@@ -14,6 +14,7 @@ from jax import Array
 from experiments.tasks.bert import Bert, Params
 from experiments.tasks.bert_files import read
 from experiments.tasks.data import path
+from experiments.tasks.hub import checkpoint
 from experiments.tasks.task import Batch, Run, extras
 
 LENGTH = 128
@@ -87,5 +88,5 @@ class Encoder:
 @lru_cache(maxsize=2)
 def encoder(folder: str) -> Encoder:
     """The encoder in a folder, all-MiniLM-L6-v2 if it is empty. Raises what `read` does."""
-    place = Path(folder) if folder else path("minilm")
+    place = checkpoint(folder) if folder else path("minilm")
     return Encoder(*read(place), place)

@@ -1,6 +1,7 @@
 """Quantized models: any function `apply(params, *inputs)`, planned, observed, quantized and frozen."""
 
 from qresearch.models.adapters import Adapters
+from qresearch.models.casting import difference, downcast, footprint
 from qresearch.models.dot import dot
 from qresearch.models.files import load, save
 from qresearch.models.folding import fold_batch_norm
@@ -23,8 +24,11 @@ __all__ = [
     "Rule",
     "State",
     "Trainable",
+    "difference",
     "dot",
+    "downcast",
     "fold_batch_norm",
+    "footprint",
     "load",
     "lora",
     "merge",

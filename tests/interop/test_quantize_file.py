@@ -124,6 +124,24 @@ def test_the_loader_refuses_a_square_weight_of_the_other_orientation(tmp_path):
         qr.model.load(tmp_path / "w.safetensors", qr.model.plan(lambda p, x: x @ p["w"], {"w": x}, "int4@32", x))
 
 
+def test_the_loader_refuses_another_model(tmp_path):
+    """Missing and surplus tensors, another recipe and a truncated file, each by name."""
+    params, target = checkpoint(), tmp_path / "w.safetensors"
+    interop.quantize_file(write(tmp_path / "model", params), target, "int4@32")
+    x = jnp.ones((1, 64))
+    emb, tail = {"emb": params["emb"]}, {"tail": params["emb"]}
+    for model, tensors, recipe, said in (
+        (lambda p, x: x @ p["emb"].T, emb, "int4@32", "holds .* tensors that this model lacks, such as 'params.layers"),
+        (lambda p, x: x @ p["tail"].T, tail, "int4@32", "has nothing for 'tail', and the model has"),
+        (lambda p, x: x @ p["emb"].T, emb, "int8@32", "was frozen with the recipe 'int4@32'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            qr.model.load(target, qr.model.plan(model, tensors, recipe, x))
+    target.write_bytes(target.read_bytes()[:-3])
+    with pytest.raises(ValueError, match="is no safetensors file that can be read"):
+        qr.model.load(target, planned(params, "int4@32"))
+
+
 BAD_RECIPES = {
     "layer.*.up.weight = int4@32; * = none": "no tensor has a name like 'layer.*.up.weight'; did you mean 'layers.",
     "*norm = none; * = int4@32": "'*norm' matches no matrix; 'layers.0.norm' is always copied",
